@@ -1,0 +1,98 @@
+// A netlink socket. It keeps the network namespace it was made in, so everything after its creation is done at home.
+
+import { ErrnoError } from "./errno-error.ts";
+import { checked, closeFd, lastErrno, recv, send, setsockopt, socket } from "./libc.ts";
+import { runInNetns } from "./netns.ts";
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVTIMEO = 20;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+const EINTR = 4;
+const EAGAIN = 11;
+
+/** Netlink protocol numbers (linux/netlink.h). */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+
+/** Largest datagram we take. The kernel fills dumps up to 32 KiB, errors carry at most what we sent. */
+const RECEIVE_CAPACITY = 128 * 1024;
+
+/** One conversation with the kernel. The kernel handles a request inside `send`, so its replies can be read at once. */
+export interface NetlinkSocket extends Disposable {
+  readonly fd: number;
+  /** Sends one datagram. @throws {ErrnoError} */
+  send(bytes: Uint8Array): void;
+  /** The next datagram, or undefined when there is none within `timeoutMs` (0: do not wait). The bytes are the caller's.
+   * @throws {ErrnoError} ENOBUFS when messages were lost. */
+  receive(timeoutMs: number): Uint8Array | undefined;
+  close(): void;
+}
+
+const receiveBuffer = new Uint8Array(RECEIVE_CAPACITY);
+
+/** Opens a netlink socket in the namespace behind `netnsFd`, or in our own.
+ * @throws {ErrnoError} EPERM, EPROTONOSUPPORT (kernel without that protocol) */
+export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
+  const open = (): number =>
+    checked("socket", `open a netlink socket for protocol ${protocol}`, () =>
+      socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol),
+    );
+  const fd = netnsFd === undefined ? open() : runInNetns(netnsFd, open);
+  // Extended acks name the failing attribute; capped acks keep refused batches from being echoed whole.
+  setOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+  setOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+  let isOpen = true;
+  let armedTimeoutMs = -1;
+  const close = (): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    closeFd(fd);
+  };
+  return {
+    fd,
+    send(bytes) {
+      if (bytes.length > 64 * 1024) setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes.length * 2);
+      checked("send", `send ${bytes.length} bytes of netlink`, () => send(fd, bytes, bytes.length, 0));
+    },
+    receive(timeoutMs) {
+      if (timeoutMs > 0 && timeoutMs !== armedTimeoutMs) {
+        setTimeoutOption(fd, timeoutMs);
+        armedTimeoutMs = timeoutMs;
+      }
+      const flags = MSG_TRUNC | (timeoutMs > 0 ? 0 : MSG_DONTWAIT);
+      for (;;) {
+        const length = recv(fd, receiveBuffer, RECEIVE_CAPACITY, flags);
+        if (length > RECEIVE_CAPACITY) throw new ErrnoError("recv", 90, `take a netlink datagram of ${length} bytes`);
+        if (length >= 0) return receiveBuffer.slice(0, length);
+        const errno = lastErrno();
+        if (errno === EAGAIN) return undefined;
+        if (errno !== EINTR) throw new ErrnoError("recv", errno, "read a netlink reply");
+      }
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+/** Older kernels lack some options; every one set here is a refinement, so failure is no error. */
+function setOption(fd: number, level: number, name: number, value: number): void {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, value, true);
+  setsockopt(fd, level, name, bytes, 4);
+}
+
+function setTimeoutOption(fd: number, timeoutMs: number): void {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setBigInt64(0, BigInt(Math.floor(timeoutMs / 1000)), true);
+  view.setBigInt64(8, BigInt((timeoutMs % 1000) * 1000), true);
+  checked("setsockopt", "set a receive deadline", () => setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, bytes, 16));
+}

@@ -1,0 +1,56 @@
+// Entering network namespaces. Only synchronous work may be done inside one: a thread that libuv starts while we are
+// inside would stay there for ever (clone(2) copies the namespace of the calling thread), so the pool is warmed first.
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { checked, setns } from "./libc.ts";
+
+const CLONE_NEWNET = 0x40000000;
+
+/** An open network namespace. Its identity is (dev, ino), never the path it was opened by. */
+export interface NetnsHandle extends Disposable {
+  readonly fd: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+/** Opens the namespace file at `path`. The caller owns the handle.
+ * @throws {Error} ENOENT and the like, from open(2). */
+export function openNetns(path: string): NetnsHandle {
+  return adoptNetns(openSync(path, "r"));
+}
+
+/** Takes ownership of a descriptor received from elsewhere; closes it when it cannot be used. */
+export function adoptNetns(fd: number): NetnsHandle {
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    let open = true;
+    return {
+      fd,
+      dev,
+      ino,
+      [Symbol.dispose]() {
+        if (!open) return;
+        open = false;
+        closeSync(fd);
+      },
+    };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+let homeFd: number | undefined;
+
+/** Runs `action` with the calling thread in the namespace `fd`, then returns to the process's own.
+ * A thread that cannot return would act on a stranger's network, so that ends the process.
+ * @throws {ErrnoError} EINVAL when `fd` is no network namespace, EPERM without CAP_SYS_ADMIN; whatever `action` throws. */
+export function runInNetns<T>(fd: number, action: () => T): T {
+  homeFd ??= openSync("/proc/thread-self/ns/net", "r");
+  const home = homeFd;
+  checked("setns", `enter the network namespace behind descriptor ${fd}`, () => setns(fd, CLONE_NEWNET));
+  try {
+    return action();
+  } finally {
+    if (setns(home, CLONE_NEWNET) !== 0) process.abort();
+  }
+}
