@@ -1,0 +1,112 @@
+// The addresses of a netns by rtnetlink: ask for all, read the answer, add one (uapi/linux/rtnetlink.h, if_addr.h).
+
+import type { Cidr, IpAddress } from "../address.ts";
+import { attributeMap, NetlinkFormatError, readNumber, readString, viewOf } from "./message.ts";
+import { collectDump } from "./reply.ts";
+import { ADDRESS_FAMILY, familyOf, NLM_F, RTM } from "./rtnetlink.ts";
+import { NetlinkWriter } from "./writer.ts";
+
+const IFADDRMSG_BYTES = 8;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_LABEL = 3;
+const IFA_FLAGS = 8;
+
+/** rt_scope_t (uapi/linux/rtnetlink.h): how far the address is known. */
+export const ADDRESS_SCOPE = { universe: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
+
+/** IFA_F_* flags (uapi/linux/if_addr.h) that a reader of addresses asks about. */
+export const ADDRESS_FLAGS = {
+  noDad: 0x02,
+  dadFailed: 0x08,
+  deprecated: 0x20,
+  tentative: 0x40,
+  permanent: 0x80,
+} as const;
+
+/** One address on one interface, in the order the kernel gives them: the pod's first address comes first. */
+export type InterfaceAddress = {
+  readonly interfaceIndex: number;
+  /** The address itself (IFA_LOCAL on point-to-point links), never the peer's. */
+  readonly ip: IpAddress;
+  readonly prefixLength: number;
+  /** A number of ADDRESS_SCOPE or one between. */
+  readonly scope: number;
+  /** Bits of ADDRESS_FLAGS and others. */
+  readonly flags: number;
+  /** The interface's name or its alias; the kernel gives it for IPv4 only. */
+  readonly label?: string;
+};
+
+/** Asks for every address of the netns, both families. Equiv: ip addr show */
+export function encodeGetAddresses(sequence = 1): Uint8Array {
+  const writer = new NetlinkWriter();
+  writer.message({ type: RTM.GETADDR, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence }, () => {
+    writeIfaddrmsg(writer, { family: 0, prefixLength: 0, flags: 0, scope: 0, interfaceIndex: 0 });
+  });
+  return writer.finish();
+}
+
+/**
+ * Reads the answer to `encodeGetAddresses`, taking datagrams until the end of the dump. `interrupted`: ask again.
+ * Throws KernelRefusalError, NetlinkFormatError.
+ */
+export function decodeAddresses(datagrams: Iterable<Uint8Array>): {
+  addresses: InterfaceAddress[];
+  interrupted: boolean;
+} {
+  const { messages, interrupted } = collectDump("list the addresses of the netns", datagrams);
+  const addresses = messages
+    .filter((message) => message.type === RTM.NEWADDR)
+    .flatMap((message) => parseAddress(message.payload) ?? []);
+  return { addresses, interrupted };
+}
+
+/** Adds an address to an interface; the kernel answers EEXIST (17) when it is there. Equiv: ip addr add CIDR dev … */
+export function encodeAddAddress(cidr: Cidr, interfaceIndex: number, sequence = 1): Uint8Array {
+  const writer = new NetlinkWriter();
+  const flags = NLM_F.REQUEST | NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL;
+  writer.message({ type: RTM.NEWADDR, flags, sequence }, () => {
+    const family = ADDRESS_FAMILY[cidr.family];
+    writeIfaddrmsg(writer, { family, prefixLength: cidr.prefixLength, flags: 0, scope: 0, interfaceIndex });
+    writer.attributeBytes(IFA_LOCAL, cidr.bytes);
+    writer.attributeBytes(IFA_ADDRESS, cidr.bytes);
+  });
+  return writer.finish();
+}
+
+/** struct ifaddrmsg { __u8 ifa_family, ifa_prefixlen, ifa_flags, ifa_scope; __u32 ifa_index; } */
+function writeIfaddrmsg(
+  writer: NetlinkWriter,
+  fields: { family: number; prefixLength: number; flags: number; scope: number; interfaceIndex: number },
+): void {
+  writer.u8(fields.family);
+  writer.u8(fields.prefixLength);
+  writer.u8(fields.flags);
+  writer.u8(fields.scope);
+  writer.u32(fields.interfaceIndex);
+}
+
+function parseAddress(payload: Uint8Array): InterfaceAddress | undefined {
+  if (payload.length < IFADDRMSG_BYTES) {
+    throw new NetlinkFormatError(`Cannot read an address: message of ${payload.length} bytes`);
+  }
+  const view = viewOf(payload);
+  const family = familyOf(view.getUint8(0));
+  if (family === undefined) return undefined;
+  const attributes = attributeMap(payload.subarray(IFADDRMSG_BYTES));
+  const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+  if (bytes?.length !== (family === 4 ? 4 : 16)) {
+    throw new NetlinkFormatError(`Cannot read an address: IPv${family} address of ${bytes?.length ?? "no"} bytes`);
+  }
+  const flags = attributes.get(IFA_FLAGS);
+  const label = attributes.get(IFA_LABEL);
+  return {
+    interfaceIndex: view.getUint32(4, true),
+    ip: { family, bytes: bytes.slice() },
+    prefixLength: view.getUint8(1),
+    scope: view.getUint8(3),
+    flags: flags === undefined ? view.getUint8(2) : readNumber(flags),
+    ...(label === undefined ? {} : { label: readString(label) }),
+  };
+}
