@@ -1,0 +1,122 @@
+// What the agent answers to a plugin: reads the request to types, asks the service that programs pods, and turns its
+// outcome into exit code and stdout. The one place where failures become CNI errors of the agent.
+
+import type { IpAddress } from "../../core/address.ts";
+import { type CniArgs, parseCniArgs } from "../../core/cni/cni-args.ts";
+import { CniError, renderCniError, toCniError } from "../../core/cni/cni-error.ts";
+import { type Netconf, parseNetconf } from "../../core/cni/netconf.ts";
+import type { Logger } from "../../core/log.ts";
+import type { PluginAnswer, PluginRequest } from "../../core/plugin-protocol/request.ts";
+
+/** A sandbox that the runtime is making, or asks about. */
+export interface Sandbox {
+  readonly containerId: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  /** As the runtime gave it; undefined where it gives none. */
+  readonly podUid: string | undefined;
+  readonly netnsPath: string;
+  readonly netnsFd: number;
+  /** Undefined: this runtime passes no annotations. */
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  /** Addresses the plugins before us gave the pod. */
+  readonly ips: readonly IpAddress[];
+}
+
+/** Programs pods. Throws CniError, or anything else for what it did not expect. */
+export interface SandboxService {
+  /** Resolves when the pod may start. Idempotent. */
+  add(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
+  /** Resolves when what was programmed still stands. */
+  check(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
+  /** The sandbox is going away; never fails. */
+  remove(sandbox: { readonly containerId: string; readonly podUid: string | undefined }): void;
+}
+
+export interface PluginRequestsDeps {
+  readonly sandboxes: SandboxService;
+  readonly log: Logger;
+  /** Once per request: command, seconds and result, for the metrics. */
+  observe(command: string, seconds: number, result: "ok" | "refused" | "failed"): void;
+  nowMs(): number;
+}
+
+/** The handler for `servePlugins`. */
+export function createPluginRequests(
+  deps: PluginRequestsDeps,
+): (request: PluginRequest, netnsFd: number | undefined, signal: AbortSignal) => Promise<PluginAnswer> {
+  return async (request, netnsFd, signal) => {
+    const startedMs = deps.nowMs();
+    let cniVersion: string | undefined;
+    let result: "ok" | "refused" | "failed" = "ok";
+    try {
+      if (request.command === "DEL") {
+        deps.sandboxes.remove({ containerId: request.containerId, podUid: uidOf(request.args) });
+        return { exitCode: 0 };
+      }
+      const netconf = parseNetconf(request.stdin);
+      cniVersion = netconf.cniVersion;
+      const sandbox = sandboxOf(request, parseCniArgs(request.args), netconf, netnsFd);
+      await deps.sandboxes[request.command === "ADD" ? "add" : "check"](sandbox, signal);
+      return { exitCode: 0 };
+    } catch (error) {
+      const refusal = signal.aborted ? overdue(error) : toCniError(error);
+      result = error instanceof CniError ? "refused" : "failed";
+      deps.log.error(`Refused ${request.command} of a pod`, {
+        containerId: request.containerId,
+        args: request.args,
+        code: refusal.code,
+        err: refusal.message,
+      });
+      return { exitCode: 1, stdout: renderCniError(refusal, cniVersion) };
+    } finally {
+      deps.observe(request.command, (deps.nowMs() - startedMs) / 1000, result);
+    }
+  };
+}
+
+function sandboxOf(request: PluginRequest, args: CniArgs, netconf: Netconf, netnsFd: number | undefined): Sandbox {
+  if (args.podName === undefined || args.podNamespace === undefined) {
+    throw new CniError(
+      "invalidEnvironment",
+      "Cannot tell which pod this is: CNI_ARGS has no K8S_POD_NAME or K8S_POD_NAMESPACE",
+    );
+  }
+  if (netnsFd === undefined) {
+    throw new CniError("invalidNetns", "Cannot program the pod: the plugin passed no network namespace");
+  }
+  return {
+    containerId: request.containerId,
+    podName: args.podName,
+    podNamespace: args.podNamespace,
+    podUid: args.podUid,
+    netnsPath: request.netnsPath,
+    netnsFd,
+    annotations: netconf.podAnnotations === undefined ? undefined : recordOf(netconf.podAnnotations),
+    ips: (netconf.prevResult?.ips ?? []).map(({ address }) => ({ family: address.family, bytes: address.bytes })),
+  };
+}
+
+/** A record without prototype: a pod may name an annotation anything. */
+function recordOf(map: ReadonlyMap<string, string>): Readonly<Record<string, string>> {
+  const record: Record<string, string> = Object.create(null);
+  for (const [key, value] of map) record[key] = value;
+  return record;
+}
+
+/** DEL takes any input, so arguments that cannot be read just tell nothing. */
+function uidOf(args: string): string | undefined {
+  try {
+    return parseCniArgs(args).podUid;
+  } catch {
+    return undefined;
+  }
+}
+
+function overdue(cause: unknown): CniError {
+  return new CniError("tryAgainLater", "Cannot start the pod: istio-cni did not finish before its deadline", {
+    details:
+      "The runtime tries again by itself. If it goes on, look at the log of the istio-cni-node pod of this node.",
+    cause,
+  });
+}
