@@ -1,0 +1,33 @@
+# Targets are names for scripts; each does its own set-up. `make` alone explains them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test ok bench clean
+
+help: ## explain the targets
+	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'demo, test and bench need root on Debian or Ubuntu; what they install from apt they name first.'
+
+setup: ## install what the other targets need: apt packages (named first) and the locked npm packages
+	@tools/setup
+
+build: setup ## leave out/bin/install-cni and out/bin/istio-cni
+	@tools/build
+
+demo: build ## start pods on a real containerd and show that they are captured; KEEP=1 leaves it up
+	@tools/node testbed/demo/main.ts $(if $(KEEP),--keep) $(ARGS)
+
+test: build ## run the gate and all test tiers: unit, plugin, kernel, runtime, cluster
+	@tools/node tools/test.ts $(ARGS)
+
+ok: ## the one gate: types, lint, import law, own checks, unit tests
+	@tools/setup --npm-only
+	@npm run --silent ok
+
+bench: build ## measure us against the bare runtime, side by side; results under bench/results/
+	@tools/node bench/main.ts $(ARGS)
+
+clean: ## remove what was built; downloads stay in .cache and node_modules
+	@rm -rf out

@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type IpAddress, parseIpAddress } from "../../core/address.ts";
+import { parsePod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import { createSidecar, type FindPod, type SidecarDeps, type SidecarSandbox } from "./sidecar.ts";
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, scope: () => silent };
+const never = new AbortController().signal;
+const ips = (...texts: string[]): IpAddress[] => texts.flatMap((text) => parseIpAddress(text) ?? []);
+
+const pod = parsePod({
+  metadata: {
+    uid: "u1",
+    name: "web-0",
+    namespace: "shop",
+    resourceVersion: "1",
+    annotations: { "sidecar.istio.io/status": "{}" },
+  },
+  spec: { containers: [{ name: "istio-proxy", args: ["proxy", "sidecar"] }] },
+});
+
+const sandbox: SidecarSandbox = {
+  containerId: "c1",
+  podName: "web-0",
+  podNamespace: "shop",
+  podUid: "u1",
+  netnsFd: 7,
+  annotations: undefined,
+  ips: [],
+};
+
+/** A kernel with one namespace: remembers what it holds. */
+function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean } = {}) {
+  let held: SidecarCapture | undefined;
+  return {
+    held: () => held,
+    flush: () => {
+      held = undefined;
+    },
+    addresses: () => addresses,
+    apply(_fd: number, capture: SidecarCapture) {
+      const changed = JSON.stringify(held) !== JSON.stringify(capture);
+      held = capture;
+      return { changed };
+    },
+    drift: (_fd: number, capture: SidecarCapture) =>
+      JSON.stringify(held) === JSON.stringify(capture) ? [] : ["table nat of ip is missing"],
+    isForbidden: () => options.forbidden ?? false,
+  };
+}
+
+function sidecarOf(
+  netfilter: ReturnType<typeof fakeNetfilter>,
+  overrides: { findPod?: FindPod; strict?: boolean; countDecision?: SidecarDeps["countDecision"] } = {},
+) {
+  return createSidecar(
+    {
+      findPod: overrides.findPod ?? (async () => ({ found: true, pod })),
+      netfilter,
+      log: silent,
+      countDecision: overrides.countDecision ?? (() => {}),
+      nowMs: () => 0,
+    },
+    {
+      settings: {
+        excludedNamespaces: ["kube-system"],
+        agentNamespace: "istio-system",
+        ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
+        loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
+      },
+      families: { dialect: "iptables", strict: overrides.strict ?? false },
+    },
+  );
+}
+
+test("add() captures an injected pod, records it, and a second ADD changes nothing", async () => {
+  const netfilter = fakeNetfilter(ips("10.0.0.5"));
+  const sidecar = sidecarOf(netfilter);
+  await sidecar.add(sandbox, never);
+  assert.deepEqual(netfilter.held(), DEFAULT_SIDECAR_CAPTURE);
+  await sidecar.add(sandbox, never);
+  const [record, ...others] = sidecar.records();
+  assert.deepEqual([record?.reason, record?.podUid, others.length], ["sidecar", "u1", 0]);
+  sidecar.remove({ containerId: "c1" });
+  assert.deepEqual(sidecar.records(), []);
+});
+
+test("add() asks nobody about pods that their sandbox alone proves outside", async () => {
+  const netfilter = fakeNetfilter(ips("10.0.0.5"));
+  const reasons: string[] = [];
+  const sidecar = sidecarOf(netfilter, {
+    findPod: () => assert.fail("not to be asked"),
+    countDecision: (reason) => reasons.push(reason),
+  });
+  await sidecar.add({ ...sandbox, annotations: { "some/other": "x" } }, never);
+  await sidecar.add({ ...sandbox, podNamespace: "kube-system" }, never);
+  await sidecar.add({ ...sandbox, podName: "istio-cni-node-abcde", podNamespace: "istio-system" }, never);
+  assert.deepEqual(reasons, ["not-injected", "excluded-namespace", "own-agent"]);
+  assert.equal(netfilter.held(), undefined);
+});
+
+test("add() refuses a pod that is not known yet, with a code that means try again and what to do", async () => {
+  const sidecar = sidecarOf(fakeNetfilter(ips("10.0.0.5")), {
+    findPod: async () => ({ found: false, reason: "the API server has not shown it" }),
+  });
+  await assert.rejects(sidecar.add(sandbox, never), (error: Error & { code: number; details: string }) => {
+    assert.equal(error.code, 11);
+    assert.match(error.message, /shop\/web-0.*has not shown it/);
+    assert.match(error.details, /istio-cni-node/);
+    return true;
+  });
+  assert.deepEqual(sidecar.records(), []);
+});
+
+test("add() refuses a bad annotation and programs nothing", async () => {
+  const netfilter = fakeNetfilter(ips("10.0.0.5"));
+  const annotations = {
+    "sidecar.istio.io/status": "{}",
+    "traffic.sidecar.istio.io/excludeInterfaces": "eth0 -j ACCEPT",
+  };
+  await assert.rejects(sidecarOf(netfilter).add({ ...sandbox, annotations }, never), {
+    code: 7,
+    message: /excludeInterfaces/,
+  });
+  assert.equal(netfilter.held(), undefined);
+});
+
+test("add() refuses the node's own namespace and a namespace without an address", async () => {
+  await assert.rejects(sidecarOf(fakeNetfilter(ips("10.0.0.5"), { forbidden: true })).add(sandbox, never), { code: 8 });
+  await assert.rejects(sidecarOf(fakeNetfilter(ips("127.0.0.1", "fe80::1"))).add(sandbox, never), {
+    code: 11,
+    message: /no address/,
+  });
+});
+
+test("add() falls back to the addresses of the previous result", async () => {
+  const netfilter = fakeNetfilter([]);
+  await sidecarOf(netfilter).add({ ...sandbox, ips: ips("fd00::5") }, never);
+  assert.deepEqual(netfilter.held()?.families, { v4: true, v6: true });
+});
+
+test("add() reports the family that passes by, and strict captures it", async () => {
+  const lax = fakeNetfilter(ips("10.0.0.5", "fd00::5"));
+  const sidecar = sidecarOf(lax);
+  await sidecar.add(sandbox, never);
+  assert.deepEqual(sidecar.records()[0]?.bypassed, ["ipv6"]);
+  assert.equal(lax.held()?.families.v6, false);
+  const strict = fakeNetfilter(ips("10.0.0.5", "fd00::5"));
+  await sidecarOf(strict, { strict: true }).add(sandbox, never);
+  assert.equal(strict.held()?.families.v6, true);
+});
+
+test("check() passes what stands and names what is missing", async () => {
+  const netfilter = fakeNetfilter(ips("10.0.0.5"));
+  const sidecar = sidecarOf(netfilter);
+  await sidecar.add(sandbox, never);
+  await sidecar.check(sandbox, never);
+  netfilter.flush();
+  await assert.rejects(sidecar.check(sandbox, never), { message: /table nat of ip is missing/ });
+  await sidecar.check({ ...sandbox, podNamespace: "kube-system" }, never);
+});
+
+test("forget() drops the records of a pod whose sandbox was never taken down", async () => {
+  const sidecar = sidecarOf(fakeNetfilter(ips("10.0.0.5")));
+  await sidecar.add(sandbox, never);
+  await sidecar.add({ ...sandbox, containerId: "c2" }, never);
+  sidecar.forget("u1");
+  assert.deepEqual(sidecar.records(), []);
+});

@@ -1,0 +1,222 @@
+// Puts sidecar pods into the mesh when their sandbox is made: find the pod, decide, program its network namespace.
+// Keeps for every pod of the node what was decided and done, which is what status and verification read.
+import type { IpAddress } from "../../core/address.ts";
+import { CniError } from "../../core/cni/cni-error.ts";
+import type { Pod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import { decideFamilies, type FamilyOptions } from "../../core/policy/capture-families.ts";
+import {
+  decideSidecar,
+  OWN_POD_PREFIX,
+  type SidecarPlan,
+  type SidecarReason,
+  type SidecarSettings,
+} from "../../core/policy/sidecar-decision.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+
+/** Who the runtime is making a sandbox for, and where. */
+export interface SidecarSandbox {
+  readonly containerId: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly podUid: string | undefined;
+  readonly netnsFd: number;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  readonly ips: readonly IpAddress[];
+}
+
+/** Programs one network namespace; synchronous, one atomic batch. */
+export interface SidecarNetfilter {
+  /** The addresses in the namespace, in the kernel's order. */
+  addresses(netnsFd: number): readonly IpAddress[];
+  /** Makes the namespace hold exactly this capture; `changed` is false when it did already. Throws when it cannot. */
+  apply(netnsFd: number, capture: SidecarCapture): { readonly changed: boolean };
+  /** What differs from this capture, one sentence each; empty when it stands. */
+  drift(netnsFd: number, capture: SidecarCapture): readonly string[];
+  /** True for the node's own namespace, or the agent's: programming either would cut the node off. */
+  isForbidden(netnsFd: number): boolean;
+}
+
+export type FindPod = (
+  pod: { readonly namespace: string; readonly name: string; readonly uid: string | undefined },
+  signal: AbortSignal,
+) => Promise<{ readonly found: true; readonly pod: Pod } | { readonly found: false; readonly reason: string }>;
+
+export interface SidecarDeps {
+  readonly findPod: FindPod;
+  readonly netfilter: SidecarNetfilter;
+  readonly log: Logger;
+  /** Once per decided ADD, for the metrics. */
+  countDecision(reason: SidecarReason): void;
+  nowMs(): number;
+}
+
+export interface SidecarOptions {
+  readonly settings: SidecarSettings;
+  readonly families: Omit<FamilyOptions, "dualStack">;
+}
+
+/** What was decided and done for one sandbox. */
+export interface SidecarRecord {
+  readonly podUid: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly containerId: string;
+  readonly reason: SidecarReason;
+  readonly capture: SidecarCapture | undefined;
+  readonly bypassed: readonly string[];
+  readonly addedMs: number;
+}
+
+export interface Sidecar {
+  /** Resolves when the pod may start. Idempotent: a second ADD of the same sandbox changes nothing.
+   * @throws {CniError} refused: code 11 when not known yet, 7 for a bad annotation, 8 for a namespace that is no pod's. */
+  add(sandbox: SidecarSandbox, signal: AbortSignal): Promise<void>;
+  /** Resolves when what the pod should have stands. @throws {CniError} */
+  check(sandbox: SidecarSandbox, signal: AbortSignal): Promise<void>;
+  /** The sandbox is gone. */
+  remove(sandbox: { readonly containerId: string }): void;
+  /** The pod is gone, whatever became of its sandbox. */
+  forget(podUid: string): void;
+  records(): readonly SidecarRecord[];
+}
+
+/** A node runs some hundreds of pods; a runtime that never sends DEL must not fill our memory. */
+const MAX_RECORDS = 4096;
+
+export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidecar {
+  const records = new Map<string, SidecarRecord>();
+
+  async function desired(sandbox: SidecarSandbox, signal: AbortSignal): Promise<Desired> {
+    const early = decideEarly(sandbox, options.settings);
+    if (early !== undefined) return { reason: early, pod: undefined, capture: undefined, bypassed: [] };
+    const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
+    const lookup = await deps.findPod({ namespace, name, uid }, signal);
+    if (!lookup.found) {
+      throw new CniError("tryAgainLater", `Cannot decide on pod ${namespace}/${name}: ${lookup.reason}`, {
+        details:
+          "A pod that is not known is never taken for one outside the mesh. The runtime tries again by itself; " +
+          "if it goes on, see whether the istio-cni-node pod of this node reaches the API server.",
+      });
+    }
+    const { pod } = lookup;
+    const decision = decideSidecar(pod, options.settings, sandbox.annotations);
+    if (decision.kind === "pass") return { reason: decision.reason, pod, capture: undefined, bypassed: [] };
+    if (decision.kind === "refuse") {
+      throw new CniError("invalidNetworkConfig", `Cannot start pod ${namespace}/${name}: ${decision.message}`, {
+        details: "Correct the annotation and make the pod anew.",
+      });
+    }
+    for (const hint of decision.hints) deps.log.warn(hint, { ns: namespace, name });
+    const { capture, bypassed } = captureIn(sandbox, decision.plan);
+    return { reason: decision.reason, pod, capture, bypassed };
+  }
+
+  function captureIn(
+    sandbox: SidecarSandbox,
+    plan: SidecarPlan,
+  ): { capture: SidecarCapture; bypassed: readonly string[] } {
+    const where = `${sandbox.podNamespace}/${sandbox.podName}`;
+    if (deps.netfilter.isForbidden(sandbox.netnsFd)) {
+      throw new CniError(
+        "invalidNetns",
+        `Cannot capture pod ${where}: its network namespace is the node's or the agent's own`,
+      );
+    }
+    const { dualStack, ...rest } = plan;
+    const held = deps.netfilter.addresses(sandbox.netnsFd);
+    const family = { ...options.families, dualStack };
+    const inside = decideFamilies(held, family);
+    const families = inside.kind === "families" ? inside : decideFamilies(sandbox.ips, family);
+    if (families.kind === "no-address") {
+      throw new CniError(
+        "tryAgainLater",
+        `Cannot capture pod ${where}: its network namespace has no address beyond loopback and link-local`,
+        {
+          details:
+            "The primary CNI plugin has to give the pod an address before istio-cni runs: istio-cni belongs last in the chain.",
+        },
+      );
+    }
+    return { capture: { ...rest, families: { v4: families.v4, v6: families.v6 } }, bypassed: families.bypassed };
+  }
+
+  return {
+    async add(sandbox, signal) {
+      const startedMs = deps.nowMs();
+      const { reason, pod, capture, bypassed } = await desired(sandbox, signal);
+      const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
+      deps.countDecision(reason);
+      if (capture === undefined) {
+        deps.log.debug("Pod stays outside the mesh", { ...labels, reason });
+      } else {
+        const { changed } = deps.netfilter.apply(sandbox.netnsFd, capture);
+        const tookMs = deps.nowMs() - startedMs;
+        deps.log.info("Captured pod", {
+          ...labels,
+          mode: capture.mode,
+          changed,
+          tookMs: Math.round(tookMs * 1000) / 1000,
+        });
+        for (const family of bypassed) {
+          deps.log.warn("A family of this pod passes by its proxy", {
+            ...labels,
+            family,
+            hint: "set ISTIO_DUAL_STACK on the proxy, or STRICT_FAMILIES on the agent",
+          });
+        }
+      }
+      if (records.size >= MAX_RECORDS) {
+        for (const oldest of records.keys()) {
+          records.delete(oldest);
+          break;
+        }
+      }
+      records.set(sandbox.containerId, {
+        podUid: pod?.uid ?? sandbox.podUid ?? "",
+        podName: sandbox.podName,
+        podNamespace: sandbox.podNamespace,
+        containerId: sandbox.containerId,
+        reason,
+        capture,
+        bypassed,
+        addedMs: deps.nowMs() - startedMs,
+      });
+    },
+    async check(sandbox, signal) {
+      const { capture } = await desired(sandbox, signal);
+      if (capture === undefined) return;
+      const drift = deps.netfilter.drift(sandbox.netnsFd, capture);
+      if (drift.length === 0) return;
+      throw new CniError(
+        "internal",
+        `Pod ${sandbox.podNamespace}/${sandbox.podName} is not captured as it should be: ${drift[0]}`,
+        {
+          details: drift.join("; "),
+        },
+      );
+    },
+    remove: ({ containerId }) => void records.delete(containerId),
+    forget(podUid) {
+      for (const [containerId, record] of records) if (record.podUid === podUid) records.delete(containerId);
+    },
+    records: () => [...records.values()],
+  };
+}
+
+interface Desired {
+  readonly reason: SidecarReason;
+  readonly pod: Pod | undefined;
+  readonly capture: SidecarCapture | undefined;
+  readonly bypassed: readonly string[];
+}
+
+/** What the sandbox alone proves, before anybody is asked: the same three proofs the plugin has (plugin/CONTRACT.md). */
+function decideEarly(sandbox: SidecarSandbox, settings: SidecarSettings): SidecarReason | undefined {
+  if (sandbox.podName.startsWith(OWN_POD_PREFIX) && sandbox.podNamespace === settings.agentNamespace)
+    return "own-agent";
+  if (settings.excludedNamespaces.includes(sandbox.podNamespace)) return "excluded-namespace";
+  if (sandbox.annotations !== undefined && sandbox.annotations["sidecar.istio.io/status"] === undefined)
+    return "not-injected";
+  return undefined;
+}
