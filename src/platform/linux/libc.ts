@@ -73,6 +73,11 @@ export const write = bind<(fd: Fd, bytes: Uint8Array, length: number) => number>
   "int64_t write(int fd, const void *bytes, uint64_t length)",
 );
 
+/** madvise(2), addresses as numbers: it is told about mappings, not about buffers of ours. */
+export const madvise = bind<(address: bigint, length: bigint, advice: number) => number>(
+  "int madvise(uintptr_t address, uint64_t length, int advice)",
+);
+
 const epollWaitSymbol = libc.func("int epoll_wait(int epoll, void *events, int capacity, int timeout)");
 
 /** epoll_wait(2) on a libuv pool thread. Resolves with the number of events; a negative number means it failed (EINTR). */

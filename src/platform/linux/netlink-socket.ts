@@ -9,6 +9,7 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
@@ -59,7 +60,7 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
   return {
     fd,
     send(bytes) {
-      if (bytes.length > 64 * 1024) setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes.length * 2);
+      if (bytes.length > 64 * 1024) growSendBuffer(fd, bytes.length * 2);
       checked("send", `send ${bytes.length} bytes of netlink`, () => send(fd, bytes, bytes.length, 0));
     },
     receive(timeoutMs) {
@@ -80,6 +81,12 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/** Beyond the limit of net.core.wmem_max only where CAP_NET_ADMIN holds; else as far as that goes. */
+function growSendBuffer(fd: number, size: number): void {
+  setOption(fd, SOL_SOCKET, SO_SNDBUF, size);
+  setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, size);
 }
 
 /** Older kernels lack some options; every one set here is a refinement, so failure is no error. */
