@@ -1,0 +1,62 @@
+// The checks both `npm run ok` and `make test` begin with: types, lint and format, import law, own checks on the tree.
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { checkImportLaw, type Violation } from "./import-law.ts";
+import { checkTree } from "./tree-check.ts";
+
+const root = join(import.meta.dirname, "..");
+
+/** Runs one step, says how it ended and how long it took. */
+export function runStep(name: string, run: () => boolean): boolean {
+  const started = performance.now();
+  const passed = run();
+  console.log(`${passed ? "ok" : "FAILED"} ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+  return passed;
+}
+
+/** Runs all checks, also after one has failed; true when all passed. */
+export function runGate(): boolean {
+  const results = [
+    runStep("types", () => execute(["tools/node", "node_modules/typescript/bin/tsc", "-p", "."])),
+    runStep("lint and format", () => execute(["node_modules/.bin/biome", "check", "--error-on-warnings", "."])),
+    runStep("import law", () => report(checkImportLaw(sources()))),
+    runStep("tree", () => report(checkTree(sources()))),
+  ];
+  return results.every((passed) => passed);
+}
+
+/** Runs the pinned Node's test runner over `patterns`; its summary is the last thing printed. */
+export function runTests(patterns: readonly string[], flags: readonly string[] = []): boolean {
+  return execute(["tools/node", "--test", ...flags, ...patterns]);
+}
+
+/** Runs a program in the project's root with our own output. */
+export function execute(argv: readonly string[]): boolean {
+  const [file = "", ...args] = argv;
+  return spawnSync(file, args, { cwd: root, stdio: "inherit" }).status === 0;
+}
+
+function report(violations: readonly Violation[]): boolean {
+  for (const { path, line, message } of violations) console.error(`${path}:${line}: ${message}`);
+  return violations.length === 0;
+}
+
+/** Every file git knows or would add. */
+function sources(): { path: string; text: string }[] {
+  const listed = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  if (listed.status !== 0) throw new Error(`Cannot list the tree: ${listed.stderr}`);
+  return listed.stdout
+    .split("\0")
+    .filter((path) => /\.(ts|c|h|md|json|sh|yaml|yml|proto|txt)$|Makefile$|^tools\/|^\.ci\//.test(path))
+    .flatMap((path) => {
+      try {
+        return [{ path, text: readFileSync(join(root, path), "utf8") }];
+      } catch {
+        return []; // deleted in the work tree, not yet in the index
+      }
+    });
+}
