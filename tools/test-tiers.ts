@@ -1,7 +1,7 @@
 // Where the tests of each tier lie (DESIGN 5).
 
 /** Decisions, services against simulators, the test bed's own parts. */
-export const UNIT_TESTS = ["src/**/*.test.ts", "tools/**/*.test.ts", "testbed/**/*.test.ts"];
+export const UNIT_TESTS = ["src/**/*.test.ts", "tools/**/*.test.ts", "testbed/**/*.test.ts", "bench/**/*.test.ts"];
 
 /** The compiled C programs against scripted peers. */
 export const PROGRAM_TESTS = ["plugin/**/*.test.ts", "launcher/**/*.test.ts"];
