@@ -1,0 +1,82 @@
+/**
+ * What is to be done on a host so that nothing of us is left: every file gets its own bytes back, the plugin goes last.
+ * Whether removal is wanted is not decided here: only a proven wish leads here (DESIGN 3.3).
+ */
+import type { ConfFile } from "./choose-conflist.ts";
+import { extensionOf, parseConf } from "./conflist.ts";
+import { hasForeignPlugin, hasOurEntry, toConflist, withoutOurEntry } from "./edit-conflist.ts";
+import { BACKUP_SUFFIX, type HostView, type InstallStep, isSameBytes } from "./host-view.ts";
+import { PLUGIN_TYPE } from "./plugin-entry.ts";
+
+/**
+ * Steps that undo decideInstall, in an order in which no file ever names a missing plugin. Lists lose our object and
+ * nothing else; a list that was made of a single configuration becomes that file again, unless somebody has changed the
+ * list since or its owner is writing the file again; files that hold only our object are deleted, and so is `ownedName` where our object is in it.
+ * Files that are no valid configuration are left alone.
+ */
+export function decideRemoval(view: HostView, options: { readonly ownedName: string }): InstallStep[] {
+  const plugins = view.binDirs.flatMap((dir): InstallStep[] =>
+    "plugin" in dir && dir.plugin !== "absent" ? [{ kind: "remove-plugin", dir: dir.path }] : [],
+  );
+  if ("unavailable" in view.netDir) return plugins;
+  const { files, backups } = view.netDir;
+  const usable = new Set(files.filter(isUsable).map(({ name }) => name));
+  const steps: InstallStep[] = [];
+  for (const { name, content } of files) {
+    if (!("bytes" in content)) continue;
+    const original = [...backups].find(([backupName]) => listNameOf(backupName) === name);
+    steps.push(...removeFrom(name, content.bytes, options.ownedName, original, files, usable));
+  }
+  for (const [name, expected] of backups) steps.push({ kind: "remove-conf", name, expected });
+  return [...steps, ...plugins];
+}
+
+function removeFrom(
+  name: string,
+  bytes: Uint8Array,
+  ownedName: string,
+  original: readonly [string, Uint8Array] | undefined,
+  files: readonly ConfFile[],
+  usable: ReadonlySet<string>,
+): InstallStep[] {
+  const conf = parseConf(name, bytes);
+  if (conf.kind === "invalid" || !hasOurEntry(conf)) return [];
+  const removal: InstallStep = { kind: "remove-conf", name, expected: bytes };
+  if (conf.kind === "single" || name === ownedName || !hasForeignPlugin(conf)) return [removal];
+  const stripped = withoutOurEntry(conf);
+  const keepStripped: InstallStep = { kind: "write-conf", name, bytes: stripped, expected: bytes, like: undefined };
+  if (original === undefined || !isMadeOf(stripped, original[1])) return [keepStripped];
+  const [backupName, originalBytes] = original;
+  const originalName = originalNameOf(backupName);
+  if (usable.has(originalName)) return [removal];
+  if (files.some((file) => file.name === originalName)) return [keepStripped];
+  const restore: InstallStep = {
+    kind: "write-conf",
+    name: originalName,
+    bytes: originalBytes,
+    expected: undefined,
+    like: backupName,
+  };
+  return [restore, removal];
+}
+
+function isUsable({ name, content }: ConfFile): boolean {
+  return "bytes" in content && parseConf(name, content.bytes).kind !== "invalid";
+}
+
+/** True when `stripped` is what converting `original` gives but for our object. */
+function isMadeOf(stripped: Uint8Array, original: Uint8Array): boolean {
+  const conf = parseConf("original.conf", original);
+  if (conf.kind !== "single") return false;
+  const made = parseConf("made.conflist", toConflist(conf, { type: PLUGIN_TYPE }));
+  return made.kind === "list" && isSameBytes(withoutOurEntry(made), stripped);
+}
+
+function originalNameOf(backupName: string): string {
+  return backupName.slice(0, backupName.length - BACKUP_SUFFIX.length);
+}
+
+function listNameOf(backupName: string): string {
+  const original = originalNameOf(backupName);
+  return `${original.slice(0, original.length - extensionOf(original).length)}.conflist`;
+}
