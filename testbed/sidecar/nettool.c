@@ -1,0 +1,297 @@
+/*
+ * nettool [--netns PATH] [--uid N] [--gid N] COMMAND ...
+ *
+ *   sidecar [--transparent]      stands in for Envoy: listens on 15001 and 15006, tells each connection's original destination
+ *   serve PORT...                stands in for an application: answers "direct PORT"
+ *   probe [--timeout MS] IP PORT connects, reads the answer, prints what happened
+ *   pause                        process 1 of a pod sandbox
+ *
+ * One JSON object a line on stdout. It is the whole content of the testbed's image and runs on the node as well,
+ * inside a pod's network namespace by --netns. It relays nothing: who captured a connection is all that is asked.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* include/uapi/linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h: both are 80. */
+#define ORIGINAL_DST 80
+#define MAX_LISTENERS 64
+
+typedef struct sockaddr_storage address;
+struct listener {
+  int fd;
+  int port;
+};
+
+static void fail(const char *action, const char *object) {
+  fprintf(stderr, "nettool: Cannot %s %s: %s\n", action, object, strerror(errno));
+  exit(1);
+}
+
+static long number(const char *text, long max) {
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (errno || end == text || *end || value < 0 || value > max) {
+    fprintf(stderr, "nettool: Cannot use \"%s\": a number from 0 to %ld is wanted\n", text, max);
+    exit(2);
+  }
+  return value;
+}
+
+static int port_of(const address *a) {
+  return ntohs(a->ss_family == AF_INET ? ((const struct sockaddr_in *)a)->sin_port : ((const struct sockaddr_in6 *)a)->sin6_port);
+}
+
+static const char *text_of(const address *a, char *buffer, size_t size) {
+  char ip[INET6_ADDRSTRLEN] = "?";
+  if (a->ss_family == AF_INET) {
+    inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, ip, sizeof ip);
+    snprintf(buffer, size, "%s:%d", ip, port_of(a));
+  } else {
+    inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)a)->sin6_addr, ip, sizeof ip);
+    snprintf(buffer, size, "[%s]:%d", ip, port_of(a));
+  }
+  return buffer;
+}
+
+static socklen_t make_address(address *a, int family, int port) {
+  memset(a, 0, sizeof *a);
+  a->ss_family = (sa_family_t)family;
+  if (family == AF_INET) {
+    ((struct sockaddr_in *)a)->sin_port = htons((uint16_t)port);
+    return sizeof(struct sockaddr_in);
+  }
+  ((struct sockaddr_in6 *)a)->sin6_port = htons((uint16_t)port);
+  return sizeof(struct sockaddr_in6);
+}
+
+/* Listens on every address of one family; -1 when the kernel has no such family. */
+static int listen_on(int family, int port, int transparent) {
+  int one = 1, fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  char name[32];
+  snprintf(name, sizeof name, "port %d", port);
+  if (fd < 0) {
+    if (errno == EAFNOSUPPORT) return -1;
+    fail("open a socket for", name);
+  }
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+  if (transparent && setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+                                family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one, sizeof one))
+    fail("make transparent", name);
+  address local;
+  socklen_t length = make_address(&local, family, port);
+  if (bind(fd, (struct sockaddr *)&local, length)) {
+    if (errno == EADDRNOTAVAIL) { /* IPv6 switched off by sysctl */
+      close(fd);
+      return -1;
+    }
+    fail("bind", name);
+  }
+  if (listen(fd, 128)) fail("listen on", name);
+  return fd;
+}
+
+static size_t listen_everywhere(struct listener *listeners, size_t count, int port, int transparent) {
+  const int families[] = {AF_INET, AF_INET6};
+  for (size_t i = 0; i < 2; i++) {
+    int fd = listen_on(families[i], port, transparent);
+    if (fd < 0) continue;
+    if (count == MAX_LISTENERS) {
+      fprintf(stderr, "nettool: Cannot listen on port %d: at most %d listeners\n", port, MAX_LISTENERS);
+      exit(2);
+    }
+    listeners[count++] = (struct listener){fd, port};
+  }
+  return count;
+}
+
+/* REDIRECT leaves the destination in conntrack, TPROXY in the socket's own address. */
+static void original_destination(int fd, address *original) {
+  socklen_t length = sizeof *original;
+  getsockname(fd, (struct sockaddr *)original, &length);
+  address translated = {0};
+  length = sizeof translated;
+  if (!getsockopt(fd, original->ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, ORIGINAL_DST, &translated, &length))
+    *original = translated;
+}
+
+static void answer(const struct listener *listener, int is_sidecar) {
+  address peer = {0}, original = {0};
+  socklen_t length = sizeof peer;
+  int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
+  if (fd < 0) return;
+  char peer_text[80], original_text[80], line[256];
+  original_destination(fd, &original);
+  text_of(&peer, peer_text, sizeof peer_text);
+  text_of(&original, original_text, sizeof original_text);
+  int captured = is_sidecar && port_of(&original) != listener->port;
+  int size = captured ? snprintf(line, sizeof line, "captured %d orig=%s\n", listener->port, original_text)
+                      : snprintf(line, sizeof line, "direct %d\n", listener->port);
+  printf("{\"event\":\"connection\",\"captured\":%s,\"port\":%d,\"peer\":\"%s\",\"original\":\"%s\"}\n",
+         captured ? "true" : "false", listener->port, peer_text, original_text);
+  if (send(fd, line, (size_t)size, MSG_NOSIGNAL) == size) shutdown(fd, SHUT_WR);
+  close(fd);
+}
+
+static _Noreturn void serve(struct listener *listeners, size_t count, int is_sidecar) {
+  struct pollfd fds[MAX_LISTENERS];
+  for (size_t i = 0; i < count; i++) fds[i] = (struct pollfd){listeners[i].fd, POLLIN, 0};
+  printf("{\"event\":\"listening\",\"listeners\":%zu}\n", count);
+  for (;;) {
+    if (poll(fds, count, -1) < 0 && errno != EINTR) fail("wait for", "connections");
+    for (size_t i = 0; i < count; i++)
+      if (fds[i].revents) answer(&listeners[i], is_sidecar);
+  }
+}
+
+static _Noreturn void sidecar(int argc, char **argv) {
+  int transparent = argc == 1 && !strcmp(argv[0], "--transparent");
+  struct listener listeners[4];
+  size_t count = listen_everywhere(listeners, 0, 15001, transparent);
+  serve(listeners, listen_everywhere(listeners, count, 15006, transparent), 1);
+}
+
+static _Noreturn void application(int argc, char **argv) {
+  struct listener listeners[MAX_LISTENERS];
+  size_t count = 0;
+  for (int i = 0; i < argc; i++) count = listen_everywhere(listeners, count, (int)number(argv[i], 65535), 0);
+  serve(listeners, count, 0);
+}
+
+static const char *outcome_of(int error) {
+  switch (error) {
+    case ECONNREFUSED: return "refused";
+    case ECONNRESET: return "reset";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EADDRNOTAVAIL: return "unreachable";
+    case EAGAIN:
+    case ETIMEDOUT: return "timeout";
+    default: return "failed";
+  }
+}
+
+static int report(const char *outcome, int error) {
+  printf("{\"outcome\":\"%s\",\"error\":\"%s\"}\n", outcome, strerror(error));
+  return 0;
+}
+
+static long now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int wait_for(int fd, short events, long deadline) {
+  struct pollfd pfd = {fd, events, 0};
+  for (;;) {
+    long left = deadline - now_ms();
+    int count = poll(&pfd, 1, left > 0 ? (int)left : 0);
+    if (count >= 0 || errno != EINTR) return count > 0;
+  }
+}
+
+static int probe(int argc, char **argv) {
+  long timeout = 2000;
+  if (argc > 2 && !strcmp(argv[0], "--timeout")) {
+    timeout = number(argv[1], 60000);
+    argc -= 2;
+    argv += 2;
+  }
+  if (argc != 2) {
+    fprintf(stderr, "usage: nettool probe [--timeout MS] IP PORT\n");
+    return 2;
+  }
+  address target;
+  int family = strchr(argv[0], ':') ? AF_INET6 : AF_INET, port = (int)number(argv[1], 65535);
+  socklen_t length = make_address(&target, family, port);
+  void *ip = family == AF_INET ? (void *)&((struct sockaddr_in *)&target)->sin_addr : (void *)&((struct sockaddr_in6 *)&target)->sin6_addr;
+  if (inet_pton(family, argv[0], ip) != 1) {
+    fprintf(stderr, "nettool: Cannot use \"%s\": an IP address is wanted\n", argv[0]);
+    return 2;
+  }
+  long deadline = now_ms() + timeout;
+  int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
+  if (fd < 0) return report("unreachable", errno);
+  if (connect(fd, (struct sockaddr *)&target, length)) {
+    if (errno != EINPROGRESS) return report(outcome_of(errno), errno);
+    if (!wait_for(fd, POLLOUT, deadline)) return report("timeout", ETIMEDOUT);
+    length = sizeof error;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error) return report(outcome_of(error), error);
+  }
+  char line[256];
+  size_t size = 0;
+  while (size < sizeof line - 1 && !memchr(line, '\n', size)) {
+    if (!wait_for(fd, POLLIN, deadline)) return report("timeout", ETIMEDOUT);
+    ssize_t got = recv(fd, line + size, sizeof line - 1 - size, 0);
+    if (got < 0) return report(outcome_of(errno), errno);
+    if (got == 0) break;
+    size += (size_t)got;
+  }
+  /* The answer may come from anybody: only plain characters go into the JSON line. */
+  size_t kept = 0;
+  for (size_t i = 0; i < size; i++)
+    if (line[i] >= ' ' && line[i] < 127 && line[i] != '"' && line[i] != '\\') line[kept++] = line[i];
+  line[kept] = 0;
+  printf("{\"outcome\":\"answered\",\"answer\":\"%s\"}\n", line);
+  return 0;
+}
+
+static int pause_forever(void) {
+  sigset_t watched;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGTERM);
+  sigaddset(&watched, SIGINT);
+  sigaddset(&watched, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &watched, NULL);
+  for (int signal; !sigwait(&watched, &signal);) {
+    if (signal != SIGCHLD) return 0;
+    while (waitpid(-1, NULL, WNOHANG) > 0) {}
+  }
+  return 1;
+}
+
+static void enter_netns(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || setns(fd, CLONE_NEWNET)) fail("enter network namespace", path);
+  close(fd);
+}
+
+int main(int argc, char **argv) {
+  long uid = -1, gid = -1;
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  for (argc--, argv++; argc > 1 && !strncmp(argv[0], "--", 2); argc -= 2, argv += 2) {
+    if (!strcmp(argv[0], "--netns")) enter_netns(argv[1]);
+    else if (!strcmp(argv[0], "--uid")) uid = number(argv[1], 0x7fffffff);
+    else if (!strcmp(argv[0], "--gid")) gid = number(argv[1], 0x7fffffff);
+    else break;
+  }
+  if (gid >= 0 && setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid)) fail("become", "the group");
+  if (uid >= 0 && setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid)) fail("become", "the user");
+  const char *command = argc > 0 ? argv[0] : "";
+  if (!strcmp(command, "pause")) return pause_forever();
+  /* After setuid, which clears it: nothing here outlives the process that wanted to know. In a container (no parent
+     that we could see) the parent is the runtime's starter, which always goes first. */
+  if (getppid() != 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (!strcmp(command, "sidecar")) sidecar(argc - 1, argv + 1);
+  if (!strcmp(command, "serve") && argc > 1) application(argc - 1, argv + 1);
+  if (!strcmp(command, "probe")) return probe(argc - 1, argv + 1);
+  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] | serve PORT... | probe IP PORT | pause\n");
+  return 2;
+}
