@@ -17,7 +17,7 @@ function plain(record: object): unknown {
   return JSON.parse(JSON.stringify(record));
 }
 
-function valueOf(record: Readonly<Record<string, string | undefined>>, key: string): string | undefined {
+function lookUp(record: Readonly<Record<string, string | undefined>>, key: string): string | undefined {
   return record[key];
 }
 
@@ -106,7 +106,7 @@ test("parsePod() reads the fields that decisions need", () => {
     ],
   });
   const env = pod.containers[0]?.env ?? {};
-  assert.ok("POD_NAME" in env && valueOf(env, "POD_NAME") === undefined, "a reference is known by name, not by value");
+  assert.ok("POD_NAME" in env && lookUp(env, "POD_NAME") === undefined, "a reference is known by name, not by value");
 });
 
 test("parsePod() takes the last of two variables with one name", () => {
@@ -115,7 +115,7 @@ test("parsePod() takes the last of two variables with one name", () => {
     { name: "A", value: "2" },
   ];
   const pod = parsePod(podJson({ spec: { containers: [{ name: "istio-proxy", env }] } }));
-  assert.equal(valueOf(pod.containers[0]?.env ?? {}, "A"), "2");
+  assert.equal(lookUp(pod.containers[0]?.env ?? {}, "A"), "2");
 });
 
 test("parsePod() reads null as absent, as the API's own decoder does", () => {
@@ -136,11 +136,11 @@ test("parsePod() finds no label or variable that is only in Object's prototype",
     JSON.parse(`{"metadata":{"name":"a","namespace":"b","uid":"c","resourceVersion":"1",
     "labels":{"__proto__":"x","a":"b"}},"spec":{"containers":[{"name":"istio-proxy","env":[{"name":"__proto__","value":"v"}]}]}}`),
   );
-  assert.equal(valueOf(pod.labels, "constructor"), undefined);
-  assert.equal(valueOf(pod.labels, "__proto__"), "x");
-  assert.equal(valueOf(pod.containers[0]?.env ?? {}, "toString"), undefined);
-  assert.equal(valueOf(pod.containers[0]?.env ?? {}, "__proto__"), "v");
-  assert.equal(valueOf(pod.annotations, "constructor"), undefined);
+  assert.equal(lookUp(pod.labels, "constructor"), undefined);
+  assert.equal(lookUp(pod.labels, "__proto__"), "x");
+  assert.equal(lookUp(pod.containers[0]?.env ?? {}, "toString"), undefined);
+  assert.equal(lookUp(pod.containers[0]?.env ?? {}, "__proto__"), "v");
+  assert.equal(lookUp(pod.annotations, "constructor"), undefined);
 });
 
 test("parsePod() leaves out bulk annotations and keeps every one of Istio's", () => {
