@@ -5,26 +5,31 @@
 import type { Cidr } from "../address.ts";
 
 /** All rules of one address family. `inet` exists in the native nftables dialect only. */
-export type Ruleset = { readonly family: 4 | 6 | "inet"; readonly tables: readonly Table[] };
+export type Ruleset<R extends Rule = Rule> = { readonly family: 4 | 6 | "inet"; readonly tables: readonly Table<R>[] };
 
 /** One table with its chains in the order the kernel lists them: base chains first, then own chains. */
-export type Table = { readonly name: string; readonly chains: readonly Chain[] };
+export type Table<R extends Rule = Rule> = { readonly name: string; readonly chains: readonly Chain<R>[] };
 
 /** A chain; a base chain is attached to a hook, an own chain is reached by a jump. */
-export type Chain = BaseChain | OwnChain;
+export type Chain<R extends Rule = Rule> = BaseChain<R> | OwnChain<R>;
 
 /** Attached to a netfilter hook. In the iptables dialect everything but the rules follows from table and name. */
-export type BaseChain = {
+export type BaseChain<R extends Rule = Rule> = {
   readonly kind: "base";
   readonly name: string;
   readonly type: "filter" | "nat" | "route";
   readonly hook: Hook;
   readonly priority: number;
   readonly policy: "accept" | "drop";
-  readonly rules: readonly Rule[];
+  readonly rules: readonly R[];
 };
 
-export type OwnChain = { readonly kind: "own"; readonly name: string; readonly rules: readonly Rule[] };
+/** Reached by a jump. */
+export type OwnChain<R extends Rule = Rule> = {
+  readonly kind: "own";
+  readonly name: string;
+  readonly rules: readonly R[];
+};
 
 /** The inet hooks in the order of their kernel numbers (NF_INET_*, uapi/linux/netfilter.h). */
 export const HOOKS = ["prerouting", "input", "forward", "output", "postrouting"] as const;

@@ -1,0 +1,168 @@
+// The expressions a rule consists of in nf_tables, as values and as bytes in both directions
+// (uapi/linux/netfilter/nf_tables.h, nf_tables_compat.h). What we do not know comes out as `unknown`.
+
+import type { Attribute } from "./message.ts";
+import { attributeMap, parseAttributes, readString, readU32be } from "./message.ts";
+import type { NetlinkWriter } from "./writer.ts";
+
+/** Keys of `meta` (enum nft_meta_keys). */
+export const META = { mark: 3, iifname: 6, oifname: 7, skuid: 10, skgid: 11, nfproto: 15, l4proto: 16 } as const;
+/** Bases of `payload` (enum nft_payload_bases). */
+export const PAYLOAD_BASE = { network: 1, transport: 2 } as const;
+/** Codes of an immediate verdict (enum nft_verdicts, uapi/linux/netfilter.h). */
+export const VERDICT_CODE = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+
+/** One step of a rule. Registers are left out: there is one value in flight at a time, in register 1. */
+export type Expression =
+  | { readonly kind: "meta"; readonly key: number }
+  | { readonly kind: "payload"; readonly base: number; readonly offset: number; readonly length: number }
+  | { readonly kind: "bitwise"; readonly mask: Uint8Array; readonly xor: Uint8Array }
+  | { readonly kind: "cmp"; readonly operator: "eq" | "neq"; readonly value: Uint8Array }
+  | { readonly kind: "counter" }
+  | { readonly kind: "verdict"; readonly code: number; readonly chain?: string }
+  | { readonly kind: "match" | "target"; readonly name: string; readonly revision: number; readonly info: Uint8Array }
+  | { readonly kind: "unknown"; readonly name: string };
+
+const NFTA_LIST_ELEM = 1;
+const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
+const NFTA_META = { DREG: 1, KEY: 2 } as const;
+const NFTA_PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
+const NFTA_CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
+const NFTA_BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
+const NFTA_COUNTER = { BYTES: 1, PACKETS: 2 } as const;
+const NFTA_IMMEDIATE = { DREG: 1, DATA: 2 } as const;
+const NFTA_DATA = { VALUE: 1, VERDICT: 2 } as const;
+const NFTA_VERDICT = { CODE: 1, CHAIN: 2 } as const;
+/** NFTA_MATCH_* and NFTA_TARGET_* have the same numbers. */
+const NFTA_XT = { NAME: 1, REV: 2, INFO: 3 } as const;
+
+const REGISTER_VERDICT = 0;
+const REGISTER_DATA = 1;
+const OPERATORS = ["eq", "neq"] as const;
+const EIGHT_ZEROS = new Uint8Array(8);
+
+/** Writes the list of a rule's expressions into the attribute `type`. */
+export function writeExpressions(writer: NetlinkWriter, type: number, expressions: readonly Expression[]): void {
+  writer.nested(type, () => {
+    for (const expression of expressions) {
+      writer.nested(NFTA_LIST_ELEM, () => {
+        writer.attributeString(NFTA_EXPR.NAME, nameOf(expression));
+        writer.nested(NFTA_EXPR.DATA, () => writeExpression(writer, expression));
+      });
+    }
+  });
+}
+
+/** Reads the list of a rule's expressions. Throws NetlinkFormatError where an attribute has the wrong width. */
+export function parseExpressions(bytes: Uint8Array): Expression[] {
+  return parseAttributes(bytes).map(({ payload }) => {
+    const attributes = attributeMap(payload);
+    const name = readString(attributes.get(NFTA_EXPR.NAME) ?? new Uint8Array());
+    const data = parseAttributes(attributes.get(NFTA_EXPR.DATA) ?? new Uint8Array());
+    return parseExpression(name, data) ?? { kind: "unknown", name };
+  });
+}
+
+function nameOf(expression: Expression): string {
+  if (expression.kind === "verdict") return "immediate";
+  return expression.kind === "unknown" ? expression.name : expression.kind;
+}
+
+function writeExpression(writer: NetlinkWriter, expression: Expression): void {
+  switch (expression.kind) {
+    case "meta":
+      writer.attributeU32be(NFTA_META.KEY, expression.key);
+      writer.attributeU32be(NFTA_META.DREG, REGISTER_DATA);
+      return;
+    case "payload":
+      writer.attributeU32be(NFTA_PAYLOAD.DREG, REGISTER_DATA);
+      writer.attributeU32be(NFTA_PAYLOAD.BASE, expression.base);
+      writer.attributeU32be(NFTA_PAYLOAD.OFFSET, expression.offset);
+      writer.attributeU32be(NFTA_PAYLOAD.LEN, expression.length);
+      return;
+    case "bitwise":
+      writer.attributeU32be(NFTA_BITWISE.SREG, REGISTER_DATA);
+      writer.attributeU32be(NFTA_BITWISE.DREG, REGISTER_DATA);
+      writer.attributeU32be(NFTA_BITWISE.LEN, expression.mask.length);
+      writer.nested(NFTA_BITWISE.MASK, () => writer.attributeBytes(NFTA_DATA.VALUE, expression.mask));
+      writer.nested(NFTA_BITWISE.XOR, () => writer.attributeBytes(NFTA_DATA.VALUE, expression.xor));
+      return;
+    case "cmp":
+      writer.attributeU32be(NFTA_CMP.SREG, REGISTER_DATA);
+      writer.attributeU32be(NFTA_CMP.OP, OPERATORS.indexOf(expression.operator));
+      writer.nested(NFTA_CMP.DATA, () => writer.attributeBytes(NFTA_DATA.VALUE, expression.value));
+      return;
+    case "counter":
+      writer.attributeBytes(NFTA_COUNTER.BYTES, EIGHT_ZEROS);
+      writer.attributeBytes(NFTA_COUNTER.PACKETS, EIGHT_ZEROS);
+      return;
+    case "verdict":
+      writer.attributeU32be(NFTA_IMMEDIATE.DREG, REGISTER_VERDICT);
+      writer.nested(NFTA_IMMEDIATE.DATA, () =>
+        writer.nested(NFTA_DATA.VERDICT, () => {
+          writer.attributeU32be(NFTA_VERDICT.CODE, expression.code);
+          if (expression.chain !== undefined) writer.attributeString(NFTA_VERDICT.CHAIN, expression.chain);
+        }),
+      );
+      return;
+    case "match":
+    case "target":
+      writer.attributeString(NFTA_XT.NAME, expression.name);
+      writer.attributeU32be(NFTA_XT.REV, expression.revision);
+      writer.attributeBytes(NFTA_XT.INFO, expression.info);
+      return;
+    case "unknown":
+      throw new TypeError(`Cannot encode expression ${expression.name}: it was read from a kernel and not understood`);
+  }
+}
+
+function parseExpression(name: string, data: readonly Attribute[]): Expression | undefined {
+  const attributes = new Map(data.map(({ type, payload }) => [type, payload]));
+  const number = (type: number): number => readU32be(attributes.get(type) ?? new Uint8Array());
+  const value = (type: number): Uint8Array =>
+    attributeMap(attributes.get(type) ?? new Uint8Array()).get(NFTA_DATA.VALUE) ?? new Uint8Array();
+  const usesRegister = (...types: number[]): boolean => types.every((type) => number(type) === REGISTER_DATA);
+  switch (name) {
+    case "meta":
+      if (!attributes.has(NFTA_META.DREG) || !usesRegister(NFTA_META.DREG)) return undefined;
+      return { kind: "meta", key: number(NFTA_META.KEY) };
+    case "payload": {
+      if (!attributes.has(NFTA_PAYLOAD.DREG) || !usesRegister(NFTA_PAYLOAD.DREG)) return undefined;
+      const [base, offset] = [number(NFTA_PAYLOAD.BASE), number(NFTA_PAYLOAD.OFFSET)];
+      return { kind: "payload", base, offset, length: number(NFTA_PAYLOAD.LEN) };
+    }
+    case "bitwise": {
+      const isBoolean = !attributes.has(NFTA_BITWISE.OP) || number(NFTA_BITWISE.OP) === 0;
+      if (!isBoolean || !usesRegister(NFTA_BITWISE.SREG, NFTA_BITWISE.DREG)) return undefined;
+      return { kind: "bitwise", mask: value(NFTA_BITWISE.MASK), xor: value(NFTA_BITWISE.XOR) };
+    }
+    case "cmp": {
+      const operator = OPERATORS[number(NFTA_CMP.OP)];
+      if (operator === undefined || !usesRegister(NFTA_CMP.SREG)) return undefined;
+      return { kind: "cmp", operator, value: value(NFTA_CMP.DATA) };
+    }
+    case "counter":
+      return { kind: "counter" };
+    case "immediate":
+      return number(NFTA_IMMEDIATE.DREG) === REGISTER_VERDICT
+        ? parseVerdict(attributes.get(NFTA_IMMEDIATE.DATA))
+        : undefined;
+    case "match":
+    case "target": {
+      const info = attributes.get(NFTA_XT.INFO) ?? new Uint8Array();
+      const text = readString(attributes.get(NFTA_XT.NAME) ?? new Uint8Array());
+      return { kind: name, name: text, revision: number(NFTA_XT.REV), info };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function parseVerdict(data: Uint8Array | undefined): Expression | undefined {
+  const verdict = data === undefined ? undefined : attributeMap(data).get(NFTA_DATA.VERDICT);
+  if (verdict === undefined) return undefined;
+  const attributes = attributeMap(verdict);
+  const code = readU32be(attributes.get(NFTA_VERDICT.CODE) ?? new Uint8Array()) | 0;
+  const chain = attributes.get(NFTA_VERDICT.CHAIN);
+  return chain === undefined ? { kind: "verdict", code } : { kind: "verdict", code, chain: readString(chain) };
+}

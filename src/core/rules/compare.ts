@@ -1,0 +1,36 @@
+// When are two rules the same, and which chains are ours. Intents and handles never count; what was not understood when
+// it was read equals nothing.
+
+import type { Rule, Ruleset } from "./model.ts";
+import { renderIptablesRule } from "./render-iptables.ts";
+
+/** Own chains of this product and of upstream in the iptables dialect (contract 10.3). */
+export function isOurChain(name: string): boolean {
+  return name.startsWith("ISTIO_");
+}
+
+/** Whether both rules match the same packets by the same conditions in the same order, and do the same. */
+export function isSameRule(left: Rule, right: Rule): boolean {
+  return !isOpaque(left) && !isOpaque(right) && ruleKey(left) === ruleKey(right);
+}
+
+/** Whether the rule holds something we do not model. */
+export function isOpaque(rule: Rule): boolean {
+  return rule.verdict.kind === "opaque" || rule.matches.some(({ kind }) => kind === "opaque");
+}
+
+/** The rules that `rulesets` have in one chain, empty when they have no such chain. */
+export function findRules(
+  rulesets: readonly Ruleset[],
+  family: Ruleset["family"],
+  table: string,
+  chain: string,
+): readonly Rule[] {
+  const found = rulesets.find((ruleset) => ruleset.family === family)?.tables.find(({ name }) => name === table);
+  return found?.chains.find(({ name }) => name === chain)?.rules ?? [];
+}
+
+/** The text is one-to-one with the conditions: every field of every match and verdict is printed. */
+function ruleKey(rule: Rule): string {
+  return renderIptablesRule("", rule, 4);
+}

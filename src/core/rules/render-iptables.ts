@@ -1,0 +1,125 @@
+// Rules as people know them: the text of `iptables-save` (1.8.9, without counters). What this prints is also what
+// `iptables-restore --noflush` reads, so it serves the log, the status document and the tests.
+
+import type { Cidr } from "../address.ts";
+import { formatCidr } from "../address.ts";
+import { IPTABLES_TABLES } from "./iptables-tables.ts";
+import type { Match, Rule, Ruleset, Table, Verdict } from "./model.ts";
+
+/** `withIntent`: every rule is preceded by a comment line that says why it is there. */
+export type RenderOptions = { readonly withIntent?: boolean };
+
+/** The whole ruleset: tables, then their chains with the policy, then the rules. Ends with a newline unless empty. */
+export function renderIptables(ruleset: Ruleset, options: RenderOptions = {}): string {
+  return ruleset.tables.map((table) => renderTable(table, ruleset.family, options)).join("");
+}
+
+/** One rule as `iptables -S` prints it: "-A CHAIN …". */
+export function renderIptablesRule(chain: string, rule: Rule, family: Ruleset["family"]): string {
+  return ["-A", chain, ...renderMatches(rule.matches), ...renderVerdict(rule.verdict, family)].join(" ");
+}
+
+function renderTable(table: Table, family: Ruleset["family"], options: RenderOptions): string {
+  const base = (IPTABLES_TABLES.get(table.name) ?? []).map(({ name }) => {
+    const chain = table.chains.find((candidate) => candidate.name === name);
+    return `:${name} ${chain?.kind === "base" && chain.policy === "drop" ? "DROP" : "ACCEPT"} [0:0]`;
+  });
+  const own = table.chains.filter((chain) => chain.kind === "own").map(({ name }) => `:${name} - [0:0]`);
+  const rules = table.chains.flatMap((chain) =>
+    chain.rules.flatMap((rule) => [
+      ...(options.withIntent === true && rule.intent !== "" ? [`# ${rule.intent}`] : []),
+      renderIptablesRule(chain.name, rule, family),
+    ]),
+  );
+  return [`*${table.name}`, ...base, ...own, ...rules, "COMMIT", ""].join("\n");
+}
+
+/** iptables prints source before destination before interfaces before protocol, then the extensions in their order. */
+function renderMatches(matches: readonly Match[]): string[] {
+  const fixed = (kind: Match["kind"]): string[] =>
+    matches.filter((match) => match.kind === kind).flatMap((match) => renderMatch(match, undefined));
+  const protocol = matches.find((match) => match.kind === "protocol")?.protocol;
+  const kinds = ["source", "destination", "iifname", "oifname", "protocol"] as const;
+  const extensions = matches.filter((match) => !(kinds as readonly string[]).includes(match.kind));
+  return [...kinds.flatMap(fixed), ...extensions.flatMap((match) => renderMatch(match, protocol))];
+}
+
+function renderMatch(match: Match, protocol: string | undefined): string[] {
+  const option = (name: string, value: string): string[] =>
+    match.kind !== "opaque" && match.negated ? ["!", name, value] : [name, value];
+  switch (match.kind) {
+    case "source":
+      return option("-s", renderCidr(match.cidr));
+    case "destination":
+      return option("-d", renderCidr(match.cidr));
+    case "iifname":
+      return option("-i", match.name);
+    case "oifname":
+      return option("-o", match.name);
+    case "protocol":
+      return option("-p", match.protocol);
+    case "sport":
+    case "dport":
+      return ["-m", protocol ?? "tcp", ...option(`--${match.kind}`, String(match.port))];
+    case "sports":
+    case "dports":
+      return ["-m", "multiport", ...option(`--${match.kind}`, match.ports.join(","))];
+    case "uid-owner":
+    case "gid-owner":
+      return ["-m", "owner", ...option(`--${match.kind}`, String(match.id))];
+    case "mark":
+    case "connmark":
+      return ["-m", match.kind, ...option("--mark", renderMark(match.value, match.mask))];
+    case "ctstate":
+      return ["-m", "conntrack", ...option("--ctstate", match.states.join(","))];
+    case "opaque":
+      return [`[${match.summary}]`];
+  }
+}
+
+function renderVerdict(verdict: Verdict, family: Ruleset["family"]): string[] {
+  switch (verdict.kind) {
+    case "return":
+    case "accept":
+    case "drop":
+      return ["-j", verdict.kind.toUpperCase()];
+    case "jump":
+      return ["-j", verdict.chain];
+    case "redirect":
+      return ["-j", "REDIRECT", "--to-ports", String(verdict.port)];
+    case "tproxy": {
+      const mark = `${hex(verdict.value)}/${hex(verdict.mask)}`;
+      const anyAddress = family === 6 ? "::" : "0.0.0.0";
+      return ["-j", "TPROXY", "--on-port", String(verdict.port), "--on-ip", anyAddress, "--tproxy-mark", mark];
+    }
+    case "set-xmark":
+      return ["-j", "MARK", "--set-xmark", `${hex(verdict.value)}/${hex(verdict.mask)}`];
+    case "connmark-set-xmark":
+      return ["-j", "CONNMARK", "--set-xmark", `${hex(verdict.value)}/${hex(verdict.mask)}`];
+    case "connmark-save":
+    case "connmark-restore": {
+      const option = verdict.kind === "connmark-save" ? "--save-mark" : "--restore-mark";
+      return ["-j", "CONNMARK", option, "--nfmask", hex(verdict.nfmask), "--ctmask", hex(verdict.ctmask)];
+    }
+    case "ct-zone":
+      return ["-j", "CT", "--zone", String(verdict.zone)];
+    case "opaque":
+      return ["-j", `[${verdict.summary}]`];
+  }
+}
+
+/** As inet_ntop of glibc prints it: other than RFC 5952 it writes ::a.b.c.d for IPv4-compatible addresses. */
+function renderCidr(cidr: Cidr): string {
+  const { family, bytes, prefixLength } = cidr;
+  const isV4Compatible =
+    family === 6 && bytes.subarray(0, 12).every((byte) => byte === 0) && (bytes[12] !== 0 || bytes[13] !== 0);
+  return isV4Compatible ? `::${bytes.subarray(12).join(".")}/${prefixLength}` : formatCidr(cidr);
+}
+
+function renderMark(value: number, mask: number): string {
+  return mask === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}
