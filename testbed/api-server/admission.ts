@@ -20,9 +20,9 @@ export function parseObject(value: unknown, target: WriteTarget): KubeObject {
   if (!isJsonObject(value)) throw badRequest("couldn't get version/kind; json parse error: the body is not an object");
   const { apiVersion = expected, kind = resource.kind, metadata = {} } = value;
   if (apiVersion !== expected || kind !== resource.kind) {
-    const group = `${resource.group}/${resource.version}, Kind=${resource.kind}`;
+    const goKind = `${resource.group === "apps" ? "apps" : "core"}.${resource.kind}`;
     throw badRequest(
-      `${String(kind)} in version ${JSON.stringify(apiVersion)} cannot be handled as a ${resource.kind}: no kind match for ${JSON.stringify(group)}`,
+      `${String(kind)} in version ${JSON.stringify(apiVersion)} cannot be handled as a ${resource.kind}: converting (${String(apiVersion).split("/").pop() ?? ""}.${String(kind)}) to (${goKind}): unknown conversion`,
     );
   }
   if (!isJsonObject(metadata))
@@ -117,7 +117,16 @@ function withField(object: KubeObject, field: "spec" | "status", value: unknown)
   return { ...rest, metadata: object.metadata, ...(value === undefined ? {} : { [field]: value }) };
 }
 
-function addDefaults(object: KubeObject): KubeObject {
+// Go leaves empty maps and lists out, and writes zero times and some empty structures.
+function withoutEmptyMeta(object: KubeObject): KubeObject {
+  const isEmpty = (value: unknown): boolean =>
+    value === null || (typeof value === "object" && Object.keys(value).length === 0);
+  const empty = Object.entries(object.metadata).filter(([, value]) => isEmpty(value));
+  return withMeta(object, Object.fromEntries(empty.map(([field]) => [field, undefined])));
+}
+
+function addDefaults(sent: KubeObject): KubeObject {
+  const object = withoutEmptyMeta(sent);
   switch (object.kind) {
     case "Pod": {
       const spec = {
@@ -130,7 +139,16 @@ function addDefaults(object: KubeObject): KubeObject {
         enableServiceLinks: true,
         ...object.spec,
       };
-      return { ...object, spec, status: { phase: "Pending", qosClass: "BestEffort", ...object.status } };
+      const { conditions } = object.status ?? {};
+      const timed = (condition: unknown): unknown =>
+        isJsonObject(condition) ? { lastProbeTime: null, lastTransitionTime: null, ...condition } : condition;
+      const status = {
+        phase: "Pending",
+        qosClass: "BestEffort",
+        ...object.status,
+        ...(Array.isArray(conditions) ? { conditions: conditions.map(timed) } : {}),
+      };
+      return { ...object, spec, status };
     }
     case "Namespace": {
       const labels = { ...object.metadata.labels, "kubernetes.io/metadata.name": object.metadata.name };
@@ -140,12 +158,19 @@ function addDefaults(object: KubeObject): KubeObject {
         status: { phase: "Active", ...object.status },
       };
     }
+    case "Event":
+      return { ...EMPTY_EVENT, ...object };
     case "DaemonSet":
       return withMeta(object, { generation: object.metadata.generation ?? 1 });
     default:
       return object;
   }
 }
+
+const EMPTY_EVENT = {
+  ...{ source: {}, firstTimestamp: null, lastTimestamp: null, eventTime: null },
+  ...{ reportingComponent: "", reportingInstance: "" },
+};
 
 const DNS_1123_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const DNS_1123_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;

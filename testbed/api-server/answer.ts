@@ -1,8 +1,16 @@
 // From a route to an answer: authentication, authorization, then the verb. Responsible for which code calls which verb
 // and for its success code; every failure is an ApiError.
-import { ApiError, badRequest, forbidden, methodNotAllowed, unauthorized, unsupportedMediaType } from "./api-error.ts";
+import {
+  ApiError,
+  badRequest,
+  forbidden,
+  methodNotAllowed,
+  noSuchPath,
+  unauthorized,
+  unsupportedMediaType,
+} from "./api-error.ts";
 import type { Credentials, User } from "./credentials.ts";
-import { answerPlainPath } from "./discovery.ts";
+import { answerPlainPath, isKnownGroup } from "./discovery.ts";
 import { type JsonObject, type KubeObject, readPath } from "./kube-object.ts";
 import { parseListOptions } from "./list-options.ts";
 import { parseAccept, renderList, renderObject } from "./media.ts";
@@ -51,6 +59,7 @@ export async function answerRequest(
   const request = { ...target, subresource: route.subresource, dryRun: route.query.getAll("dryRun").includes("All") };
   const form = parseAccept(
     headerText(parts.headers["accept"]),
+    resource,
     route.verb === "list" || route.verb === "deletecollection",
   );
   const one = (status: number, object: KubeObject): BodyAnswer => json(status, renderObject(object, resource, form));
@@ -66,15 +75,15 @@ export async function answerRequest(
       return { watch };
     }
     case "create":
-      return one(201, deps.writes.create(request, await readJson(parts)));
+      return one(201, deps.writes.create(request, await readJson(parts, resource)));
     case "update": {
-      const { object, created } = deps.writes.update(request, await readJson(parts));
+      const { object, created } = deps.writes.update(request, await readJson(parts, resource));
       return one(created ? 201 : 200, object);
     }
     case "patch": {
       const contentType = headerText(parts.headers["content-type"])?.split(";")[0]?.trim() ?? "";
       if (!PATCH_TYPES.includes(contentType)) throw unsupportedMediaType(PATCH_TYPES);
-      return one(200, deps.writes.patch(request, await readJson(parts), contentType));
+      return one(200, deps.writes.patch(request, await readPatch(parts), contentType));
     }
     case "delete": {
       const deleted = deps.writes.remove(request, await readDeleteOptions(route, parts));
@@ -129,6 +138,7 @@ function answerPlain(route: Route, user: User, deps: AnswerDeps): BodyAnswer {
     throw new ApiError(403, "Forbidden", message, {});
   }
   const answer = answerPlainPath(route.path, deps.address());
+  if (answer === undefined && isKnownGroup(route.path)) throw noSuchPath();
   if (answer === undefined)
     return { status: 404, contentType: "text/plain; charset=utf-8", body: "404 page not found\n" };
   return typeof answer === "string"
@@ -144,7 +154,7 @@ function success(deleted: KubeObject, resource: Resource): JsonObject {
 
 async function readDeleteOptions(route: Route, parts: RequestParts): Promise<DeleteOptions> {
   const bytes = await parts.body();
-  const body = bytes.length === 0 ? {} : parseJson(bytes);
+  const body = bytes.length === 0 ? {} : parseJson(bytes, unrecognized("DeleteOptions"));
   const uid = readPath(body, "preconditions", "uid");
   const resourceVersion = readPath(body, "preconditions", "resourceVersion");
   const grace = readPath(body, "gracePeriodSeconds") ?? asNumber(route.query.get("gracePeriodSeconds"));
@@ -158,17 +168,24 @@ async function readDeleteOptions(route: Route, parts: RequestParts): Promise<Del
 const asNumber = (text: string | null): number | undefined =>
   text === null || !/^-?\d+$/.test(text) ? undefined : Number(text);
 
-async function readJson(parts: RequestParts): Promise<unknown> {
-  return parseJson(await parts.body());
+async function readPatch(parts: RequestParts): Promise<unknown> {
+  return parseJson(await parts.body(), "error decoding patch: invalid JSON");
 }
 
-function parseJson(bytes: Uint8Array): unknown {
+async function readJson(parts: RequestParts, resource: Resource): Promise<unknown> {
+  return parseJson(await parts.body(), unrecognized(resource.kind));
+}
+
+function unrecognized(kind: string): string {
+  return `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error`;
+}
+
+function parseJson(bytes: Uint8Array, failure: string): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw badRequest(
-      `the object provided is unrecognized (must be of type JSON): ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw badRequest(`${failure}: ${why}`);
   }
 }
 

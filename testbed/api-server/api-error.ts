@@ -43,11 +43,18 @@ export interface StatusDetails {
 /** A request that fails with a Status. `listMeta` is for the one case in which a list error carries `continue`. */
 export class ApiError extends Error {
   readonly code: number;
-  readonly reason: ApiReason;
+  /** "" for an error that Kubernetes passes on without giving it a reason. */
+  readonly reason: ApiReason | "";
   readonly details: StatusDetails | undefined;
   readonly listMeta: JsonObject;
 
-  constructor(code: number, reason: ApiReason, message: string, details?: StatusDetails, listMeta: JsonObject = {}) {
+  constructor(
+    code: number,
+    reason: ApiReason | "",
+    message: string,
+    details?: StatusDetails,
+    listMeta: JsonObject = {},
+  ) {
     super(message);
     this.name = "ApiError";
     this.code = code;
@@ -64,7 +71,7 @@ export class ApiError extends Error {
       metadata: this.listMeta,
       status: "Failure",
       message: this.message,
-      reason: this.reason,
+      ...(this.reason === "" ? {} : { reason: this.reason }),
       ...(this.details === undefined ? {} : { details: this.details }),
       code: this.code,
     };
@@ -99,6 +106,11 @@ export function forbidden(resource: Resource, name: string, why: string): ApiErr
 export function notFound(resource: Resource, name: string): ApiError {
   const subject = `${qualified(resource.plural, resource.group)} ${JSON.stringify(name)}`;
   return new ApiError(404, "NotFound", `${subject} not found`, detailsOf(resource, name));
+}
+
+/** 404 for a path below a known group that leads nowhere. */
+export function noSuchPath(): ApiError {
+  return new ApiError(404, "NotFound", "the server could not find the requested resource", {});
 }
 
 /** 405 */
@@ -164,7 +176,7 @@ export function invalid(
 
 /** 504 for a list at a version the server has not reached. */
 export function tooLargeResourceVersion(asked: number, current: number): ApiError {
-  return new ApiError(504, "Timeout", `Too large resource version: ${asked}, current: ${current}`, {
+  return new ApiError(504, "Timeout", `Timeout: Too large resource version: ${asked}, current: ${current}`, {
     causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
     retryAfterSeconds: 1,
   });

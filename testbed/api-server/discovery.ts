@@ -20,6 +20,13 @@ export function answerPlainPath(path: string, address: string): string | JsonObj
   return versions[0] === "api" || versions[0] === "apis" ? renderResources(groupVersion) : undefined;
 }
 
+/** True for a path below a group and version this server has. */
+export function isKnownGroup(path: string): boolean {
+  return RESOURCES.some(({ group, version }) =>
+    path.startsWith(group === "" ? `/api/${version}/` : `/apis/${group}/${version}/`),
+  );
+}
+
 const GROUPS = [...new Set(RESOURCES.map((resource) => resource.group))].filter((group) => group !== "");
 
 /** The version this stand-in says it is: that of the lab's Kubernetes. */

@@ -14,7 +14,17 @@ const NAMES: readonly (readonly [core: string, events: string])[] = [
 
 /** The events.k8s.io/v1 form of a stored Event. */
 export function convertEventFromV1(stored: KubeObject): KubeObject {
-  return rename(stored, "events.k8s.io/v1", new Map(NAMES));
+  const event = rename(stored, "events.k8s.io/v1", new Map(NAMES));
+  // Only the core form writes these two when they are empty.
+  const { reportingController, reportingInstance, ...rest } = event;
+  return {
+    ...rest,
+    ...(reportingController === "" ? {} : { reportingController }),
+    ...(reportingInstance === "" ? {} : { reportingInstance }),
+    apiVersion: event.apiVersion,
+    kind: event.kind,
+    metadata: event.metadata,
+  };
 }
 
 /** The stored form of an events.k8s.io/v1 Event. */

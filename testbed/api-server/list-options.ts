@@ -1,6 +1,6 @@
 // The query of a list or watch: text to typed options, with Kubernetes' own checks
 // (k8s.io/apimachinery pkg/apis/meta/internalversion/validation@v0.35). Does not answer anything itself.
-import { badRequest, type Cause, invalid } from "./api-error.ts";
+import { ApiError, badRequest, type Cause, invalid } from "./api-error.ts";
 import type { Resource } from "./resources.ts";
 import { type Predicate, parseFieldSelector, parseLabelSelector } from "./selectors.ts";
 
@@ -30,13 +30,14 @@ export function parseListOptions(query: URLSearchParams, resource: Resource, wat
   const isLabeled = parseLabelSelector(labelSelector);
   const isField = parseFieldSelector(fieldSelector, resource);
   const match = query.get("resourceVersionMatch") ?? "";
+  const isWatch = parseBoolean(query, "watch") ?? false;
   const options: ListOptions = {
-    watch: parseBoolean(query, "watch") ?? false,
+    watch: isWatch,
     selects: (object) => isLabeled(object) && isField(object),
     hasSelector: labelSelector !== "" || fieldSelector !== "",
     limit: parseInteger(query, "limit") ?? 0,
     continueToken: query.get("continue") ?? "",
-    resourceVersion: parseResourceVersion(query.get("resourceVersion") ?? ""),
+    resourceVersion: parseResourceVersion(query.get("resourceVersion") ?? "", isWatch),
     match: match === "Exact" || match === "NotOlderThan" ? match : "",
     timeoutSeconds: parseInteger(query, "timeoutSeconds"),
     allowWatchBookmarks: parseBoolean(query, "allowWatchBookmarks") ?? false,
@@ -69,7 +70,7 @@ function checkList(options: ListOptions, match: string): readonly Cause[] {
     if (options.continueToken !== "") {
       causes.push(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
     }
-    if (options.match === "") causes.push(unsupported(match, '"Exact", "NotOlderThan"'));
+    if (options.match === "") causes.push(unsupported(match, '"Exact", "NotOlderThan", ""'));
     if (match === "Exact" && options.resourceVersion === 0) {
       causes.push(
         forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'),
@@ -115,11 +116,12 @@ function checkWatch(options: ListOptions, match: string, watchList: boolean): re
   return causes;
 }
 
-function parseResourceVersion(text: string): number | undefined {
+function parseResourceVersion(text: string, isWatch: boolean): number | undefined {
   if (text === "") return undefined;
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   const quoted = JSON.stringify(text);
-  throw badRequest(`resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: invalid syntax`);
+  const why = `resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: invalid syntax`;
+  throw isWatch ? new ApiError(500, "", why) : badRequest(`invalid resource version: ${why}`);
 }
 
 function parseInteger(query: URLSearchParams, name: string): number | undefined {

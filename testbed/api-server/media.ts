@@ -11,7 +11,8 @@ const SUPPORTED =
   "application/json, application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /** The first form in `accept` this server has. `isList` is false for a watch. Throws ApiError 406. */
-export function parseAccept(accept: string | undefined, isList: boolean): Form {
+export function parseAccept(accept: string | undefined, resource: Resource, isList: boolean): Form {
+  const goType = `*${resource.group === "apps" ? "apps" : "core"}.${resource.kind}`;
   for (const clause of (accept ?? "*/*").split(",")) {
     const [type = "", ...parameters] = clause.split(";").map((part) => part.trim());
     if (!["application/json", "application/*", "*/*", ""].includes(type)) continue;
@@ -19,12 +20,15 @@ export function parseAccept(accept: string | undefined, isList: boolean): Form {
     if (as === undefined) return "object";
     if (!parameters.includes("g=meta.k8s.io") || !parameters.includes("v=v1")) continue;
     if (as === "PartialObjectMetadata") {
-      if (isList) throw notAcceptable("you requested PartialObjectMetadata, but the requested object is a list");
+      if (isList)
+        throw notAcceptable(`you requested PartialObjectMetadata, but the requested object is a list (${goType}List)`);
       return "metadata";
     }
     if (as === "PartialObjectMetadataList") {
       if (!isList)
-        throw notAcceptable("you requested PartialObjectMetadataList, but the requested object is not a list");
+        throw notAcceptable(
+          `you requested PartialObjectMetadataList, but the requested object is not a list (${goType})`,
+        );
       return "metadata";
     }
   }

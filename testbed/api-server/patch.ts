@@ -68,26 +68,36 @@ function strategicMerge(document: unknown, patch: unknown): unknown {
   return result;
 }
 
+/** Merges by key. New items come before the existing ones they were not ordered against, as in apimachinery's
+ * strategicpatch normalizeElementOrder. */
 function mergeList(existing: readonly unknown[], patch: readonly unknown[], key: string): readonly unknown[] {
   if (patch.some((item) => isJsonObject(item) && item["$patch"] === "replace")) {
     return patch.filter((item) => !(isJsonObject(item) && item["$patch"] === "replace"));
   }
-  const result = [...existing];
+  const patched: { readonly at: number; readonly item: unknown }[] = [];
+  const touched = new Set<number>();
   for (const item of patch) {
-    if (!isJsonObject(item) || item[key] === undefined)
+    if (!isJsonObject(item) || item[key] === undefined) {
       throw badRequest(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
-    const at = result.findIndex((candidate) => isJsonObject(candidate) && candidate[key] === item[key]);
-    if (item["$patch"] === "delete") {
-      if (at >= 0) result.splice(at, 1);
-    } else if (at >= 0) result[at] = strategicMerge(result[at], item);
-    else result.push(strategicMerge({}, item));
+    }
+    const at = existing.findIndex((candidate) => isJsonObject(candidate) && candidate[key] === item[key]);
+    touched.add(at);
+    if (item["$patch"] !== "delete") patched.push({ at, item: strategicMerge(at < 0 ? {} : existing[at], item) });
   }
-  return result;
+  const result: unknown[] = [];
+  const untouched = [...existing.entries()].filter(([at]) => !touched.has(at));
+  for (const { at, item } of patched) {
+    while (untouched[0] !== undefined && untouched[0][0] < at) result.push(untouched.shift()?.[1]);
+    result.push(item);
+  }
+  return [...result, ...untouched.map(([, item]) => item)];
 }
 
 function applyJsonPatch(document: JsonObject, patch: unknown): JsonObject {
   if (!Array.isArray(patch))
-    throw badRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch");
+    throw badRequest(
+      "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+    );
   let current: unknown = structuredClone(document);
   for (const operation of patch) current = applyOperation(current, operation);
   return isJsonObject(current) ? current : {};

@@ -95,5 +95,5 @@ function decodeContinue(token: string): { readonly rv: number; readonly start: s
   } catch {
     // Falls through to the same answer as a token of the wrong shape.
   }
-  throw badRequest("continue key is not valid: the token is not one this server gave out");
+  throw badRequest("invalid continue token: continue key is not valid: the token is not one this server gave out");
 }

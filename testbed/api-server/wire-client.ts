@@ -60,14 +60,19 @@ export function createWireClient(options: WireClientOptions): WireClient {
   ): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const authorization = options.token === undefined ? {} : { Authorization: `Bearer ${options.token}` };
-      const content = body === undefined ? {} : { "Content-Type": "application/json" };
+      const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
+      // Node sends no length with a DELETE by itself.
+      const content =
+        body === undefined
+          ? {}
+          : { "Content-Type": "application/json", "Content-Length": String(Buffer.byteLength(text)) };
       const settings: RequestOptions = {
         ...{ agent, method, signal: AbortSignal.timeout(DEADLINE_MS * 3) },
         headers: { "User-Agent": "wire-client", ...authorization, ...content, ...headers },
       };
       const request = httpsRequest(new URL(path, options.url), settings, resolve);
       request.once("error", reject);
-      request.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body));
+      request.end(text);
     });
 
   return {

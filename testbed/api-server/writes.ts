@@ -61,10 +61,12 @@ export function createWrites(store: Store, options: { readonly gracefulPods: boo
     const { resource, name } = request;
     const { resourceVersion, uid } = sent.metadata;
     if (uid !== undefined && uid !== "" && uid !== stored.metadata.uid) {
+      const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored.metadata.uid ?? ""}`;
+      const key = `/registry/${resource.kind === "Node" ? "minions" : resource.plural}/${keyOf(stored)}`;
       throw conflict(
         resource,
         name,
-        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored.metadata.uid ?? ""}`,
+        `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: ${why}`,
       );
     }
     if (
@@ -82,7 +84,7 @@ export function createWrites(store: Store, options: { readonly gracefulPods: boo
     const object = prepareCreate(resource.fromWire(parseObject(body, request)), resource);
     if (resource.namespaced) checkNamespace(store, request, object.metadata.name);
     if (readText(body, "metadata", "resourceVersion") !== "") {
-      throw new ApiError(500, "InternalError", "resourceVersion should not be set on objects to be created");
+      throw new ApiError(500, "", "resourceVersion should not be set on objects to be created");
     }
     const key = keyOfTarget({ resource, namespace, name: object.metadata.name });
     if (store.get(resource.storage, key) !== undefined) throw alreadyExists(resource, object.metadata.name);
@@ -128,15 +130,15 @@ export function createWrites(store: Store, options: { readonly gracefulPods: boo
         );
         return removeNow(stored, request);
       }
-      const graceSeconds =
-        options.gracefulPods && resource.kind === "Pod" ? graceOf(stored, asked.gracePeriodSeconds) : 0;
+      const isPod = resource.kind === "Pod";
+      const graceSeconds = isPod && options.gracefulPods ? graceOf(stored, asked.gracePeriodSeconds) : 0;
       const hasFinalizers = (stored.metadata.finalizers ?? []).length > 0;
-      if (graceSeconds === 0 && !hasFinalizers) return removeNow(stored, request);
+      if (!isPod && !hasFinalizers) return removeNow(stored, request);
+      // A pod is marked before it goes, even when it goes at once: watchers see MODIFIED, then DELETED.
       const deletionTimestamp = stored.metadata.deletionTimestamp ?? later(graceSeconds);
-      return store.put(
-        resource.storage,
-        withMeta(stored, { deletionTimestamp, deletionGracePeriodSeconds: graceSeconds }),
-      );
+      const changes = { deletionTimestamp, deletionGracePeriodSeconds: graceSeconds };
+      const marked = store.put(resource.storage, withMeta(stored, changes));
+      return graceSeconds === 0 && !hasFinalizers ? removeNow(marked, request) : marked;
     },
   };
 }
@@ -180,13 +182,15 @@ function checkNamespace(store: Store, request: WriteRequest, name: string): void
 
 function checkPreconditions(stored: KubeObject, request: WriteRequest, asked: DeleteOptions): void {
   const { uid, resourceVersion } = stored.metadata;
+  // The real server names the kind here where elsewhere it names the resource.
+  const byKind = { ...request.resource, plural: request.resource.kind };
   if (asked.uid !== undefined && asked.uid !== uid) {
     const why = `the UID in the precondition (${asked.uid}) does not match the UID in record (${uid ?? ""}). The object might have been deleted and then recreated`;
-    throw conflict(request.resource, request.name, why);
+    throw conflict(byKind, request.name, why);
   }
   if (asked.resourceVersion !== undefined && asked.resourceVersion !== resourceVersion) {
     const why = `the ResourceVersion in the precondition (${asked.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion ?? ""}). The object might have been modified`;
-    throw conflict(request.resource, request.name, why);
+    throw conflict(byKind, request.name, why);
   }
   if (asked.gracePeriodSeconds !== undefined && asked.gracePeriodSeconds < 0) {
     const cause = {
