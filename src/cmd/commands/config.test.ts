@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ConfigError } from "../../core/config/config-error.ts";
+import { renderConfig } from "./config.ts";
+
+describe("renderConfig()", () => {
+  it("keeps values and remarks apart", () => {
+    const flags = new Map([["monitoring-port", ["1"]]]);
+    const { stdout, stderr } = renderConfig({ flags, env: { KUBECONFIG_MODE: "600" }, output: "text" });
+    assert.match(stdout, /^--monitoring-port +flag +1$/m);
+    assert.match(stderr, /^warning: KUBECONFIG_MODE: 600/);
+    assert.match(stderr, /^Accepted without effect: KUBECONFIG_MODE/m);
+    const json = renderConfig({ flags, env: {}, output: "json" });
+    assert.doesNotThrow(() => JSON.parse(json.stdout));
+    assert.equal(json.stderr, "");
+  });
+
+  it("refuses what the agent would refuse", () => {
+    assert.throws(() => renderConfig({ flags: new Map(), env: { MONITORING_PORT: "x" }, output: "text" }), ConfigError);
+  });
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ConfigError, type ConfigErrorCode } from "../core/config/config-error.ts";
+import { ALL_OPTIONS } from "../core/config/options.ts";
+import { BOOL } from "../core/config/value-type.ts";
+import { parseInvocation } from "./flags.ts";
+
+function flagsOf(...argv: string[]): Record<string, readonly string[]> {
+  const invocation = parseInvocation(argv);
+  assert.ok(invocation.command === "run" || invocation.command === "config");
+  return Object.fromEntries(invocation.flags);
+}
+
+function assertRefused(argv: readonly string[], code: ConfigErrorCode, message: RegExp): void {
+  assert.throws(
+    () => parseInvocation(argv),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      assert.equal(error.code, code);
+      assert.match(error.message, message);
+      return true;
+    },
+  );
+}
+
+describe("parseInvocation()", () => {
+  it("runs the agent without a command, with the chart's arguments", () => {
+    assert.deepEqual(parseInvocation([]), { command: "run", flags: new Map() });
+    assert.deepEqual(flagsOf("--log_output_level=info", "--log_as_json"), {
+      log_output_level: ["info"],
+      log_as_json: ["true"],
+    });
+  });
+
+  it("accepts every flag of the table in both notations", () => {
+    for (const { option } of ALL_OPTIONS) {
+      if (option.flag === undefined) continue;
+      assert.deepEqual(flagsOf(`--${option.flag}=a=b`), { [option.flag]: ["a=b"] });
+      if (option.type === BOOL) assert.deepEqual(flagsOf(`--${option.flag}`), { [option.flag]: ["true"] });
+      else assert.deepEqual(flagsOf(`--${option.flag}`, "-x"), { [option.flag]: ["-x"] });
+    }
+  });
+
+  it("collects repeated flags in order and keeps empty values", () => {
+    assert.deepEqual(flagsOf("--log_target=a", "--log_target", "b"), { log_target: ["a", "b"] });
+    assert.deepEqual(flagsOf("--cni-conf-name="), { "cni-conf-name": [""] });
+  });
+
+  it("refuses unknown flags, all at once, with a hint", () => {
+    assertRefused(
+      ["--nope", "--log-output-level=x", "-z"],
+      "unknown-flag",
+      /"--nope".*\n.*did you mean --log_output_level\?\n.*"-z"/,
+    );
+    assertRefused(["--__proto__=1"], "unknown-flag", /"--__proto__"/);
+    assertRefused([`--${"x".repeat(10_000)}`], "unknown-flag", /^.{0,200}$/);
+    assertRefused(["---"], "unknown-flag", /"---"/);
+  });
+
+  it("refuses a flag without its value", () => {
+    assertRefused(["--monitoring-port"], "missing-value", /Cannot use --monitoring-port: it needs a value/);
+  });
+
+  it("refuses positional arguments as unknown commands", () => {
+    assertRefused(["garbage"], "unknown-command", /unknown command "garbage" for "install-cni"/);
+    assertRefused(["verson"], "unknown-command", /did you mean version\?/);
+    assertRefused(["--log_as_json", "true"], "unknown-command", /"true"/);
+    assertRefused(["--", "--x"], "unknown-command", /"--x"/);
+    assertRefused(["version", "now"], "unknown-command", /"now"/);
+    assertRefused(["run"], "unknown-command", /"run"/);
+  });
+
+  it("reads `version` and its flags", () => {
+    assert.deepEqual(parseInvocation(["version"]), { command: "version", short: false, output: "text" });
+    assert.deepEqual(parseInvocation(["version", "-s"]), { command: "version", short: true, output: "text" });
+    assert.deepEqual(parseInvocation(["version", "--short=false", "-ojson"]), {
+      command: "version",
+      short: false,
+      output: "json",
+    });
+    assert.deepEqual(parseInvocation(["--log_as_json", "version", "-o", "yaml"]), {
+      command: "version",
+      short: false,
+      output: "yaml",
+    });
+    assertRefused(["version", "-o", "xml"], "malformed-value", /^--output must be 'yaml' or 'json'/);
+    assertRefused(["version", "--short=x"], "malformed-value", /Cannot use --short: it is "x"/);
+    assertRefused(["version", "--monitoring-port=1"], "unknown-flag", /--monitoring-port/);
+  });
+
+  it("reads `config` with the agent's own flags", () => {
+    const invocation = parseInvocation(["config", "--output", "json", "--monitoring-port=1"]);
+    assert.equal(invocation.command === "config" && invocation.output, "json");
+    assert.deepEqual(invocation.command === "config" && invocation.flags.get("monitoring-port"), ["1"]);
+    assertRefused(["config", "-o", "yaml"], "malformed-value", /'text' or 'json'/);
+  });
+
+  it("reads every form of help", () => {
+    for (const argv of [["help"], ["--help"], ["-h"], ["help", "version"], ["version", "--help"], ["config", "-h"]]) {
+      assert.deepEqual(parseInvocation(argv), { command: "help" }, argv.join(" "));
+    }
+  });
+});

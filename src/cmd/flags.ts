@@ -1,0 +1,97 @@
+/**
+ * Reads the command line of install-cni: which command it is and what its flags say. Values of the agent's options stay
+ * text here; core/config knows what they mean.
+ */
+
+import { type CommandLine, type FlagSpec, parseCommandLine } from "../core/config/command-line.ts";
+import { ConfigError, malformedValue, quoteValue } from "../core/config/config-error.ts";
+import { findNearMiss } from "../core/config/near-miss.ts";
+import { ALL_OPTIONS } from "../core/config/options.ts";
+import { BOOL } from "../core/config/value-type.ts";
+
+/** Texts per flag name, for resolveConfig(). */
+export type OptionFlags = CommandLine["flags"];
+
+export type Invocation =
+  | { readonly command: "run"; readonly flags: OptionFlags }
+  | { readonly command: "config"; readonly flags: OptionFlags; readonly output: "text" | "json" }
+  | { readonly command: "version"; readonly short: boolean; readonly output: "text" | "json" | "yaml" }
+  | { readonly command: "help" };
+
+const HELP: FlagSpec = { name: "help", short: "h", isSwitch: true };
+const OUTPUT: FlagSpec = { name: "output", short: "o", isSwitch: false };
+const SHORT: FlagSpec = { name: "short", short: "s", isSwitch: true };
+
+const OPTION_FLAGS: readonly FlagSpec[] = ALL_OPTIONS.flatMap(({ option }) =>
+  option.flag === undefined ? [] : [{ name: option.flag, isSwitch: option.type === BOOL }],
+);
+
+/** Flags per command; upstream's logging flags hold for every command (contract 1.4). */
+const COMMANDS = {
+  run: [HELP, ...OPTION_FLAGS],
+  config: [HELP, OUTPUT, ...OPTION_FLAGS],
+  version: [HELP, OUTPUT, SHORT, ...OPTION_FLAGS.filter(({ name }) => /^(?:log|ctrlz)_/.test(name))],
+  help: [HELP],
+} as const;
+
+type CommandName = keyof typeof COMMANDS;
+
+const COMMAND_NAMES = Object.keys(COMMANDS).filter((name) => name !== "run");
+
+/**
+ * @param argv arguments behind the executable's name
+ * @throws ConfigError for unknown commands and flags, missing values and malformed values of a command's own flags
+ */
+export function parseInvocation(argv: readonly string[]): Invocation {
+  const command = findCommand(argv);
+  const line = parseCommandLine(argv, COMMANDS[command]);
+  const [, surplus] = command === "run" ? ["", ...line.positionals] : line.positionals;
+  // `help <command>` is one text for all of them.
+  if (surplus !== undefined && command !== "help") throw unknownCommand(surplus);
+  if (command === "help" || isGiven(line, "help")) return { command: "help" };
+  if (command === "run") return { command, flags: line.flags };
+  if (command === "config") return { command, flags: line.flags, output: readOutput(line, ["text", "json"]) };
+  return { command, short: isGiven(line, "short"), output: readOutput(line, ["yaml", "json"]) };
+}
+
+/** The first word that is neither a flag nor a flag's value names the command, wherever it stands. */
+function findCommand(argv: readonly string[]): CommandName {
+  const every = new Map([...COMMANDS.config, ...COMMANDS.version].map((spec) => [spec.name, spec]));
+  let first: string | undefined;
+  try {
+    [first] = parseCommandLine(argv, [...every.values()]).positionals;
+  } catch {
+    // What is wrong with the flags is said with the command known, so that the flags offered are its own.
+    first = argv.find((arg) => !arg.startsWith("-") && COMMAND_NAMES.includes(arg));
+  }
+  if (first === undefined) return "run";
+  const known = COMMAND_NAMES.find((name) => name === first);
+  if (known === undefined) throw unknownCommand(first);
+  return known as CommandName;
+}
+
+function unknownCommand(name: string): ConfigError {
+  const near = name.length > 40 ? undefined : findNearMiss(name, COMMAND_NAMES);
+  const hint = near === undefined ? `known: ${COMMAND_NAMES.join(", ")}` : `did you mean ${near}?`;
+  const message = `Cannot run: unknown command ${quoteValue(name)} for "install-cni"; ${hint}`;
+  return new ConfigError([{ code: "unknown-command", option: name, message }]);
+}
+
+function isGiven(line: CommandLine, name: string): boolean {
+  const text = line.flags.get(name)?.at(-1);
+  if (text === undefined) return false;
+  const value = BOOL.parse(text);
+  if (value === undefined) throw new ConfigError([malformedValue(`--${name}`, text, BOOL.accepts)]);
+  return value;
+}
+
+function readOutput<const W extends string>(line: CommandLine, words: readonly W[]): W | "text" {
+  const text = line.flags.get("output")?.at(-1);
+  if (text === undefined) return "text";
+  const word = words.find((known) => known === text);
+  if (word !== undefined) return word;
+  // Upstream's own sentence for `version` (pkg/version/cobra.go@1.30.3), which scripts may look for.
+  const accepted = words.map((known) => `'${known}'`).join(" or ");
+  const message = `--output must be ${accepted}; it is ${quoteValue(text)}`;
+  throw new ConfigError([{ code: "malformed-value", option: "--output", value: text, accepted, message }]);
+}

@@ -1,0 +1,55 @@
+/**
+ * What can be wrong with a command line or an environment, as one error that lists every problem found, so that
+ * a user mends all of them in one go. Each sentence names the option, the value it has and what would be accepted.
+ */
+
+export type ConfigErrorCode =
+  | "unknown-command"
+  | "unknown-flag"
+  | "missing-value"
+  | "malformed-value"
+  | "contradiction"
+  | "not-built";
+
+export interface ConfigProblem {
+  readonly code: ConfigErrorCode;
+  /** As the user wrote it: `--monitoring-port`, `MONITORING_PORT`, or a command's name. */
+  readonly option: string;
+  /** The offending text, unabridged; absent when there is none. */
+  readonly value?: string;
+  /** What would have been accepted; absent when nothing would. */
+  readonly accepted?: string;
+  /** The whole sentence, on one line. */
+  readonly message: string;
+}
+
+/** Thrown before anything is started; `message` has one line per problem. The process exits with 1. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly code: ConfigErrorCode;
+  readonly problems: readonly ConfigProblem[];
+
+  /** @param problems at least one; the first one gives the error its code. */
+  constructor(problems: readonly [ConfigProblem, ...ConfigProblem[]]) {
+    super(problems.map((problem) => problem.message).join("\n"));
+    this.code = problems[0].code;
+    this.problems = problems;
+  }
+}
+
+const QUOTED_MAX = 80;
+
+/** A value for a message: quoted, on one line, without control characters, abridged to 80 characters. */
+export function quoteValue(text: string): string {
+  const abridged = text.length > QUOTED_MAX ? `${text.slice(0, QUOTED_MAX)}…` : text;
+  return JSON.stringify(abridged).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The problem of a value that its option's type refuses. */
+export function malformedValue(option: string, value: string, accepted: string): ConfigProblem {
+  const message = `Cannot use ${option}: it is ${quoteValue(value)}; accepted: ${accepted}`;
+  return { code: "malformed-value", option, value, accepted, message };
+}

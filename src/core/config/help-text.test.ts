@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { renderConfigJson, renderConfigText, renderHelp } from "./help-text.ts";
+import { ALL_OPTIONS } from "./options.ts";
+import { listValues, resolveConfig } from "./resolve-config.ts";
+
+/** Compares with a file of testdata/; UPDATE_GOLDEN=1 writes it anew. */
+function assertGolden(name: string, actual: string): void {
+  const path = new URL(`testdata/${name}`, import.meta.url);
+  if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(path, actual);
+  assert.equal(actual, readFileSync(path, "utf8"));
+}
+
+const resolved = resolveConfig({
+  flags: new Map([["log_output_level", ["info"]]]),
+  env: { CNI_BIN_DIR: "/a:/b", NODE_NAME: "node-1", AMBIENT_ENABLEMENT_SELECTOR: "- {}\n- {}", GOMAXPROCS: "2" },
+});
+
+describe("renderHelp()", () => {
+  it("is the text of testdata/help.txt, at most 100 columns wide", () => {
+    assertGolden("help.txt", renderHelp());
+    assert.deepEqual(
+      renderHelp()
+        .split("\n")
+        .filter((line) => line.length > 100),
+      [],
+    );
+  });
+
+  it("names every flag and every variable", () => {
+    for (const { option } of ALL_OPTIONS) {
+      if (option.flag !== undefined) assert.ok(renderHelp().includes(`--${option.flag}`), option.flag);
+      if (option.env !== undefined) assert.ok(renderHelp().includes(option.env), option.env);
+    }
+  });
+});
+
+describe("the listing of `config`", () => {
+  it("is the text of testdata/config.txt, one line per option", () => {
+    const text = renderConfigText(listValues(resolved));
+    assertGolden("config.txt", text);
+    assert.equal(text.trimEnd().split("\n").length, ALL_OPTIONS.length + 1);
+  });
+
+  it("is JSON with flag, variable, value and source of every option", () => {
+    const { options } = JSON.parse(renderConfigJson(listValues(resolved))) as { options: Record<string, unknown>[] };
+    assert.equal(options.length, ALL_OPTIONS.length);
+    assert.deepEqual(
+      options.find(({ env }) => env === "CNI_BIN_DIR"),
+      {
+        env: "CNI_BIN_DIR",
+        value: "/a:/b",
+        source: "environment",
+        hasEffect: true,
+      },
+    );
+  });
+});

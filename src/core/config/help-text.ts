@@ -1,0 +1,78 @@
+/**
+ * The text of `install-cni --help`, made from the options table, and the two forms of `install-cni config`.
+ */
+
+import type { OptionEntry } from "./options.ts";
+import { ALL_OPTIONS, GROUP_TITLES, type OptionGroupName } from "./options.ts";
+import type { EffectiveOption } from "./resolve-config.ts";
+
+const WIDTH = 100;
+
+const HEAD = `install-cni puts the pods of this node into the Istio mesh: it installs the CNI plugin istio-cni on
+the node and programs the traffic redirection that the plugin asks for. It runs as a DaemonSet, one
+per node, and cannot do its work outside a cluster.
+
+Usage:
+  install-cni [flags]                        run the agent
+  install-cni version [-s] [-o yaml|json]    print the version
+  install-cni config [-o text|json] [flags]  print every option's value and where it comes from
+  install-cni help                           print this text
+
+A flag wins over its environment variable, the variable over the default. A variable that is set but
+empty counts as unset. A malformed value is an error.
+`;
+
+/** Wrapped at 100 columns, ends with a line break. */
+export function renderHelp(): string {
+  const sections = (Object.keys(GROUP_TITLES) as OptionGroupName[]).map((group) => {
+    const entries = ALL_OPTIONS.filter((entry) => entry.group === group);
+    return `\n${GROUP_TITLES[group]}:\n${entries.map(renderOption).join("")}`;
+  });
+  return HEAD + sections.join("");
+}
+
+/** Aligned columns: name, value, source. */
+export function renderConfigText(options: readonly EffectiveOption[]): string {
+  const rows = options.map(({ name, flag, env, value, standsFor, source, hasEffect }) => {
+    const shown = value === "" && standsFor !== undefined ? `(${standsFor})` : oneLine(value) || '""';
+    const named = source === "flag" || env === undefined ? `--${flag ?? name}` : env;
+    return [named, hasEffect ? source : `${source}, no effect`, shown] as const;
+  });
+  const nameWidth = Math.max(...rows.map(([name]) => name.length));
+  const sourceWidth = Math.max(...rows.map(([, source]) => source.length));
+  const lines = [["NAME", "SOURCE", "VALUE"] as const, ...rows].map(
+    ([name, source, value]) => `${name.padEnd(nameWidth)}  ${source.padEnd(sourceWidth)}  ${value}`,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+/** `{"options": [{flag, env, value, standsFor, source, hasEffect}]}`; values as text, the way they would be given. */
+export function renderConfigJson(options: readonly EffectiveOption[]): string {
+  return `${JSON.stringify({ options: options.map(({ name: _, ...rest }) => rest) }, null, 2)}\n`;
+}
+
+function renderOption({ option }: OptionEntry): string {
+  const flag = option.flag === undefined ? [] : [`--${option.flag}`];
+  const env = option.env === undefined ? [] : [option.env];
+  const fallback = option.fallbackText ?? (option.type.render(option.fallback) || '""');
+  const isObvious = option.inert !== undefined && option.flag === undefined;
+  const text = isObvious ? option.doc : `${option.doc} Default: ${fallback}.`;
+  return `  ${[...flag, ...env].join(", ")} (${option.type.name})\n${wrap(text, "      ")}\n`;
+}
+
+function wrap(text: string, indent: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && indent.length + line.length + 1 + word.length > WIDTH) {
+      lines.push(indent + line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, indent + line].join("\n");
+}
+
+function oneLine(value: string): string {
+  return /\p{Cc}/u.test(value) ? JSON.stringify(value) : value;
+}

@@ -1,0 +1,173 @@
+/**
+ * Options that decide which pods are in the mesh and how their traffic is redirected, in sidecar and in ambient mode.
+ * Names, defaults and meaning: contract 1.2, 1.3 (upstream cni/pkg/cmd/root.go and cni/pkg/nodeagent/options.go@1.30.3).
+ */
+
+import {
+  IPV4_CIDR,
+  ipAddress,
+  NAMESPACE,
+  NAMESPACE_LIST,
+  OWNER_GROUP_LIST,
+  OWNER_GROUPS,
+} from "./domain-value-type.ts";
+import { option } from "./option.ts";
+import { absolutePath, BOOL, DOCUMENT, oneOf, TEXT } from "./value-type.ts";
+
+/** Longest path a unix socket can have, without the closing zero. */
+const SOCKET_PATH_MAX = 107;
+
+const LOOPBACK_V4 = { family: 4, bytes: Uint8Array.of(127, 0, 0, 1), prefixLength: 32 } as const;
+const HOST_PROBE_V4 = { family: 4, bytes: Uint8Array.of(169, 254, 7, 127) } as const;
+/** fd16:9254:7127:1337:ffff:ffff:ffff:ffff */
+const HOST_PROBE_V6 = {
+  family: 6,
+  bytes: Uint8Array.of(0xfd, 0x16, 0x92, 0x54, 0x71, 0x27, 0x13, 0x37, 255, 255, 255, 255, 255, 255, 255, 255),
+} as const;
+
+export const POLICY_OPTIONS = {
+  excludeNamespaces: option({
+    env: "EXCLUDE_NAMESPACES",
+    type: NAMESPACE_LIST,
+    fallback: [],
+    doc: "Namespaces whose pods are never touched, with commas between them.",
+  }),
+  strictFamilies: option({
+    env: "STRICT_FAMILIES",
+    type: BOOL,
+    fallback: false,
+    doc: "Capture every address family a pod has, even where upstream would let one pass (not upstream's).",
+  }),
+  nativeNftables: option({
+    env: "NATIVE_NFTABLES",
+    type: BOOL,
+    fallback: false,
+    doc: "Write native nftables tables instead of iptables ones.",
+  }),
+  forceIptablesBinary: option({
+    env: "FORCE_IPTABLES_BINARY",
+    type: oneOf(["", "legacy", "nft"]),
+    fallback: "",
+    fallbackText: "detected",
+    doc: "Backend of the iptables rules; without effect together with NATIVE_NFTABLES.",
+  }),
+} as const;
+
+export const SIDECAR_OPTIONS = {
+  outboundOwnerGroups: option({
+    env: "ISTIO_OUTBOUND_OWNER_GROUPS",
+    type: OWNER_GROUPS,
+    fallback: "*",
+    doc: "Groups whose processes' outbound traffic is captured.",
+  }),
+  outboundOwnerGroupsExclude: option({
+    env: "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE",
+    type: OWNER_GROUP_LIST,
+    fallback: [],
+    doc: "Groups whose processes' outbound traffic is left alone; only with the groups above at '*'.",
+  }),
+  outboundIpv4LoopbackCidr: option({
+    env: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR",
+    type: IPV4_CIDR,
+    fallback: LOOPBACK_V4,
+    doc: "IPv4 loopback range that is not captured.",
+  }),
+  envoyUser: option({
+    env: "ENVOY_USER",
+    type: TEXT,
+    fallback: "",
+    doc: "User name of the proxy.",
+    inert: "the proxy's user id comes from the pod",
+  }),
+} as const;
+
+export const AMBIENT_OPTIONS = {
+  enabled: option({
+    flag: "ambient-enabled",
+    env: "AMBIENT_ENABLED",
+    type: BOOL,
+    fallback: false,
+    doc: "Take part in ambient mode.",
+  }),
+  enablementSelector: option({
+    env: "AMBIENT_ENABLEMENT_SELECTOR",
+    type: DOCUMENT,
+    fallback: "",
+    doc: "YAML list of pod and namespace selectors that enroll a pod.",
+  }),
+  ztunnelUdsAddress: option({
+    flag: "ztunnel-uds-address",
+    env: "ZTUNNEL_UDS_ADDRESS",
+    type: absolutePath({ maxLength: SOCKET_PATH_MAX }),
+    fallback: "/var/run/ztunnel/ztunnel.sock",
+    doc: "Socket on which ztunnel is served.",
+  }),
+  detectionRetry: option({
+    flag: "enable-ambient-detection-retry",
+    env: "ENABLE_AMBIENT_DETECTION_RETRY",
+    type: BOOL,
+    fallback: false,
+    doc: "Upstream: the plugin asks the API server longer; here it asks the agent, which waits for the answer anyway.",
+    inert: "the plugin asks the agent, which waits for the answer anyway",
+  }),
+  dnsCapture: option({
+    env: "AMBIENT_DNS_CAPTURE",
+    type: BOOL,
+    fallback: false,
+    doc: "Redirect DNS of ambient pods to ztunnel.",
+  }),
+  ipv6: option({
+    env: "AMBIENT_IPV6",
+    type: BOOL,
+    fallback: false,
+    doc: "Capture the IPv6 traffic of ambient pods too.",
+  }),
+  disableSafeUpgrade: option({
+    env: "AMBIENT_DISABLE_SAFE_UPGRADE",
+    type: BOOL,
+    fallback: false,
+    doc: "Clean up at every exit, not only when removal is proven.",
+  }),
+  reconcilePodRulesOnStartup: option({
+    env: "AMBIENT_RECONCILE_POD_RULES_ON_STARTUP",
+    type: BOOL,
+    fallback: false,
+    doc: "Bring the rules of pods that are already enrolled up to date at start.",
+  }),
+  systemNamespace: option({
+    env: "SYSTEM_NAMESPACE",
+    type: NAMESPACE,
+    fallback: "istio-system",
+    doc: "Namespace in which a pod labelled app=ztunnel is a ztunnel.",
+  }),
+  hostProbeSnatIp: option({
+    env: "HOST_PROBE_SNAT_IP",
+    type: ipAddress(4),
+    fallback: HOST_PROBE_V4,
+    doc: "IPv4 source address that probes of the host get.",
+  }),
+  hostProbeSnatIpv6: option({
+    env: "HOST_PROBE_SNAT_IPV6",
+    type: ipAddress(6),
+    fallback: HOST_PROBE_V6,
+    doc: "IPv6 source address that probes of the host get.",
+  }),
+  useScopedXtablesLocking: option({
+    env: "AMBIENT_USE_SCOPED_XTABLES_LOCKING",
+    type: BOOL,
+    fallback: true,
+    doc: "Run the legacy iptables tools, where they are needed, with a lock file of their own.",
+  }),
+  enableAwsBranchEniProbe: option({
+    env: "AMBIENT_ENABLE_AWS_BRANCH_ENI_PROBE",
+    type: BOOL,
+    fallback: true,
+    doc: "Make probes reach pods that have an AWS branch network interface.",
+  }),
+  allowSwitchToHostNs: option({
+    env: "ALLOW_SWITCH_TO_HOST_NS",
+    type: BOOL,
+    fallback: false,
+    doc: "Enter the host's network namespace through /host/proc/1; false when the agent already is in it (hostNetwork).",
+  }),
+} as const;
