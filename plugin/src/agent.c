@@ -98,6 +98,7 @@ bool agent_ask(struct agent_request *request, struct agent_answer *answer, struc
 		int error = connection < 0 ? errno : 0;
 		struct frame_header header;
 		struct slice payload;
+		int64_t left_ms;
 
 		if (connection < 0 && !is_nobody_there(error))
 			return explain_absence(request, error, start_ms, why);
@@ -127,9 +128,10 @@ bool agent_ask(struct agent_request *request, struct agent_answer *answer, struc
 
 		if (answer_by_ms != 0 && give_up_ms > answer_by_ms)
 			give_up_ms = answer_by_ms;
-		if (clock_now_ms() + pause_ms > give_up_ms)
+		left_ms = give_up_ms - clock_now_ms();
+		if (left_ms <= 0)
 			return explain_absence(request, error, start_ms, why);
-		clock_sleep_ms(pause_ms);
+		clock_sleep_ms(pause_ms < left_ms ? pause_ms : left_ms);
 		pause_ms = pause_ms * 3 / 2 < LONGEST_PAUSE_MS ? pause_ms * 3 / 2 : LONGEST_PAUSE_MS;
 	}
 }

@@ -114,16 +114,26 @@ void env_check(const struct cni_env *env)
 	}
 }
 
-noreturn static void refuse_args(const char *what, struct slice which, const char *after, const char *details)
+noreturn static void refuse_pair(const char *what, struct slice pair, const char *after)
 {
 	char buffer[1024];
 	struct text message = TEXT(buffer);
 
 	text_join(&message, "ARGS: ", what, " ", NULL);
 	/* Room is kept for what comes after a pair of any length. */
-	text_add_json(&message, which, 128);
+	text_add_json(&message, pair, 128);
 	text_add(&message, after);
-	answer_error(CNI_INVALID_ENVIRONMENT, message.at, details);
+	answer_error(CNI_INVALID_ENVIRONMENT, message.at, "CNI_ARGS must be KEY=VALUE pairs, separated by semicolons");
+}
+
+noreturn static void refuse_unknown(const struct text *unknown)
+{
+	char buffer[1200];
+	struct text message = TEXT(buffer);
+
+	text_join(&message, "ARGS: unknown args [", unknown->at, "]", NULL);
+	answer_error(CNI_INVALID_ENVIRONMENT, message.at,
+		     "accepted are K8S_POD_NAME, K8S_POD_NAMESPACE, K8S_POD_UID, K8S_POD_INFRA_CONTAINER_ID, IgnoreUnknown");
 }
 
 static bool parse_bool(struct slice value, struct slice pair)
@@ -135,7 +145,7 @@ static bool parse_bool(struct slice value, struct slice pair)
 	if (slice_is(value, "1") || (value.size == 4 && memcmp(lower, "true", 4) == 0))
 		return true;
 	if (!slice_is(value, "0") && !(value.size == 5 && memcmp(lower, "false", 5) == 0))
-		refuse_args("error parsing value of pair", pair, ": not a boolean, accepted are 1, true, 0, false", NULL);
+		refuse_pair("error parsing value of pair", pair, ": not a boolean, accepted are 1, true, 0, false");
 	return false;
 }
 
@@ -156,7 +166,9 @@ struct cni_args env_parse_args(const struct cni_env *env)
 {
 	struct cni_args args = { .pod_name = { "", 0 }, .pod_namespace = { "", 0 }, .pod_uid = { "", 0 } };
 	const char *rest = env->args[0] != '\0' ? env->args : NULL;
-	struct slice pair, unknown = { NULL, 0 };
+	char unknown_buffer[1000];
+	struct text unknown = TEXT(unknown_buffer);
+	struct slice pair;
 	bool ignore_unknown = false;
 
 	while (next_pair(&rest, &pair)) {
@@ -164,7 +176,7 @@ struct cni_args env_parse_args(const struct cni_env *env)
 		struct slice key, value;
 
 		if (equals == NULL || memchr(equals + 1, '=', pair.size - (size_t)(equals + 1 - pair.at)) != NULL)
-			refuse_args("invalid pair", pair, "", "CNI_ARGS must be KEY=VALUE pairs, separated by semicolons");
+			refuse_pair("invalid pair", pair, "");
 		key = (struct slice){ pair.at, (size_t)(equals - pair.at) };
 		value = (struct slice){ equals + 1, pair.size - key.size - 1 };
 
@@ -176,11 +188,12 @@ struct cni_args env_parse_args(const struct cni_env *env)
 			args.pod_uid = value;
 		else if (slice_is(key, "IgnoreUnknown"))
 			ignore_unknown = parse_bool(value, pair);
-		else if (!slice_is(key, "K8S_POD_INFRA_CONTAINER_ID") && unknown.at == NULL)
-			unknown = pair;
+		else if (!slice_is(key, "K8S_POD_INFRA_CONTAINER_ID")) {
+			text_add(&unknown, unknown.size > 0 ? " " : "");
+			text_add_json(&unknown, pair, 128);
+		}
 	}
-	if (unknown.at != NULL && !ignore_unknown)
-		refuse_args("unknown args [", unknown, "]",
-			    "accepted are K8S_POD_NAME, K8S_POD_NAMESPACE, K8S_POD_UID, K8S_POD_INFRA_CONTAINER_ID, IgnoreUnknown");
+	if (unknown.size > 0 && !ignore_unknown)
+		refuse_unknown(&unknown);
 	return args;
 }

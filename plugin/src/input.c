@@ -41,7 +41,7 @@ struct slice input_read(void)
 		}
 		size += (size_t)got;
 		if (size > INPUT_MAX)
-			answer_error(CNI_INVALID_CONFIG, "Cannot accept the network configuration: stdin has more than 1048576 bytes",
+			answer_error(CNI_DECODING_FAILURE, "Cannot accept the network configuration: stdin has more than 1048576 bytes",
 				     NULL);
 	}
 }

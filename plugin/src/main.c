@@ -2,6 +2,7 @@
  * istio-cni: the CNI plugin. Reads the runtime's request, passes what is provably not in the mesh, asks the node agent
  * about everything else and prints its answer. It holds no state, starts nothing and changes nothing itself.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,7 +28,7 @@
 
 /* CHECK and DEL do not wait for an agent that is away: neither can fail because of it. */
 #define CHECK_WAIT_MS 1000
-#define CHECK_ANSWER_MS 10000
+#define CHECK_ANSWER_MS 5000
 #define DEL_TELL_MS 100
 
 struct request {
@@ -41,6 +42,10 @@ static void confine(void)
 {
 	const struct rlimit no_core = { 0, 0 };
 
+	/* With a closed stdout the next descriptor opened, say the agent's socket, would be taken for it. */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			_exit(1);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	setrlimit(RLIMIT_CORE, &no_core);
