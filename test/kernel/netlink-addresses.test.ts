@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatIp, parseCidr } from "../../src/core/address.ts";
-import {
-  ADDRESS_SCOPE,
-  decodeAddresses,
-  encodeAddAddress,
-  encodeGetAddresses,
-} from "../../src/core/netlink/addresses.ts";
-import { parseReplies } from "../../src/core/netlink/reply.ts";
+import { formatIp } from "../../src/core/address.ts";
+import { ADDRESS_SCOPE, decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
 import { NETLINK_ROUTE, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { exchange } from "./netlink-exchange.ts";
@@ -35,18 +29,4 @@ test("the addresses of a netns are listed in the kernel's order with scope, flag
     addresses.find(({ ip }) => ip.family === 6 && formatIp(ip).startsWith("fe80:"))?.scope,
     ADDRESS_SCOPE.link,
   );
-});
-
-test("an address is added once, and EEXIST is the answer the second time", () => {
-  using netns = createNetns();
-  using socket = openNetlink(NETLINK_ROUTE, netns.fd);
-  const cidr = parseCidr("::6/128");
-  assert.ok(cidr);
-  const answers = [1, 2].map((sequence) => {
-    const [datagram] = exchange(socket, encodeAddAddress(cidr, 1, sequence));
-    assert.ok(datagram);
-    return parseReplies(datagram).map((reply) => (reply.kind === "refused" ? reply.errno : reply.kind));
-  });
-  assert.deepEqual(answers, [["ack"], [17]]);
-  assert.match(netns.mustExec(["ip", "-6", "addr", "show", "dev", "lo"]), /inet6 ::6\/128/);
 });

@@ -62,17 +62,28 @@ export function decodeAddresses(datagrams: Iterable<Uint8Array>): {
   return { addresses, interrupted };
 }
 
-/** Adds an address to an interface; the kernel answers EEXIST (17) when it is there. Equiv: ip addr add CIDR dev … */
-export function encodeAddAddress(cidr: Cidr, interfaceIndex: number, sequence = 1): Uint8Array {
-  const writer = new NetlinkWriter();
-  const flags = NLM_F.REQUEST | NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL;
-  writer.message({ type: RTM.NEWADDR, flags, sequence }, () => {
+/** Writes the message that adds an address; EEXIST (17) when it is there. Equiv: ip addr add CIDR dev … */
+export function writeAddAddress(writer: NetlinkWriter, cidr: Cidr, interfaceIndex: number, sequence: number): void {
+  writeAddress(writer, { type: RTM.NEWADDR, flags: NLM_F.CREATE | NLM_F.EXCL, sequence }, cidr, interfaceIndex);
+}
+
+/** Writes the message that deletes an address; EADDRNOTAVAIL (99) when it is not there. Equiv: ip addr del CIDR dev … */
+export function writeDeleteAddress(writer: NetlinkWriter, cidr: Cidr, interfaceIndex: number, sequence: number): void {
+  writeAddress(writer, { type: RTM.DELADDR, flags: 0, sequence }, cidr, interfaceIndex);
+}
+
+function writeAddress(
+  writer: NetlinkWriter,
+  header: { type: number; flags: number; sequence: number },
+  cidr: Cidr,
+  interfaceIndex: number,
+): void {
+  writer.message({ ...header, flags: header.flags | NLM_F.REQUEST | NLM_F.ACK }, () => {
     const family = ADDRESS_FAMILY[cidr.family];
     writeIfaddrmsg(writer, { family, prefixLength: cidr.prefixLength, flags: 0, scope: 0, interfaceIndex });
     writer.attributeBytes(IFA_LOCAL, cidr.bytes);
     writer.attributeBytes(IFA_ADDRESS, cidr.bytes);
   });
-  return writer.finish();
 }
 
 /** struct ifaddrmsg { __u8 ifa_family, ifa_prefixlen, ifa_flags, ifa_scope; __u32 ifa_index; } */

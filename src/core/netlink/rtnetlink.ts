@@ -7,6 +7,7 @@ export const NETLINK_PROTOCOL = { route: 0, netfilter: 12 } as const;
 export const RTM = {
   NEWLINK: 16,
   NEWADDR: 20,
+  DELADDR: 21,
   GETADDR: 22,
   NEWROUTE: 24,
   DELROUTE: 25,
@@ -25,6 +26,9 @@ export const NLM_F = {
   CREATE: 0x400,
   APPEND: 0x800,
 } as const;
+
+/** The index of `lo` in every network namespace. */
+export const LOOPBACK_INDEX = 1;
 
 /** AF_INET and AF_INET6 by IP version. */
 export const ADDRESS_FAMILY = { 4: 2, 6: 10 } as const;

@@ -105,14 +105,17 @@ export type PodNetwork = {
 /** Equiv: ip -6 addr add CIDR dev lo */
 export type LoopbackAddress = { readonly intent: string; readonly cidr: Cidr };
 
-/** Equiv: ip [-6] rule add fwmark VALUE[/MASK] lookup TABLE [priority PRIORITY]; no priority: the kernel chooses. */
+/**
+ * Equiv: ip [-6] rule add fwmark VALUE/MASK lookup TABLE priority PRIORITY. The priority is always told: without it the
+ * kernel takes the next free one and adds the same rule as often as it is asked.
+ */
 export type PolicyRule = {
   readonly intent: string;
   readonly family: 4 | 6;
   readonly fwmark: number;
   readonly fwmask: number;
   readonly table: number;
-  readonly priority?: number;
+  readonly priority: number;
 };
 
 /** Equiv: ip [-6] route add local DESTINATION dev lo table TABLE */

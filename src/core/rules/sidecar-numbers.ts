@@ -21,6 +21,8 @@ export const TPROXY_MARK = 1337;
 export const OUTBOUND_MARK = 1338;
 /** Route table in which every destination is local (TPROXY). */
 export const ROUTE_TABLE = 133;
+/** Where the kernel puts the first rule of a netns when no priority is told, as upstream does not. */
+export const ROUTE_RULE_PRIORITY = 32765;
 
 /** Conntrack zone of DNS between the proxy and the resolvers. */
 export const DNS_UPSTREAM_ZONE = 1;

@@ -13,7 +13,13 @@ import type { SidecarCapture } from "./sidecar-capture.ts";
 import { planDns } from "./sidecar-dns.ts";
 import { planInbound, planTunnelAndRedirects } from "./sidecar-inbound.ts";
 import { planInterfaces, planInvalidDrop } from "./sidecar-interfaces.ts";
-import { LOOPBACK_V6, PASSTHROUGH_SOURCE_V6, ROUTE_TABLE, TPROXY_MARK } from "./sidecar-numbers.ts";
+import {
+  LOOPBACK_V6,
+  PASSTHROUGH_SOURCE_V6,
+  ROUTE_RULE_PRIORITY,
+  ROUTE_TABLE,
+  TPROXY_MARK,
+} from "./sidecar-numbers.ts";
 import { planDestinations, planExcludedPorts, planOwnerGroups, planProxyOwners } from "./sidecar-outbound.ts";
 import { planTproxyMarks } from "./sidecar-tproxy.ts";
 
@@ -54,6 +60,7 @@ export function sidecarNetwork(capture: SidecarCapture): PodNetwork {
       fwmark: TPROXY_MARK,
       fwmask: 0xffffffff,
       table: ROUTE_TABLE,
+      priority: ROUTE_RULE_PRIORITY,
     })),
     routes: (hasTproxyRoute ? families : []).map((family) => ({
       intent: "Every destination is local for marked packets",

@@ -1,0 +1,160 @@
+// Policy rules and local routes by rtnetlink, written and read back (uapi/linux/fib_rules.h, rtnetlink.h).
+
+import type { LocalRoute, PolicyRule } from "../rules/model.ts";
+import { attributeMap, NetlinkFormatError, readNumber, viewOf } from "./message.ts";
+import { collectDump } from "./reply.ts";
+import { ADDRESS_FAMILY, familyOf, LOOPBACK_INDEX, NLM_F, RTM } from "./rtnetlink.ts";
+import { NetlinkWriter } from "./writer.ts";
+
+/** struct fib_rule_hdr and struct rtmsg are both so long. */
+const HEADER_BYTES = 12;
+const FRA = { SRC: 2, DST: 1, IIFNAME: 3, PRIORITY: 6, FWMARK: 10, TABLE: 15, FWMASK: 16, OIFNAME: 17 } as const;
+const FR_ACT_TO_TBL = 1;
+const FIB_RULE_INVERT = 2;
+/** What else a rule may select packets by; such a rule is not by mark alone. */
+const FRA_SELECTORS: readonly number[] = [FRA.SRC, FRA.DST, FRA.IIFNAME, FRA.OIFNAME];
+const RTA = { DST: 1, OIF: 4, TABLE: 15 } as const;
+const RTN_LOCAL = 2;
+const RTPROT_BOOT = 3;
+const RT_SCOPE_HOST = 254;
+
+/** A policy rule as the kernel holds it. */
+export type HeldPolicyRule = Omit<PolicyRule, "intent">;
+
+/** A local route as the kernel holds it. */
+export type HeldLocalRoute = Omit<LocalRoute, "intent"> & { readonly interfaceIndex: number };
+
+/** Writes the message that adds a policy rule; EEXIST (17) when one like it is there. Equiv: ip rule add … */
+export function writeAddPolicyRule(writer: NetlinkWriter, rule: PolicyRule, sequence: number): void {
+  writePolicyRule(writer, { type: RTM.NEWRULE, flags: NLM_F.CREATE | NLM_F.EXCL, sequence }, rule);
+}
+
+/** Writes the message that deletes the rule of whatever priority; ENOENT (2) when there is none. Equiv: ip rule del … */
+export function writeDeletePolicyRule(writer: NetlinkWriter, rule: PolicyRule, sequence: number): void {
+  const { priority: _, ...anyPriority } = rule;
+  writePolicyRule(writer, { type: RTM.DELRULE, flags: 0, sequence }, anyPriority);
+}
+
+/** Writes the message that adds a local route by `lo`; EEXIST (17) when it is there. Equiv: ip route add local … dev lo */
+export function writeAddLocalRoute(writer: NetlinkWriter, route: LocalRoute, sequence: number): void {
+  writeLocalRoute(writer, { type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.EXCL, sequence }, route);
+}
+
+/** Writes the message that deletes the local route; ESRCH (3) when it is not there. Equiv: ip route del local … dev lo */
+export function writeDeleteLocalRoute(writer: NetlinkWriter, route: LocalRoute, sequence: number): void {
+  writeLocalRoute(writer, { type: RTM.DELROUTE, flags: 0, sequence }, route);
+}
+
+/** Asks for the policy rules of one family. Equiv: ip [-6] rule show */
+export function encodeGetPolicyRules(family: 4 | 6, sequence = 1): Uint8Array {
+  return encodeGet(RTM.GETRULE, family, sequence);
+}
+
+/** Asks for all routes of one family. Equiv: ip [-6] route show table all */
+export function encodeGetRoutes(family: 4 | 6, sequence = 1): Uint8Array {
+  return encodeGet(RTM.GETROUTE, family, sequence);
+}
+
+/** The rules that look up a table by mark alone; others are not ours to know. Throws KernelRefusalError. */
+export function decodePolicyRules(datagrams: Iterable<Uint8Array>): { rules: HeldPolicyRule[]; interrupted: boolean } {
+  const { messages, interrupted } = collectDump("list the policy rules of the netns", datagrams);
+  const rules = messages
+    .filter(({ type }) => type === RTM.NEWRULE)
+    .flatMap(({ payload }) => parsePolicyRule(payload) ?? []);
+  return { rules, interrupted };
+}
+
+/** The routes of type local in every table. Throws KernelRefusalError. */
+export function decodeLocalRoutes(datagrams: Iterable<Uint8Array>): { routes: HeldLocalRoute[]; interrupted: boolean } {
+  const { messages, interrupted } = collectDump("list the routes of the netns", datagrams);
+  const routes = messages
+    .filter(({ type }) => type === RTM.NEWROUTE)
+    .flatMap(({ payload }) => parseRoute(payload) ?? []);
+  return { routes, interrupted };
+}
+
+/** struct fib_rule_hdr { __u8 family, dst_len, src_len, tos, table, res1, res2, action; __u32 flags; } */
+function writePolicyRule(
+  writer: NetlinkWriter,
+  header: { type: number; flags: number; sequence: number },
+  rule: Omit<PolicyRule, "priority"> & { readonly priority?: number },
+): void {
+  writer.message({ ...header, flags: header.flags | NLM_F.REQUEST | NLM_F.ACK }, () => {
+    writer.raw(Uint8Array.of(ADDRESS_FAMILY[rule.family], 0, 0, 0, shortTable(rule.table), 0, 0, FR_ACT_TO_TBL));
+    writer.u32(0);
+    writer.attributeU32(FRA.FWMARK, rule.fwmark);
+    writer.attributeU32(FRA.FWMASK, rule.fwmask);
+    writer.attributeU32(FRA.TABLE, rule.table);
+    if (rule.priority !== undefined) writer.attributeU32(FRA.PRIORITY, rule.priority);
+  });
+}
+
+/** struct rtmsg { __u8 family, dst_len, src_len, tos, table, protocol, scope, type; __u32 flags; } */
+function writeLocalRoute(
+  writer: NetlinkWriter,
+  header: { type: number; flags: number; sequence: number },
+  { destination, table }: LocalRoute,
+): void {
+  const { family, prefixLength, bytes } = destination;
+  writer.message({ ...header, flags: header.flags | NLM_F.REQUEST | NLM_F.ACK }, () => {
+    const fields = [prefixLength, 0, 0, shortTable(table), RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL];
+    writer.raw(Uint8Array.of(ADDRESS_FAMILY[family], ...fields));
+    writer.u32(0);
+    if (prefixLength > 0) writer.attributeBytes(RTA.DST, bytes);
+    writer.attributeU32(RTA.OIF, LOOPBACK_INDEX);
+    writer.attributeU32(RTA.TABLE, table);
+  });
+}
+
+function encodeGet(type: number, family: 4 | 6, sequence: number): Uint8Array {
+  const writer = new NetlinkWriter();
+  writer.message({ type, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence }, () => {
+    writer.raw(Uint8Array.of(ADDRESS_FAMILY[family], ...new Uint8Array(HEADER_BYTES - 1)));
+  });
+  return writer.finish();
+}
+
+function parsePolicyRule(payload: Uint8Array): HeldPolicyRule | undefined {
+  const { family, view, attributes } = parseHeader(payload);
+  const fwmark = attributes.get(FRA.FWMARK);
+  const isByMarkAlone = FRA_SELECTORS.every((type) => !attributes.has(type)) && view.getUint8(3) === 0;
+  const isPlainLookup = view.getUint8(7) === FR_ACT_TO_TBL && (view.getUint32(8, true) & FIB_RULE_INVERT) === 0;
+  if (family === undefined || fwmark === undefined || !isByMarkAlone || !isPlainLookup) return undefined;
+  const number = (type: number, fallback: number): number => {
+    const value = attributes.get(type);
+    return value === undefined ? fallback : readNumber(value);
+  };
+  return {
+    family,
+    fwmark: readNumber(fwmark),
+    fwmask: number(FRA.FWMASK, 0xffffffff),
+    table: number(FRA.TABLE, view.getUint8(4)),
+    priority: number(FRA.PRIORITY, 0),
+  };
+}
+
+function parseRoute(payload: Uint8Array): HeldLocalRoute | undefined {
+  const { family, view, attributes } = parseHeader(payload);
+  if (family === undefined || view.getUint8(7) !== RTN_LOCAL) return undefined;
+  const bytes = attributes.get(RTA.DST) ?? new Uint8Array(family === 4 ? 4 : 16);
+  const table = attributes.get(RTA.TABLE);
+  const interfaceIndex = attributes.get(RTA.OIF);
+  return {
+    destination: { family, bytes: bytes.slice(), prefixLength: view.getUint8(1) },
+    table: table === undefined ? view.getUint8(4) : readNumber(table),
+    interfaceIndex: interfaceIndex === undefined ? 0 : readNumber(interfaceIndex),
+  };
+}
+
+function parseHeader(payload: Uint8Array) {
+  if (payload.length < HEADER_BYTES) {
+    throw new NetlinkFormatError(`Cannot read a rule or route: message of ${payload.length} bytes`);
+  }
+  const view = viewOf(payload);
+  return { family: familyOf(view.getUint8(0)), view, attributes: attributeMap(payload.subarray(HEADER_BYTES)) };
+}
+
+/** The header has room for small tables only; the attribute holds the number in any case (RT_TABLE_UNSPEC is 0). */
+function shortTable(table: number): number {
+  return table < 256 ? table : 0;
+}

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Cidr } from "../../src/core/address.ts";
+import { decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
+import type { HeldPodNetwork } from "../../src/core/netlink/pod-network.ts";
+import {
+  encodeAddPodNetwork,
+  encodeLinkUp,
+  encodeRemovePodNetwork,
+  missingPodNetwork,
+  parseNetworkOutcome,
+} from "../../src/core/netlink/pod-network.ts";
+import {
+  decodeLocalRoutes,
+  decodePolicyRules,
+  encodeGetPolicyRules,
+  encodeGetRoutes,
+} from "../../src/core/netlink/policy-routing.ts";
+import { sidecarNetwork } from "../../src/core/rules/sidecar.ts";
+import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
+import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
+import { NETLINK_ROUTE, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { createNetns } from "../../testbed/netns.ts";
+import { exchange } from "./netlink-exchange.ts";
+
+const FAMILIES = [4, 6] as const;
+const NOTHING = { addresses: [], policyRules: [], routes: [] };
+
+test("address, policy rules and routes are added as ip does it, twice without harm, seen as held, and removed", () => {
+  const network = sidecarNetwork(SIDECAR_CASES["tproxy"] ?? assert.fail());
+  using netns = createNetns({ loopbackUp: false });
+  using socket = openNetlink(NETLINK_ROUTE, netns.fd);
+  assert.deepEqual(parseNetworkOutcome(exchange(socket, encodeLinkUp())), { kind: "done" });
+  const before = [netns.mustExec(["ip", "rule"]), netns.mustExec(["ip", "-6", "rule"])];
+  assert.deepEqual(missingPodNetwork(network, held(socket)), network);
+  for (const _ of [1, 2]) apply(socket, encodeAddPodNetwork(network));
+  assert.match(netns.mustExec(["ip", "-6", "addr", "show", "dev", "lo"]), /inet6 ::6\/128/);
+  for (const option of ["-4", "-6"]) {
+    const rules = netns.mustExec(["ip", option, "rule"]);
+    assert.equal(rules.match(/from all fwmark 0x539 lookup 133/g)?.length, 1, rules);
+    const routes = netns.mustExec(["ip", option, "route", "show", "table", "133"]).trim();
+    assert.match(routes, /^local default dev lo (proto boot )?(scope host|metric 1024)( pref medium)?$/);
+  }
+  assert.deepEqual(missingPodNetwork(network, held(socket)), NOTHING);
+  for (const _ of [1, 2]) apply(socket, encodeRemovePodNetwork(network));
+  assert.deepEqual([netns.mustExec(["ip", "rule"]), netns.mustExec(["ip", "-6", "rule"])], before);
+  assert.deepEqual(missingPodNetwork(network, held(socket)), network);
+});
+
+test("what ip itself adds counts as held, and a rule that selects by more than its mark does not", () => {
+  const network = sidecarNetwork(SIDECAR_CASES["tproxy"] ?? assert.fail());
+  using netns = createNetns();
+  using socket = openNetlink(NETLINK_ROUTE, netns.fd);
+  for (const option of ["-4", "-6"]) {
+    netns.mustExec(["ip", option, "rule", "add", "fwmark", "1337", "iif", "lo", "lookup", "133"]);
+    netns.mustExec(["ip", option, "rule", "add", "not", "fwmark", "1337", "lookup", "133"]);
+  }
+  assert.deepEqual(missingPodNetwork(network, held(socket)).policyRules, network.policyRules);
+  for (const [option, all] of [
+    ["-4", "0.0.0.0/0"],
+    ["-6", "::/0"],
+  ] as const) {
+    netns.mustExec(["ip", option, "rule", "add", "fwmark", "1337", "lookup", "133"]);
+    netns.mustExec(["ip", option, "route", "add", "local", all, "dev", "lo", "table", "133"]);
+  }
+  netns.mustExec(["ip", "-6", "addr", "add", "::6/128", "dev", "lo"]);
+  assert.deepEqual(missingPodNetwork(network, held(socket)), NOTHING);
+});
+
+function apply(socket: NetlinkSocket, requests: Uint8Array | undefined): void {
+  assert.ok(requests);
+  assert.deepEqual(parseNetworkOutcome(exchange(socket, requests)), { kind: "done" });
+}
+
+function held(socket: NetlinkSocket): HeldPodNetwork {
+  const { addresses } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+  return {
+    addresses: addresses
+      .filter(({ interfaceIndex }) => interfaceIndex === 1)
+      .map(({ ip, prefixLength }): Cidr => ({ ...ip, prefixLength })),
+    policyRules: FAMILIES.flatMap((family) => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))).rules),
+    routes: FAMILIES.flatMap((family) => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family))).routes),
+  };
+}
