@@ -1,0 +1,150 @@
+/**
+ * Every metric the agent has. The first ones carry upstream's names, labels and values (contract 8.1), for the dashboards
+ * that exist; ours stand beside them and begin with `istio_cni_agent_`.
+ */
+
+import type { MetricsRegistry } from "./registry.ts";
+
+export type AgentMetrics = ReturnType<typeof createAgentMetrics>;
+
+/** From a netlink batch (0.1 ms) to the deadline of an ADD. */
+const DURATION_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
+
+/** Registers all of them; once per registry. */
+export function createAgentMetrics(registry: MetricsRegistry) {
+  return {
+    /** 1 while plugin and configuration are in place, 0 while they are being put there (upstream). */
+    installReady: registry.gauge({
+      name: "istio_cni_install_ready",
+      help: "Whether the CNI plugin and its configuration are installed on the node.",
+      labels: [],
+    }),
+    /** `result`: SUCCESS, COPY_BINARIES_FAILURE, CREATE_KUBECONFIG_FAILURE, CREATE_CNI_CONFIG_FAILURE (upstream). */
+    installs: registry.counter({
+      name: "istio_cni_installs_total",
+      help: "Passes of the installer by their result.",
+      labels: ["result"],
+    }),
+    /** `type`: repair, delete, label; `result`: success, fail, skip (upstream). */
+    podsRepaired: registry.counter({
+      name: "istio_cni_repair_pods_repaired_total",
+      help: "Pods repaired, deleted or labelled because they started without redirection.",
+      labels: ["type", "result"],
+    }),
+    /** `type`: add, update, delete (upstream). */
+    reconcileEvents: registry.counter({
+      name: "nodeagent_reconcile_events_total",
+      help: "Pod and namespace events handled for ambient mode.",
+      labels: ["type"],
+    }),
+    /** Number of ZDS connections (upstream). */
+    ztunnelConnected: registry.gauge({
+      name: "ztunnel_connected",
+      help: "Connections from ztunnel.",
+      labels: [],
+    }),
+    /** `response_code`: 200, 400, 500 (upstream, 1.31 and later). */
+    pluginRequests: registry.counter({
+      name: "istio_cni_plugin_requests_total",
+      help: "Requests of CNI plugins by the code they were answered with.",
+      labels: ["response_code"],
+    }),
+    /** `command`: ADD, DEL, …; `result`: ok or an error's code. */
+    pluginCommands: registry.counter({
+      name: "istio_cni_agent_plugin_commands_total",
+      help: "CNI commands the agent has answered.",
+      labels: ["command", "result"],
+    }),
+    pluginCommandSeconds: registry.histogram(
+      {
+        name: "istio_cni_agent_plugin_command_duration_seconds",
+        help: "Time from a plugin's request to the agent's answer.",
+        labels: ["command"],
+      },
+      DURATION_BUCKETS_S,
+    ),
+    /** Time from reading the decision to the kernel's acknowledgement. */
+    programSeconds: registry.histogram(
+      {
+        name: "istio_cni_agent_program_duration_seconds",
+        help: "Time to program the redirection of one pod.",
+        labels: ["mode", "backend"],
+      },
+      DURATION_BUCKETS_S,
+    ),
+    /** `mode`: sidecar, ambient; `decision`: in, out, refused; `reason`: the decision's reason, a closed set. */
+    decisions: registry.counter({
+      name: "istio_cni_agent_decisions_total",
+      help: "Decisions on pods by their reason.",
+      labels: ["mode", "decision", "reason"],
+    }),
+    /** `code`: HTTP status, or "error" when there was no answer. */
+    apiRequests: registry.counter({
+      name: "istio_cni_agent_api_requests_total",
+      help: "Requests to the Kubernetes API.",
+      labels: ["verb", "resource", "code"],
+    }),
+    watchRestarts: registry.counter({
+      name: "istio_cni_agent_watch_restarts_total",
+      help: "Watches that ended and were begun again.",
+      labels: ["resource", "reason"],
+    }),
+    /** `object`: what differed (rules, plugin, config, …); `action`: repaired, failed. */
+    drift: registry.counter({
+      name: "istio_cni_agent_drift_total",
+      help: "Differences found between what should be there and what was.",
+      labels: ["object", "action"],
+    }),
+    /** Pods one of whose address families passes by the redirection. */
+    bypassPods: registry.gauge({
+      name: "istio_cni_agent_bypass_pods",
+      help: "Pods with an address family that is not captured.",
+      labels: ["family"],
+    }),
+    /** 1 or 0 per condition of /readyz. */
+    condition: registry.gauge({
+      name: "istio_cni_agent_condition",
+      help: "Conditions of readiness.",
+      labels: ["name"],
+    }),
+    buildInfo: registry.gauge({
+      name: "istio_cni_agent_build_info",
+      help: "Version of the agent; the value is always 1.",
+      labels: ["version", "revision"],
+    }),
+  };
+}
+
+/** What a process knows about itself; undefined where it cannot tell. */
+export interface ProcessStats {
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+  readonly virtualBytes?: number;
+  readonly openFds?: number;
+  readonly maxFds?: number;
+  readonly startTimeSeconds: number;
+}
+
+/** The `process_*` metrics of the Prometheus clients; `read` is called once per metric and scrape. */
+export function registerProcessMetrics(registry: MetricsRegistry, read: () => ProcessStats): void {
+  const add = (
+    name: string,
+    help: string,
+    type: "counter" | "gauge",
+    pick: (stats: ProcessStats) => number | undefined,
+  ) => registry.callback({ name, help, type }, () => pick(read()));
+  add("process_cpu_seconds_total", "CPU time spent, user and system.", "counter", (stats) => stats.cpuSeconds);
+  add("process_resident_memory_bytes", "Resident memory size.", "gauge", (stats) => stats.residentBytes);
+  add("process_virtual_memory_bytes", "Virtual memory size.", "gauge", (stats) => stats.virtualBytes);
+  add("process_open_fds", "Open file descriptors.", "gauge", (stats) => stats.openFds);
+  add("process_max_fds", "Limit of open file descriptors.", "gauge", (stats) => stats.maxFds);
+  add("process_start_time_seconds", "Start time since 1970.", "gauge", (stats) => stats.startTimeSeconds);
+}
+
+/** Lines the log has lost; `read` gives the total. */
+export function registerLogMetrics(registry: MetricsRegistry, read: () => number): void {
+  registry.callback(
+    { name: "istio_cni_agent_log_lines_dropped_total", help: "Log lines that could not be written.", type: "counter" },
+    read,
+  );
+}
