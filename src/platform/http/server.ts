@@ -1,0 +1,113 @@
+/**
+ * A small HTTP listener for health and metrics: a fixed list of paths, answers from memory, hard limits on everything a
+ * client can make it hold. What the answers mean is agent/status.
+ */
+
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly contentType?: string;
+  readonly body: string;
+}
+
+export interface HttpListenOptions {
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** All addresses of both families when absent. */
+  readonly host?: string;
+  /** Answers by exact path, for any method. Called per request; must not block. Other paths get 404. */
+  readonly routes: Readonly<Record<string, () => HttpAnswer>>;
+  /** An answer that threw; the client has got 500. */
+  onError(error: unknown): void;
+}
+
+export interface HttpListener {
+  readonly port: number;
+  /** Takes no new connection, lets running requests end until the deadline, then cuts them. Idempotent, never rejects. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+const CONNECTIONS_MAX = 64;
+const REQUESTS_PER_CONNECTION_MAX = 100;
+const HEADER_BYTES_MAX = 8192;
+const HEADERS_TIMEOUT_MS = 5000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const IDLE_TIMEOUT_MS = 5000;
+/** How often Node looks for connections that are over their time. */
+const TIMEOUT_CHECK_MS = 1000;
+/** Nobody has a reason to send one; a short one is swallowed, a longer one ends the connection. */
+const BODY_BYTES_MAX = 65_536;
+const TEXT_PLAIN = "text/plain; charset=utf-8";
+
+/** Rejects with the system's error (`code` EADDRINUSE, EACCES, …) when the port cannot be had. */
+export function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
+  const server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
+    (request, response) => answer(request, response, options),
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX;
+  // A client that does not read its answer: nothing else ends such a connection.
+  server.setTimeout(REQUEST_TIMEOUT_MS + IDLE_TIMEOUT_MS);
+
+  let closing: Promise<void> | undefined;
+  const close = (deadlineMs: number): Promise<void> => {
+    closing ??= new Promise((resolve) => {
+      const cut = setTimeout(() => server.closeAllConnections(), deadlineMs);
+      server.close(() => {
+        clearTimeout(cut);
+        resolve();
+      });
+      server.closeIdleConnections();
+    });
+    return closing;
+  };
+
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    const onListening = (): void => {
+      server.off("error", reject);
+      server.on("error", options.onError);
+      resolve({ port: (server.address() as AddressInfo).port, close });
+    };
+    // Without a host Node takes "::", and 0.0.0.0 on machines without IPv6.
+    server.listen({ port: options.port, ...(options.host === undefined ? {} : { host: options.host }) }, onListening);
+  });
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, options: HttpListenOptions): void {
+  let bodyBytes = 0;
+  request.on("data", (chunk: Buffer) => {
+    bodyBytes += chunk.length;
+    if (bodyBytes > BODY_BYTES_MAX) request.destroy();
+  });
+  request.on("error", () => response.destroy());
+  const { status, contentType, body } = findAnswer(request.url ?? "", options);
+  response.writeHead(status, {
+    "content-type": contentType ?? TEXT_PLAIN,
+    "content-length": Buffer.byteLength(body),
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+  });
+  response.end(body);
+}
+
+function findAnswer(url: string, { routes, onError }: HttpListenOptions): HttpAnswer {
+  const [path = ""] = url.split("?", 1);
+  const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  if (route === undefined) return { status: 404, body: "404 page not found\n" };
+  try {
+    return route();
+  } catch (error) {
+    onError(error);
+    return { status: 500, body: "Internal Server Error\n" };
+  }
+}
