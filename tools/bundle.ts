@@ -1,12 +1,15 @@
 // Bundles the agent into one file: fewer files to open at start, and nothing of TypeScript at run time.
 // Usage: tools/node tools/bundle.ts OUTPUT
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
 const [output] = process.argv.slice(2);
 if (output === undefined) throw new TypeError("Cannot bundle: usage is tools/node tools/bundle.ts OUTPUT");
+
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
 
 await build({
   entryPoints: [join(root, "src/cmd/main.ts")],
@@ -20,18 +23,18 @@ await build({
   minifyWhitespace: true,
   legalComments: "none",
   logLevel: "warning",
-  define: { BUILD_REVISION: JSON.stringify(revision()) },
+  define: {
+    BUILD_VERSION: JSON.stringify(version),
+    BUILD_REVISION: JSON.stringify(git("rev-parse", "--short=12", "HEAD") ?? "unknown"),
+    BUILD_STATUS: JSON.stringify(git("status", "--porcelain") === "" ? "Clean" : "Modified"),
+  },
 });
 
-/** The commit, when this is a git checkout; a source archive has none. */
-function revision(): string {
+/** Undefined when this is no git checkout; a source archive has none. */
+function git(...args: string[]): string | undefined {
   try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], {
-      cwd: root,
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }).trim();
+    return execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   } catch {
-    return "unknown";
+    return undefined;
   }
 }

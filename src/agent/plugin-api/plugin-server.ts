@@ -60,8 +60,9 @@ interface Connection {
   watch: Watch | undefined;
 }
 
-/** Serves until `signal` aborts; then no new connection is taken, requests under way get their answer or are cut at the
- * deadline, and the socket file is left to a successor. Resolves when all is closed.
+/** Serves until `signal` aborts; then no new connection is taken and the socket file is left to a successor. Requests under
+ * way end now: one that succeeds is answered, any other is hung up on, and its plugin asks the successor (CONTRACT.md).
+ * Resolves when all is closed.
  * @throws {ErrnoError} when the socket cannot be opened. */
 export async function servePlugins(
   deps: PluginServerDeps,
@@ -76,7 +77,10 @@ export async function servePlugins(
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   listenWatch[Symbol.dispose]();
   listener.close();
-  for (const connection of connections) if (!connection.isHandling) end(connection);
+  for (const connection of connections) {
+    if (connection.isHandling) connection.abort.abort();
+    else end(connection);
+  }
   if (connections.size > 0) await idle.promise;
 
   /** A bounded number at a time, so that a flood of connections does not keep the loop from anything else. */
@@ -178,7 +182,8 @@ export async function servePlugins(
     void deps
       .handle(request, connection.netnsFd, requestSignal)
       .then((result) => {
-        if ((connection.flags & FLAG_NO_ANSWER) === 0) send(connection, encodeAnswer(result));
+        const isForSuccessor = signal.aborted && result.exitCode !== 0;
+        if ((connection.flags & FLAG_NO_ANSWER) === 0 && !isForSuccessor) send(connection, encodeAnswer(result));
       })
       .catch((error: unknown) =>
         deps.log.error("Cannot answer a plugin", { command: request.command, err: String(error) }),

@@ -61,6 +61,7 @@ function sidecarOf(
       netfilter,
       log: silent,
       countDecision: overrides.countDecision ?? (() => {}),
+      observeProgram: () => {},
       nowMs: () => 0,
     },
     {

@@ -48,6 +48,8 @@ export interface SidecarDeps {
   readonly log: Logger;
   /** Once per decided ADD, for the metrics. */
   countDecision(reason: SidecarReason): void;
+  /** Once per programmed pod: seconds from the decision to the kernel's answer. */
+  observeProgram(mode: SidecarCapture["mode"], seconds: number): void;
   nowMs(): number;
 }
 
@@ -150,7 +152,9 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
       if (capture === undefined) {
         deps.log.debug("Pod stays outside the mesh", { ...labels, reason });
       } else {
+        const decidedMs = deps.nowMs();
         const { changed } = deps.netfilter.apply(sandbox.netnsFd, capture);
+        deps.observeProgram(capture.mode, (deps.nowMs() - decidedMs) / 1000);
         const tookMs = deps.nowMs() - startedMs;
         deps.log.info("Captured pod", {
           ...labels,

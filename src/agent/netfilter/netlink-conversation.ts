@@ -1,0 +1,23 @@
+// One request to the kernel and all of its answer. The kernel has answered by the time `send` returns, so the first empty
+// read is the end and nothing here waits.
+import { collectDump, type Dump } from "../../core/netlink/reply.ts";
+import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
+
+/** A picture is torn when something changes while it is drawn; this often it is drawn again. */
+const MAX_DUMPS = 5;
+
+/** Sends `bytes` and yields the datagrams of the answer, lazily: whoever has seen the end stops. */
+export function* exchange(socket: NetlinkSocket, bytes: Uint8Array): Generator<Uint8Array> {
+  socket.send(bytes);
+  for (let datagram = socket.receive(0); datagram !== undefined; datagram = socket.receive(0)) yield datagram;
+}
+
+/** Dumps until a dump was not interrupted. `action` completes "Cannot …".
+ * @throws {KernelRefusalError}; Error when something changes every time. */
+export function dump(socket: NetlinkSocket, action: string, request: Uint8Array): Dump["messages"] {
+  for (let attempt = 1; attempt <= MAX_DUMPS; attempt++) {
+    const { messages, interrupted } = collectDump(action, exchange(socket, request));
+    if (!interrupted) return messages;
+  }
+  throw new Error(`Cannot ${action}: it changed during each of ${MAX_DUMPS} reads`);
+}

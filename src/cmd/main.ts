@@ -1,0 +1,77 @@
+// install-cni: reads the command line, runs the command, ends the process. The agent itself is joined in wire.ts.
+import { ConfigError } from "../core/config/config-error.ts";
+import { renderHelp } from "../core/config/help-text.ts";
+import { resolveConfig } from "../core/config/resolve-config.ts";
+import { createLogLevelTable } from "../core/log-levels.ts";
+import { createLogger } from "../core/log-writer.ts";
+import { createSystemClock } from "../platform/clock.ts";
+import { openLogSink } from "../platform/log.ts";
+import { EXIT_CODES, watchLifecycle } from "../platform/process/lifecycle.ts";
+import { buildInfo } from "./build-info.ts";
+import { renderConfig } from "./commands/config.ts";
+import { longVersion, renderVersion } from "./commands/version.ts";
+import { type OptionFlags, parseInvocation } from "./flags.ts";
+import { runAgent } from "./wire.ts";
+
+/** What is still running so long after the agent has ended is cut. */
+const EXIT_GRACE_MS = 3000;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const invocation = parseInvocation(argv);
+    switch (invocation.command) {
+      case "help":
+        process.stdout.write(renderHelp());
+        return EXIT_CODES.ok;
+      case "version":
+        process.stdout.write(renderVersion(buildInfo, invocation));
+        return EXIT_CODES.ok;
+      case "config": {
+        const { stdout, stderr } = renderConfig({ ...invocation, env: process.env });
+        process.stdout.write(stdout);
+        process.stderr.write(stderr);
+        return EXIT_CODES.ok;
+      }
+      case "run":
+        return await run(invocation.flags);
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return EXIT_CODES.failure;
+  }
+}
+
+async function run(flags: OptionFlags): Promise<number> {
+  const { config, warnings, notes } = resolveConfig({ flags, env: process.env });
+  const clock = createSystemClock();
+  const { sink, problems } = openLogSink(config.log.targets);
+  const log = createLogger(
+    { epochMicros: clock.epochMicros, write: sink.write },
+    { levels: createLogLevelTable(config.log.levels), asJson: config.log.asJson, scope: "cni-agent" },
+  );
+  using lifecycle = watchLifecycle({
+    onStop: (signal) => log.info(`Received ${signal}: ending, plugin and configuration stay in place`),
+    onCrash: (kind, error) => {
+      log.error(`Ending on ${kind}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      sink.close();
+    },
+  });
+  log.info(`CNI version: ${longVersion(buildInfo)}`);
+  log.info(`CNI logging level: ${config.log.levels.map(({ scope, level }) => `${scope}:${level}`).join(",")}`);
+  for (const warning of [...problems, ...warnings]) log.warn(warning);
+  for (const note of notes) log.info(note);
+  try {
+    await runAgent({ config, log, clock, droppedLogLines: sink.dropped, env: process.env }, lifecycle.signal);
+    log.info("Ended");
+    return EXIT_CODES.ok;
+  } catch (error) {
+    log.error(`Cannot go on: ${error instanceof Error ? error.message : String(error)}`);
+    return EXIT_CODES.failure;
+  } finally {
+    sink.close();
+    setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
+  }
+}

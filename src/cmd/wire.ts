@@ -1,0 +1,283 @@
+// Joins the services with the real platform. It reads like the drawing in ARCHITECTURE.md: host files, API, plugin
+// socket, pod namespaces, endpoints; what one service needs of another is given here and nowhere else.
+import { fstatSync, mkdirSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { createInformers } from "../agent/informers/informers.ts";
+import { createPodLookup } from "../agent/informers/pod-lookup.ts";
+import { createInstaller } from "../agent/install/installer.ts";
+import { createSidecarNetfilter } from "../agent/netfilter/sidecar-netfilter.ts";
+import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
+import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
+import { createSidecar } from "../agent/sidecar/sidecar.ts";
+import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
+import { createReadiness } from "../agent/status/readiness.ts";
+import { createPluginEntry } from "../core/cni/plugin-entry.ts";
+import type { AgentConfig, DirectoryCandidates } from "../core/config/agent-config.ts";
+import type { Logger } from "../core/log.ts";
+import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
+import { createMetricsRegistry } from "../core/metrics/registry.ts";
+import type { SystemClock } from "../platform/clock.ts";
+import { plainDeps } from "../platform/fs/atomic-write.ts";
+import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
+import { createHostFiles } from "../platform/fs/host-files.ts";
+import { createInClusterCredentials, createKubeconfigCredentials } from "../platform/http/credentials.ts";
+import { createKubeClient } from "../platform/http/kube-client.ts";
+import { listenHttp } from "../platform/http/server.ts";
+import { closeFd } from "../platform/linux/libc.ts";
+import { openNetlink } from "../platform/linux/netlink-socket.ts";
+import { createPoller } from "../platform/linux/poller.ts";
+import { trimMemory } from "../platform/linux/trim-memory.ts";
+import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { readProcessStats } from "../platform/process/process-stats.ts";
+import { buildInfo } from "./build-info.ts";
+import { agentPaths, firstExisting } from "./paths.ts";
+import { sidecarSettings } from "./sidecar-settings.ts";
+
+const HEALTH_PORT = 8000;
+const CLOSE_DEADLINE_MS = 1000;
+const RECHECK_HOST_MS = 10_000;
+const SETTLE_MS = 2000;
+/** The first looks and lists are done by then. */
+const TRIM_AFTER_READY_MS = 1000;
+
+export interface AgentInput {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly droppedLogLines: () => number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Runs the agent until `signal` aborts. Rejects when it cannot start: no API server named, no plugin socket. */
+export async function runAgent(
+  { config, log, clock, droppedLogLines, env }: AgentInput,
+  signal: AbortSignal,
+): Promise<void> {
+  // First, so that libuv's threads are born in our own namespaces (platform/linux/netns.ts).
+  const poller = createPoller((error) => log.error(`Plugin socket: ${String(error)}`));
+
+  const registry = createMetricsRegistry();
+  const metrics = createAgentMetrics(registry);
+  registerProcessMetrics(registry, readProcessStats);
+  registerLogMetrics(registry, droppedLogLines);
+  metrics.buildInfo.set({ version: buildInfo.version, revision: buildInfo.revision }, 1);
+  const readiness = createReadiness({
+    onChange: ({ name, ready, reason }) => {
+      metrics.condition.set({ name }, ready ? 1 : 0);
+      if (ready) log.info(`Ready: ${name}`);
+      else log.debug(`Not ready: ${name}: ${reason}`);
+    },
+  });
+  const installed = readiness.addCondition("install", "the host has not been looked at yet");
+  const synced = readiness.addCondition("pods", "the API server has not shown the pods of this node yet");
+  const serving = readiness.addCondition("plugin-socket", "not listening yet");
+
+  // The Kubernetes API.
+  const credentials =
+    config.api.kubeconfigPath === undefined
+      ? createInClusterCredentials(
+          {
+            host: config.api.serviceHost,
+            port: String(config.api.servicePort),
+            protocol: env["KUBERNETES_SERVICE_PROTOCOL"],
+          },
+          clock.nowMs,
+        )
+      : createKubeconfigCredentials(config.api.kubeconfigPath, clock.nowMs);
+  const api = createKubeClient(credentials, { userAgent: `istio-install-cni/${buildInfo.version}` });
+  const informers = createInformers(
+    {
+      api,
+      clock,
+      log,
+      random: Math.random,
+      metrics: {
+        changed: () => {},
+        reported: (kind, what, count) => metrics.watchRestarts.increment({ resource: kind, reason: what }, count),
+      },
+    },
+    { nodeName: nodeNameOf(config, log) },
+  );
+  const lookup = createPodLookup({ api, clock, pods: informers.pods });
+
+  // Pods: from the plugin's request to the rules in their namespace.
+  const netfilter = createSidecarNetfilter(
+    { openNetlink, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
+    { forbidden: forbiddenNamespaces() },
+  );
+  const sidecar = createSidecar(
+    {
+      findPod: async (pod, deadline) => {
+        const result = await lookup.findPod(
+          pod,
+          AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
+        );
+        return result.found ? result : { found: false, reason: result.message };
+      },
+      netfilter,
+      log,
+      countDecision: (reason) =>
+        metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
+      observeProgram: (mode, seconds) => metrics.programSeconds.observe({ mode, backend: "iptables-nft" }, seconds),
+      nowMs: clock.nowMs,
+    },
+    {
+      settings: sidecarSettings(config),
+      families: { dialect: "iptables", strict: config.policy.strictFamilies },
+    },
+  );
+  using _deletions = informers.pods.subscribe(({ type, pod }) => {
+    if (type === "delete") sidecar.forget(pod.uid);
+  });
+  const handle = createPluginRequests({
+    sandboxes: sidecar,
+    log,
+    observe: (command, seconds, result) => {
+      metrics.pluginCommands.increment({ command, result });
+      metrics.pluginCommandSeconds.observe({ command }, seconds);
+    },
+    nowMs: clock.nowMs,
+  });
+
+  // The host: plugin and conflist.
+  const paths = agentPaths();
+  const installer = createInstaller(
+    {
+      files: createHostFiles(plainDeps),
+      watchFolders: createDirectoryWatch,
+      clock,
+      random: Math.random,
+      log,
+      metrics: {
+        installReady: (isReady) => {
+          metrics.installReady.set({}, isReady ? 1 : 0);
+          if (isReady) installed.ready();
+          else installed.notReady(installer.ready().reason);
+        },
+        installFinished: (result) => metrics.installs.increment({ result }),
+        conflistReasserted: () => metrics.drift.increment({ object: "conflist", action: "repaired" }),
+      },
+    },
+    {
+      netDir: firstExisting(config.install.netDir),
+      binDirs: config.install.binDirs.map((candidates: DirectoryCandidates) => firstExisting(candidates)),
+      pluginSourceDir: paths.pluginDir,
+      desired: {
+        entry: createPluginEntry({
+          ambientEnabled: config.ambient.enabled,
+          agentRunDir: config.install.runDir,
+          ambientDetectionRetry: config.ambient.detectionRetry,
+          enablementSelectors: [],
+          excludeNamespaces: config.policy.excludeNamespaces,
+          nativeNftables: config.policy.nativeNftables,
+          pluginLogLevel: "info",
+          podNamespace: config.api.podNamespace ?? "",
+          agentWaitMs: config.install.pluginAgentWaitMs,
+        }),
+        mode: config.install.chained
+          ? config.install.ownsConfig && config.ambient.enabled
+            ? "owned"
+            : "chained"
+          : "standalone",
+        confName: config.install.cniConfName,
+        ownedName: config.install.ownedConfigName,
+        settleMs: SETTLE_MS,
+      },
+      newConfMode: config.install.configMode,
+      recheckMs: RECHECK_HOST_MS,
+    },
+  );
+
+  /** Whatever ends early ends all: an agent without one of its parts must not look alive. */
+  const failing = new AbortController();
+  const ending = AbortSignal.any([signal, failing.signal]);
+  const run = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work;
+    } catch (error) {
+      failing.abort(error);
+      throw error;
+    }
+  };
+  const listen = () => {
+    mkdirSync(config.install.runDir, { recursive: true, mode: 0o750 });
+    const listener = listenUnix(join(config.install.runDir, "plugin.sock"), SOCK_STREAM, {
+      mode: 0o600,
+      backlog: 1024,
+    });
+    serving.ready();
+    return listener;
+  };
+  const endpoint = { listen: listenHttp, clock, log };
+  const results = await Promise.allSettled([
+    run(
+      servePlugins(
+        { poller, log, listen, closeDescriptor: (fd) => void closeFd(fd), handle },
+        { ...PLUGIN_SERVER_DEFAULTS, allowedUids: [...new Set([0, process.getuid?.() ?? 0])] },
+        ending,
+      ),
+    ),
+    run(installer.run(ending)),
+    run(informers.start(ending)),
+    run(
+      serveEndpoint(
+        endpoint,
+        { name: "health", port: HEALTH_PORT, routes: healthRoutes(readiness), closeDeadlineMs: CLOSE_DEADLINE_MS },
+        ending,
+      ),
+    ),
+    run(
+      serveEndpoint(
+        endpoint,
+        {
+          name: "metrics",
+          port: config.monitoring.port,
+          routes: metricsRoutes(registry),
+          closeDeadlineMs: CLOSE_DEADLINE_MS,
+        },
+        ending,
+      ),
+    ),
+    run(informers.pods.waitSynced(ending).then(synced.ready, ignoreAbort(ending))),
+    run(
+      informers.pods
+        .waitSynced(ending)
+        .then(() => clock.sleep(TRIM_AFTER_READY_MS, ending))
+        .then(trimMemory, ignoreAbort(ending)),
+    ),
+  ]);
+  api.close();
+  await poller.close();
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+/** Waiting that ends because the agent ends is no failure. */
+function ignoreAbort(signal: AbortSignal): (error: unknown) => void {
+  return (error) => {
+    if (!signal.aborted) throw error;
+  };
+}
+
+/** The chart gives the name; without it the host's name is the best guess, and a wrong one shows at once in the log. */
+function nodeNameOf(config: AgentConfig, log: Logger): string {
+  if (config.api.nodeName !== undefined) return config.api.nodeName;
+  const guess = hostname().toLowerCase();
+  log.warn(
+    `NODE_NAME is not set: taking this host's name ${guess} for the node's; the DaemonSet should set it from spec.nodeName`,
+  );
+  return guess;
+}
+
+/** The agent's own network namespace, and the node's where it can be seen. */
+function forbiddenNamespaces(): { dev: bigint; ino: bigint }[] {
+  return ["/proc/self/ns/net", "/host/proc/1/ns/net"].flatMap((path) => {
+    try {
+      const { dev, ino } = statSync(path, { bigint: true });
+      return [{ dev, ino }];
+    } catch {
+      return [];
+    }
+  });
+}
