@@ -12,13 +12,13 @@ import { PLUGIN_TYPE } from "./plugin-entry.ts";
  * Steps that undo decideInstall, in an order in which no file ever names a missing plugin. Lists lose our object and
  * nothing else; a list that was made of a single configuration becomes that file again, unless somebody has changed the
  * list since or its owner is writing the file again; files that hold only our object are deleted, and so is `ownedName` where our object is in it.
- * Files that are no valid configuration are left alone.
+ * Files that are no valid configuration are left alone. No step at all while the CNI folder cannot be read.
  */
 export function decideRemoval(view: HostView, options: { readonly ownedName: string }): InstallStep[] {
   const plugins = view.binDirs.flatMap((dir): InstallStep[] =>
     "plugin" in dir && dir.plugin !== "absent" ? [{ kind: "remove-plugin", dir: dir.path }] : [],
   );
-  if ("unavailable" in view.netDir) return plugins;
+  if ("unavailable" in view.netDir) return [];
   const { files, backups } = view.netDir;
   const usable = new Set(files.filter(isUsable).map(({ name }) => name));
   const steps: InstallStep[] = [];

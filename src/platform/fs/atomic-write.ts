@@ -1,0 +1,151 @@
+/**
+ * Replaces a file so that at every instant, also after a crash or power loss, readers see the whole old content or the
+ * whole new one: temporary file in the same folder, fsync, rename, fsync of the folder (contract 10.2 D7).
+ */
+import { randomBytes } from "node:crypto";
+import { constants, type Stats } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { type FileCalls, fileCalls } from "./file-calls.ts";
+import { errnoName, FileError, isFileError, toFileError } from "./file-error.ts";
+import { readBounded, resolveInside } from "./read-bounded.ts";
+
+/** Part of every temporary name, by which leftovers are found; no runtime loads a file with such an ending. */
+export const TEMPORARY_MARK = ".istio-cni-tmp.";
+
+export type AtomicWriteOptions = {
+  /** Mode of the new file, where `keepOf` does not give it. */
+  readonly mode: number;
+  /**
+   * The entry of the folder whose mode, owner and labels the new file takes if it exists; undefined: none, and an
+   * entry that is a symlink is replaced itself instead of its target.
+   */
+  readonly keepOf: string | undefined;
+  /** What must be there until the rename; "absent": no file; "any": whatever. A change in between is refused. */
+  readonly expected: Uint8Array | "absent" | "any";
+};
+
+export type AtomicWriteDeps = {
+  readonly calls: FileCalls;
+  /** Copies security labels (SELinux) to a new file that stands in for an old one, as far as it can. Never throws. */
+  readonly copyLabels: (fromPath: string, toPath: string) => void;
+};
+
+/** Real calls, and no labels. */
+export const plainDeps: AtomicWriteDeps = { calls: fileCalls, copyLabels: () => undefined };
+const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/**
+ * Writes `bytes` to the entry `name` of the folder `root`. A symlink is followed where it stays inside `root` (and its
+ * target replaced), except without `keepOf`. The owner is kept as far as we may. On failure the old file is untouched and
+ * the temporary one removed.
+ * @throws FileError changed, outside, not-found (the folder), read-only, no-space, denied, failed
+ */
+export async function writeAtomically(
+  root: string,
+  name: string,
+  bytes: Uint8Array,
+  options: AtomicWriteOptions,
+  deps: AtomicWriteDeps = plainDeps,
+): Promise<void> {
+  const { calls } = deps;
+  const { keepOf } = options;
+  const target = keepOf === undefined ? join(root, name) : await resolveInside(root, name, calls);
+  const model = keepOf === undefined ? undefined : await resolveInside(root, keepOf, calls);
+  const temporary = join(dirname(target), `${basename(target)}${TEMPORARY_MARK}${randomBytes(6).toString("hex")}`);
+  try {
+    await writeTemporary(temporary, bytes, options.mode, model, deps);
+    await refuseChanged(target, options.expected, calls);
+    await calls.rename(temporary, target);
+  } catch (error) {
+    await calls.unlink(temporary).catch(() => undefined);
+    throw toFileError(error, "write", target);
+  }
+  await syncFolder(dirname(target), calls);
+}
+
+/**
+ * Removes the entry `name` of the folder `root`, a symlink itself and not its target; none there is success.
+ * @throws FileError changed, when it does not have the `expected` content; read-only, denied, failed
+ */
+export async function removeDurably(
+  root: string,
+  name: string,
+  expected: Uint8Array | "any",
+  calls: FileCalls = fileCalls,
+): Promise<void> {
+  const path = join(root, name);
+  try {
+    if (expected !== "any") await refuseChanged(await resolveInside(root, name, calls), expected, calls);
+    await calls.unlink(path);
+  } catch (error) {
+    const failure = toFileError(error, "remove", path);
+    if (failure.code === "not-found") return;
+    throw failure;
+  }
+  await syncFolder(root, calls);
+}
+
+async function writeTemporary(
+  path: string,
+  bytes: Uint8Array,
+  mode: number,
+  model: string | undefined,
+  { calls, copyLabels }: AtomicWriteDeps,
+): Promise<void> {
+  const kept = model === undefined ? undefined : await statOrUndefined(model, calls);
+  await using file = await calls.open(path, CREATE_FLAGS, 0o600);
+  await file.writeFile(bytes);
+  if (kept !== undefined) await keepOwner(file, kept);
+  if (kept !== undefined && model !== undefined) copyLabels(model, path);
+  await file.chmod(kept === undefined ? mode : kept.mode & 0o7777);
+  await file.sync();
+}
+
+/** The chart grants no CAP_CHOWN: a file of another owner becomes ours, which runtimes, being root, can read. */
+async function keepOwner(file: Awaited<ReturnType<FileCalls["open"]>>, kept: Stats): Promise<void> {
+  const { uid, gid } = await file.stat();
+  if (uid === kept.uid && gid === kept.gid) return;
+  try {
+    await file.chown(kept.uid, kept.gid);
+  } catch (error) {
+    if (errnoName(error) !== "EPERM") throw error;
+  }
+}
+
+async function refuseChanged(path: string, expected: AtomicWriteOptions["expected"], calls: FileCalls): Promise<void> {
+  if (expected === "any") return;
+  const found = await readOrUndefined(path, expected === "absent" ? 0 : expected.length, calls);
+  const isSame =
+    expected === "absent" ? found === undefined : found !== undefined && Buffer.compare(found, expected) === 0;
+  if (!isSame) throw new FileError("changed", "write", path, "somebody else has changed it in the meantime");
+}
+
+async function readOrUndefined(path: string, maxBytes: number, calls: FileCalls): Promise<Uint8Array | undefined> {
+  try {
+    return (await readBounded(path, maxBytes, calls)).bytes;
+  } catch (error) {
+    if (isFileError(error, "not-found")) return undefined;
+    if (isFileError(error, "too-large"))
+      throw new FileError("changed", "write", path, "somebody else has changed it in the meantime");
+    throw error;
+  }
+}
+
+async function statOrUndefined(path: string, calls: FileCalls): Promise<Stats | undefined> {
+  try {
+    return await calls.lstat(path);
+  } catch (error) {
+    if (errnoName(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Makes a rename or unlink in the folder durable; some file systems have no fsync for folders and need none. */
+async function syncFolder(path: string, calls: FileCalls): Promise<void> {
+  try {
+    await using folder = await calls.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    await folder.sync();
+  } catch (error) {
+    if (errnoName(error) !== "EINVAL" && errnoName(error) !== "ENOTSUP") throw toFileError(error, "sync", path);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Tells when something in one of a few folders changes, by inotify on the folders themselves, so that a file that is
+ * not there yet, is renamed or replaced is noticed too. What changed is not told: the reader looks at everything anew.
+ * Folders that are missing, and systems without free inotify watches, are why the caller always gives a time limit.
+ */
+import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
+
+export interface DirectoryWatch {
+  /**
+   * Watches every folder that is there now; one that was missing or was replaced since is taken up again. To be called
+   * before looking at the folders: what happens after this call makes the next `wait` end.
+   */
+  arm(): void;
+  /** Resolves on a change since the last `arm`, after `timeoutMs`, or when the signal aborts; never rejects. */
+  wait(timeoutMs: number, signal: AbortSignal): Promise<"changed" | "timeout" | "aborted">;
+  /** Folders that are not watched, with the reason; changes there are seen only by looking from time to time. */
+  unwatched(): ReadonlyMap<string, string>;
+  [Symbol.dispose](): void;
+}
+
+type Watched = { readonly watcher: FSWatcher; readonly identity: string };
+
+/** Nothing is watched before the first `arm`. The owner disposes it. */
+export function createDirectoryWatch(folders: readonly string[]): DirectoryWatch {
+  const watched = new Map<string, Watched>();
+  const failures = new Map<string, string>();
+  let hasChanged = false;
+  let wake: (() => void) | undefined;
+
+  const changed = (): void => {
+    hasChanged = true;
+    wake?.();
+  };
+  const forget = (folder: string): void => {
+    watched.get(folder)?.watcher.close();
+    watched.delete(folder);
+  };
+  const armOne = (folder: string): void => {
+    try {
+      const identity = identityOf(statSync(folder));
+      if (watched.get(folder)?.identity === identity) return;
+      forget(folder);
+      const watcher = watch(folder, { persistent: false }, changed);
+      watcher.on("error", () => {
+        forget(folder);
+        changed();
+      });
+      watched.set(folder, { watcher, identity });
+      failures.delete(folder);
+    } catch (error) {
+      forget(folder);
+      failures.set(folder, error instanceof Error ? error.message : String(error));
+    }
+  };
+
+  return {
+    arm() {
+      hasChanged = false;
+      for (const folder of folders) armOne(folder);
+    },
+    async wait(timeoutMs, signal) {
+      if (signal.aborted) return "aborted";
+      if (hasChanged) return "changed";
+      const { promise, resolve } = Promise.withResolvers<"changed" | "timeout" | "aborted">();
+      const timer = setTimeout(() => resolve("timeout"), timeoutMs);
+      const abort = (): void => resolve("aborted");
+      signal.addEventListener("abort", abort, { once: true });
+      wake = () => resolve("changed");
+      try {
+        return await promise;
+      } finally {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
+        wake = undefined;
+      }
+    },
+    unwatched: () => failures,
+    [Symbol.dispose]() {
+      for (const folder of watched.keys()) forget(folder);
+    },
+  };
+}
+
+function identityOf(stats: Stats): string {
+  return `${stats.dev}:${stats.ino}`;
+}
