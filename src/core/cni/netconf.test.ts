@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { formatCidr, formatIp } from "../address.ts";
-import { MAX_NETCONF_BYTES, type Netconf, parseNetconf } from "./netconf.ts";
+import { MAX_NETCONF_BYTES, type Netconf, POD_ANNOTATIONS_CAPABILITY, parseNetconf } from "./netconf.ts";
 
 const parse = (document: unknown): Netconf =>
   parseNetconf(new TextEncoder().encode(typeof document === "string" ? document : JSON.stringify(document)));
@@ -53,6 +53,11 @@ describe("parseNetconf()", () => {
     assert.equal(parse(`{"prevResult": ${text}}`).prevResult?.text, text);
   });
 
+  it("takes annotations that are null for a pod without any: that runtime does pass them", () => {
+    const annotations = (runtimeConfig: unknown) => parse({ runtimeConfig }).podAnnotations;
+    assert.equal(annotations({})?.size, undefined);
+    assert.equal(annotations({ [POD_ANNOTATIONS_CAPABILITY]: null })?.size, 0);
+  });
   it("takes an absent version for 0.1.0 and null for absent", () => {
     const netconf = parse({ prevResult: null, runtimeConfig: null, name: null });
     assert.deepEqual(netconf, { cniVersion: "0.1.0", name: "", prevResult: undefined, podAnnotations: undefined });

@@ -38,7 +38,7 @@ export type Netconf = {
   readonly cniVersion: string;
   readonly name: string;
   readonly prevResult: PrevResult | undefined;
-  /** Undefined: the runtime passes none, so nothing is known. An empty map: the pod has none. */
+  /** Undefined: the runtime does not pass them, so nothing is known. An empty map: the pod has none. */
   readonly podAnnotations: ReadonlyMap<string, string> | undefined;
 };
 
@@ -128,8 +128,10 @@ function parseAddress(node: JsonNode, key: string, where: string): { address: Ci
 
 function parsePodAnnotations(runtimeConfig: JsonNode | undefined): ReadonlyMap<string, string> | undefined {
   if (runtimeConfig !== undefined && runtimeConfig.kind !== "object") throw wrongShape("runtimeConfig", "an object");
-  const node = present(findMember(runtimeConfig, POD_ANNOTATIONS_CAPABILITY));
+  const node = findMember(runtimeConfig, POD_ANNOTATIONS_CAPABILITY);
   if (node === undefined) return undefined;
+  // A runtime that passes annotations writes null for a pod that has none (a Go map nobody made).
+  if (node.kind === "null") return new Map();
   const where = `runtimeConfig[${JSON.stringify(POD_ANNOTATIONS_CAPABILITY)}]`;
   if (node.kind !== "object") throw wrongShape(where, "an object of strings");
   const annotations = new Map<string, string>();
