@@ -26,7 +26,7 @@ export type InstallResult = "SUCCESS" | "COPY_BINARIES_FAILURE" | "CREATE_CNI_CO
 
 /** What is counted; wired to the registry by cmd. */
 export interface InstallMetrics {
-  /** istio_cni_install_ready */
+  /** istio_cni_install_ready; told again whenever the reason changes. */
   installReady(isReady: boolean): void;
   /** istio_cni_installs_total: SUCCESS when the host was put or found right, failures once per failed pass. */
   installFinished(result: InstallResult): void;

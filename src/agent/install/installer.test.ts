@@ -2,33 +2,15 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { PLUGIN, TestHost } from "../../platform/fs/testing.ts";
 import type { Installer } from "./installer.ts";
-import { removeFromHost } from "./remove-from-host.ts";
-import { DESIRED, PLUGIN, TestHost } from "./testing.ts";
+import { withInstaller } from "./testing.ts";
 
 const LIST =
   '{\n  "name": "cbr0",\n  "plugins": [\n    {\n      "type": "bridge",\n      "big": 12345678901234567890\n    }\n  ]\n}\n';
-const SINGLE = '{"cniVersion":"0.3.1","name":"cbr0","type":"bridge"}';
-const OPTIONS = { timeout: 30_000 };
+const OPTIONS = { timeout: 120_000 };
 
 const names = (text: string | undefined): boolean => text?.includes('"istio-cni"') ?? false;
-
-/** Runs an installer while `body` runs, and ends it. */
-async function running(
-  host: TestHost,
-  body: (installer: Installer) => Promise<void>,
-  options: Parameters<TestHost["createInstaller"]>[0] = {},
-): Promise<void> {
-  const installer = host.createInstaller(options);
-  const ending = new AbortController();
-  const run = installer.run(ending.signal);
-  try {
-    await body(installer);
-  } finally {
-    ending.abort();
-    await run;
-  }
-}
 
 const isReady = (installer: Installer) => (): boolean => installer.ready().ready;
 
@@ -37,7 +19,7 @@ describe("createInstaller()", OPTIONS, () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);
     chmodSync(join(host.netDir, "10-x.conflist"), 0o640);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       assert.deepEqual(installer.ready(), { ready: false, reason: "the host has not been looked at yet" });
       await host.until(isReady(installer));
       assert.deepEqual(installer.status().confName, "10-x.conflist");
@@ -47,7 +29,7 @@ describe("createInstaller()", OPTIONS, () => {
     assert.equal(statSync(join(host.netDir, "10-x.conflist")).mode & 0o777, 0o640);
     assert.ok(names(host.readConf("10-x.conflist")));
     assert.match(host.readConf("10-x.conflist") ?? "", /12345678901234567890/);
-    assert.deepEqual(host.metrics, ["ready false", "ready true", "SUCCESS", "ready false"]);
+    assert.deepEqual(host.counted, ["ready false", "ready false", "ready true", "SUCCESS", "ready false"]);
     assert.deepEqual(host.logged.slice(0, 2), [
       `info Copied istio-cni to ${host.binDir}`,
       `info Wrote CNI config to ${host.netDir}/10-x.conflist`,
@@ -57,9 +39,9 @@ describe("createInstaller()", OPTIONS, () => {
   it("writes nothing when the host is right already", async () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);
-    await running(host, (installer) => host.until(isReady(installer)));
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
     const before = [statSync(join(host.netDir, "10-x.conflist")).ino, statSync(join(host.binDir, "istio-cni")).ino];
-    await running(host, (installer) => host.until(isReady(installer)));
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
     assert.deepEqual(
       [statSync(join(host.netDir, "10-x.conflist")).ino, statSync(join(host.binDir, "istio-cni")).ino],
       before,
@@ -68,7 +50,7 @@ describe("createInstaller()", OPTIONS, () => {
 
   it("waits for a primary CNI, says so once, and chains when it comes", async () => {
     using host = new TestHost();
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(() => installer.status().state === "waiting");
       assert.equal(host.plugin(), PLUGIN);
       host.writeConf("10-x.conflist", LIST);
@@ -86,7 +68,7 @@ describe("createInstaller()", OPTIONS, () => {
     it(`stays alive when the conflist becomes ${what}, leaves it alone, and takes it up again (surprise 14)`, async () => {
       using host = new TestHost();
       host.writeConf("10-x.conflist", LIST);
-      await running(host, async (installer) => {
+      await withInstaller(host, async (installer) => {
         await host.until(isReady(installer));
         host.writeConf("10-x.conflist", damaged);
         await host.until(() => installer.status().state === "waiting");
@@ -101,7 +83,7 @@ describe("createInstaller()", OPTIONS, () => {
   it("follows a conflist of higher priority (surprise 15)", async () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(isReady(installer));
       host.writeConf("05-y.conflist", LIST);
       await host.until(() => isReady(installer)() && installer.status().confName === "05-y.conflist");
@@ -112,7 +94,7 @@ describe("createInstaller()", OPTIONS, () => {
   it("waits when the conflist vanishes and does not bring it back itself", async () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(isReady(installer));
       unlinkSync(join(host.netDir, "10-x.conflist"));
       await host.until(() => installer.status().state === "waiting");
@@ -124,7 +106,7 @@ describe("createInstaller()", OPTIONS, () => {
     using host = new TestHost();
     mkdirSync(join(host.netDir, "00-x.conflist"));
     host.writeConf("10-x.conflist", LIST);
-    await running(host, (installer) => host.until(isReady(installer)));
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
     assert.ok(names(host.readConf("10-x.conflist")));
   });
 
@@ -132,7 +114,7 @@ describe("createInstaller()", OPTIONS, () => {
     using host = new TestHost();
     host.writeConf("real.txt", LIST);
     symlinkSync("real.txt", join(host.netDir, "10-x.conflist"));
-    await running(host, (installer) => host.until(isReady(installer)));
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
     assert.ok(names(host.readConf("real.txt")));
     assert.deepEqual(host.confNames(), ["10-x.conflist", "real.txt"]);
   });
@@ -142,7 +124,7 @@ describe("createInstaller()", OPTIONS, () => {
     writeFileSync(join(host.root, "outside"), LIST);
     symlinkSync("../outside", join(host.netDir, "05-x.conflist"));
     host.writeConf("10-y.conflist", LIST);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(() => installer.status().state === "blocked");
       assert.match(
         installer.ready().reason,
@@ -157,7 +139,7 @@ describe("createInstaller()", OPTIONS, () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);
     const path = join(host.binDir, "istio-cni");
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(isReady(installer));
       unlinkSync(path);
       await host.until(() => host.plugin() === PLUGIN);
@@ -174,14 +156,14 @@ describe("createInstaller()", OPTIONS, () => {
     mkdirSync(second);
     writeFileSync(join(second, "istio-cni"), "old version", { mode: 0o755 });
     host.writeConf("10-x.conflist", LIST);
-    await running(host, (installer) => host.until(isReady(installer)), { binDirs: [host.binDir, second] });
+    await withInstaller(host, (installer) => host.until(isReady(installer)), { binDirs: [host.binDir, second] });
     assert.equal(statSync(join(second, "istio-cni")).size, PLUGIN.length);
   });
 
   it("notices a folder that was replaced", async () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(isReady(installer));
       renameSync(host.netDir, join(host.root, "old"));
       mkdirSync(host.netDir);
@@ -195,7 +177,7 @@ describe("createInstaller()", OPTIONS, () => {
     using host = new TestHost();
     rmSync(host.binDir, { recursive: true });
     host.writeConf("10-x.conflist", LIST);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(() => installer.status().state === "blocked");
       assert.match(installer.ready().reason, /the plugin folder .*bin cannot be read: it does not exist/);
       assert.equal(host.readConf("10-x.conflist"), LIST);
@@ -210,7 +192,7 @@ describe("createInstaller()", OPTIONS, () => {
     host.writeConf("10-x.conflist.istio-cni-tmp.0123456789ab", "half");
     host.writeConf("foreign.tmp.1", "stays");
     writeFileSync(join(host.binDir, "istio-cni.tmp.123"), "half");
-    await running(host, (installer) => host.until(isReady(installer)));
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
     assert.deepEqual(host.confNames(), ["10-x.conflist", "foreign.tmp.1"]);
   });
 
@@ -225,7 +207,7 @@ describe("createInstaller()", OPTIONS, () => {
         if (call === "file.writeFile" && path.startsWith(host.netDir))
           throw Object.assign(new Error(errno), { code: errno });
       };
-      await running(host, async (installer) => {
+      await withInstaller(host, async (installer) => {
         await host.until(() => installer.status().state === "failed");
         assert.deepEqual(installer.ready(), {
           ready: false,
@@ -236,7 +218,7 @@ describe("createInstaller()", OPTIONS, () => {
         host.fault = () => undefined;
         await host.until(isReady(installer));
       });
-      assert.ok(host.metrics.includes("CREATE_CNI_CONFIG_FAILURE"));
+      assert.ok(host.counted.includes("CREATE_CNI_CONFIG_FAILURE"));
     });
   }
 
@@ -247,12 +229,12 @@ describe("createInstaller()", OPTIONS, () => {
       if (call === "open" && path.startsWith(`${host.binDir}/istio-cni.`))
         throw Object.assign(new Error("EROFS"), { code: "EROFS" });
     };
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(() => installer.status().state === "failed");
       assert.match(installer.ready().reason, /read-only; on platforms .* set global\.platform/);
     });
     assert.equal(host.readConf("10-x.conflist"), LIST);
-    assert.ok(host.metrics.includes("COPY_BINARIES_FAILURE"));
+    assert.ok(host.counted.includes("COPY_BINARIES_FAILURE"));
   });
 
   it("does not overwrite what another writer wrote between looking and writing", async () => {
@@ -264,7 +246,7 @@ describe("createInstaller()", OPTIONS, () => {
       host.fault = () => undefined;
       host.writeConf("10-x.conflist", newer);
     };
-    await running(host, (installer) => host.until(isReady(installer)));
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
     assert.match(host.readConf("10-x.conflist") ?? "", /newer/);
     assert.ok(names(host.readConf("10-x.conflist")));
   });
@@ -272,7 +254,7 @@ describe("createInstaller()", OPTIONS, () => {
   it("puts its entry back as often as it is taken out, counts, and warns once with a hint for Cilium", async () => {
     using host = new TestHost();
     host.writeConf("05-cilium.conflist", LIST);
-    await running(host, async (installer) => {
+    await withInstaller(host, async (installer) => {
       await host.until(isReady(installer));
       for (let times = 1; times <= 8; times++) {
         host.writeConf("05-cilium.conflist", LIST);
@@ -280,7 +262,7 @@ describe("createInstaller()", OPTIONS, () => {
       }
       assert.equal(installer.status().rewrites, 8);
     });
-    assert.equal(host.metrics.filter((name) => name === "reasserted").length, 8);
+    assert.equal(host.counted.filter((name) => name === "reasserted").length, 8);
     const warnings = host.logged.filter((line) => line.startsWith("warn "));
     assert.equal(warnings.length, 1);
     assert.match(
@@ -289,81 +271,3 @@ describe("createInstaller()", OPTIONS, () => {
     );
   });
 });
-
-describe("removeFromHost()", OPTIONS, () => {
-  const NEVER = new AbortController().signal;
-
-  for (const mode of ["chained", "owned", "standalone"] as const) {
-    it(`gives the host back to the byte after the ${mode} mode`, async () => {
-      using host = new TestHost();
-      host.writeConf("10-x.conf", SINGLE);
-      host.writeConf("20-y.conflist", LIST);
-      await running(host, (installer) => host.until(isReady(installer)), { desired: { mode } });
-      await removeFromHost(host, { ...folders(host), ownedName: DESIRED.ownedName }, NEVER);
-      assert.deepEqual(host.confNames(), ["10-x.conf", "20-y.conflist"]);
-      assert.deepEqual(
-        [host.readConf("10-x.conf"), host.readConf("20-y.conflist"), host.plugin()],
-        [SINGLE, LIST, undefined],
-      );
-    });
-  }
-
-  it("keeps the plugin when a conflist cannot be put back", async () => {
-    using host = new TestHost();
-    host.writeConf("10-x.conflist", LIST);
-    await running(host, (installer) => host.until(isReady(installer)));
-    host.fault = (call) => {
-      if (call === "rename") throw Object.assign(new Error("EIO"), { code: "EIO" });
-    };
-    await assert.rejects(removeFromHost(host, { ...folders(host), ownedName: DESIRED.ownedName }, NEVER), {
-      name: "FileError",
-    });
-    assert.equal(host.plugin(), PLUGIN);
-  });
-});
-
-describe("an installer that is killed", OPTIONS, () => {
-  for (const [what, name, text] of [
-    ["list", "10-x.conflist", LIST],
-    ["single configuration", "10-x.conf", SINGLE],
-  ] as const) {
-    it(`leaves a usable ${what} and never one that names a missing plugin, at whichever call it ends`, async () => {
-      let isFinished = false;
-      for (let last = 0; !isFinished; last++) {
-        using host = new TestHost();
-        host.writeConf(name, text);
-        isFinished = await runUntilCall(host, last);
-        const usable = host.confNames().filter((file) => file === "10-x.conf" || file === "10-x.conflist");
-        assert.ok(usable.length > 0, `call ${last}: nothing is left`);
-        for (const file of usable) assert.doesNotThrow(() => JSON.parse(host.readConf(file) ?? ""), `call ${last}`);
-        const isNamed = usable.some((file) => names(host.readConf(file)));
-        assert.ok(!isNamed || host.plugin() === PLUGIN, `call ${last}: the plugin is missing`);
-        await running(host, (installer) => host.until(isReady(installer)));
-        assert.ok(names(host.readConf("10-x.conflist")));
-        await removeFromHost(host, { ...folders(host), ownedName: DESIRED.ownedName }, new AbortController().signal);
-        assert.deepEqual([host.confNames(), host.readConf(name)], [[name], text]);
-      }
-    });
-  }
-});
-
-/** Lets `last` calls of the file system happen, then none. True when the installer was ready before that. */
-async function runUntilCall(host: TestHost, last: number): Promise<boolean> {
-  let calls = 0;
-  host.fault = (call, path) => {
-    if (calls++ < last) return;
-    if (call === "file.writeFile") writeFileSync(path, "{");
-    throw new Error("killed");
-  };
-  let wasReady = false;
-  await running(host, async (installer) => {
-    await host.until(() => installer.status().state !== "starting" && installer.status().state !== "changing");
-    wasReady = installer.ready().ready;
-  });
-  host.fault = () => undefined;
-  return wasReady;
-}
-
-function folders(host: TestHost): { netDir: string; binDirs: string[]; pluginSourceDir: string } {
-  return { netDir: host.netDir, binDirs: [host.binDir], pluginSourceDir: host.sourceDir };
-}

@@ -66,11 +66,10 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
 
   const enter = (next: InstallState, nextReason: string): void => {
     const isNews = state !== next || reason !== nextReason;
-    const wasInstalled = state === "installed";
     state = next;
     reason = nextReason;
     if (!isNews) return;
-    if (wasInstalled !== (next === "installed") || next === "stopped") metrics.installReady(next === "installed");
+    metrics.installReady(next === "installed");
     if (next === "installed") metrics.installFinished("SUCCESS");
     announce(next, nextReason);
   };

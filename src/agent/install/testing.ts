@@ -1,18 +1,10 @@
 /**
- * A host for tests of this folder: real files in a temporary folder, an installer on them, and a way to wait for what
- * it does without looking at a clock. Every call of the file system can be made to fail, or to be the last one.
+ * For tests: an installer on a test host, which is given by the test because services may not make one.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { DesiredInstall } from "../../core/cni/decide-install.ts";
-import type { Logger } from "../../core/log.ts";
-import { createDirectoryWatch, type DirectoryWatch } from "../../platform/fs/directory-watch.ts";
-import { type FileCalls, fileCalls } from "../../platform/fs/file-calls.ts";
-import { createHostFiles } from "../../platform/fs/host-files.ts";
+import type { TestHost } from "../../platform/fs/testing.ts";
 import { createInstaller, type Installer } from "./installer.ts";
-
-export const PLUGIN = "\u007fELF our plugin";
+import type { HostFolders } from "./observe-host.ts";
 
 export const DESIRED: DesiredInstall = {
   entry: { capabilities: { "io.kubernetes.cri.pod-annotations": true }, type: "istio-cni" },
@@ -22,172 +14,45 @@ export const DESIRED: DesiredInstall = {
   settleMs: 50,
 };
 
-/** Called before each call of the file system with its name and first argument; what it throws is what the call throws. */
-export type Fault = (call: string, path: string) => void;
+export type TestOptions = { readonly desired?: Partial<DesiredInstall>; readonly binDirs?: readonly string[] };
 
-export class TestHost {
-  readonly root = mkdtempSync(join(tmpdir(), "istio-cni-install-"));
-  readonly netDir = join(this.root, "net.d");
-  readonly binDir = join(this.root, "bin");
-  readonly sourceDir = join(this.root, "image");
-  readonly logged: string[] = [];
-  readonly metrics: string[] = [];
-  fault: Fault = () => undefined;
-  readonly #listeners = new Set<() => void>();
-
-  constructor() {
-    for (const folder of [this.netDir, this.binDir, this.sourceDir]) mkdirSync(folder);
-    writeFileSync(join(this.sourceDir, "istio-cni"), PLUGIN, { mode: 0o755 });
-  }
-
-  writeConf(name: string, text: string): void {
-    writeFileSync(join(this.netDir, name), text);
-  }
-
-  readConf(name: string): string | undefined {
-    try {
-      return readFileSync(join(this.netDir, name), "utf8");
-    } catch {
-      return undefined;
-    }
-  }
-
-  confNames(): string[] {
-    return readdirSync(this.netDir).toSorted();
-  }
-
-  plugin(): string | undefined {
-    try {
-      return readFileSync(join(this.binDir, "istio-cni"), "utf8");
-    } catch {
-      return undefined;
-    }
-  }
-
-  readonly files = createHostFiles({ calls: this.#faultyCalls(), copyLabels: () => undefined });
-
-  readonly log: Logger = {
-    debug: (message) => this.#record(`debug ${message}`),
-    info: (message) => this.#record(`info ${message}`),
-    warn: (message) => this.#record(`warn ${message}`),
-    error: (message) => this.#record(`error ${message}`),
-    scope: () => this.log,
-  };
-
-  readonly clock = {
-    nowMs: () => performance.now(),
-    sleep: async (ms: number, signal: AbortSignal): Promise<void> => {
-      this.#notify();
-      signal.throwIfAborted();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, ms);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise;
-      clearTimeout(timer);
+/** Runs an installer while `body` runs, and ends it. What it counts is in `host.counted`. */
+export async function withInstaller(
+  host: TestHost,
+  body: (installer: Installer) => Promise<void>,
+  options: TestOptions = {},
+): Promise<void> {
+  const installer = createInstaller(
+    {
+      files: host.files,
+      watchFolders: (folders) => host.watchFolders(folders),
+      clock: host.clock,
+      random: () => 0,
+      log: host.log,
+      metrics: {
+        installReady: (isReady) => host.counted.push(`ready ${isReady}`),
+        installFinished: (result) => host.counted.push(result),
+        conflistReasserted: () => host.counted.push("reasserted"),
+      },
     },
-  };
-
-  createInstaller(
-    options: {
-      readonly desired?: Partial<DesiredInstall>;
-      readonly binDirs?: readonly string[];
-      readonly recheckMs?: number;
-    } = {},
-  ): Installer {
-    return createInstaller(
-      {
-        files: this.files,
-        watchFolders: (folders) => this.#observedWatch(createDirectoryWatch(folders)),
-        clock: this.clock,
-        random: () => 0,
-        log: this.log,
-        metrics: {
-          installReady: (isReady) => this.metrics.push(`ready ${isReady}`),
-          installFinished: (result) => this.metrics.push(result),
-          conflistReasserted: () => this.metrics.push("reasserted"),
-        },
-      },
-      {
-        netDir: this.netDir,
-        binDirs: options.binDirs ?? [this.binDir],
-        pluginSourceDir: this.sourceDir,
-        desired: { ...DESIRED, ...options.desired },
-        newConfMode: 0o600,
-        recheckMs: options.recheckMs ?? 100,
-      },
-    );
-  }
-
-  /** Resolves when `condition` holds at a moment at which the installer rests. */
-  async until(condition: () => boolean): Promise<void> {
-    if (condition()) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const listener = (): void => {
-      if (condition()) resolve();
-    };
-    this.#listeners.add(listener);
-    await promise;
-    this.#listeners.delete(listener);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.root, { recursive: true, force: true });
-  }
-
-  #record(line: string): void {
-    this.logged.push(line);
-  }
-
-  #notify(): void {
-    for (const listener of this.#listeners) listener();
-  }
-
-  #observedWatch(watch: DirectoryWatch): DirectoryWatch {
-    return {
-      arm: () => watch.arm(),
-      wait: (timeoutMs, signal) => {
-        this.#notify();
-        return watch.wait(timeoutMs, signal);
-      },
-      unwatched: () => watch.unwatched(),
-      [Symbol.dispose]: () => watch[Symbol.dispose](),
-    };
-  }
-
-  #faultyCalls(): FileCalls {
-    return faultyCalls((call, path) => this.fault(call, path));
+    {
+      ...foldersOf(host),
+      binDirs: options.binDirs ?? [host.binDir],
+      desired: { ...DESIRED, ...options.desired },
+      newConfMode: 0o600,
+      recheckMs: 100,
+    },
+  );
+  const ending = new AbortController();
+  const run = installer.run(ending.signal);
+  try {
+    await body(installer);
+  } finally {
+    ending.abort();
+    await run;
   }
 }
 
-const HANDLE_CALLS = new Set(["stat", "read", "writeFile", "chmod", "chown", "sync"]);
-
-/** The real calls, each announced to `fault` before it is made; calls on an open file as "file.sync" with its path. */
-export function faultyCalls(fault: Fault): FileCalls {
-  const intercept = <T extends object>(
-    target: T,
-    prefix: string,
-    path: string | undefined,
-    names: ReadonlySet<string>,
-  ): T =>
-    new Proxy(target, {
-      get(object, name) {
-        const value: unknown = Reflect.get(object, name, object);
-        if (typeof value !== "function") return value;
-        if (typeof name !== "string" || !names.has(name)) return value.bind(object);
-        return async (...args: unknown[]): Promise<unknown> => {
-          const at = path ?? String(args[0]);
-          fault(`${prefix}${name}`, at);
-          const result: unknown = await Reflect.apply(value, object, args);
-          return name === "open" && typeof result === "object" && result !== null
-            ? intercept(result, "file.", at, HANDLE_CALLS)
-            : result;
-        };
-      },
-    });
-  return intercept(
-    { ...fileCalls },
-    "",
-    undefined,
-    new Set(["lstat", "open", "readdir", "readlink", "realpath", "rename", "unlink"]),
-  );
+export function foldersOf(host: TestHost): HostFolders {
+  return { netDir: host.netDir, binDirs: [host.binDir], pluginSourceDir: host.sourceDir };
 }
