@@ -353,6 +353,21 @@ async function askWatches({ ask, watch, quietly, core }: Scene): Promise<void> {
     await label("a", "1");
     await streamed.expect(1);
   }
+  for (const version of ["", "0"]) {
+    using legacy = await watch(
+      `watch from ${version || "now"} with bookmarks`,
+      `${path}?watch=true&resourceVersion=${version}&allowWatchBookmarks=true&fieldSelector=metadata.name%3Da`,
+    );
+    await legacy.expect(2);
+  }
+  {
+    using ahead = await watch(
+      "watch with initial events from a version to come",
+      `${path}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=99999999999`,
+    );
+    await ahead.expect(1);
+    await ahead.expectEnd();
+  }
   {
     using metadata = await watch("watch metadata", `${path}?watch=true&fieldSelector=metadata.name%3Da`, ONE_METADATA);
     await metadata.expect(1);

@@ -71,7 +71,6 @@ export async function answerRequest(
       return json(200, listObjects(deps.store, target, parseListOptions(route.query, resource, deps.watchList), form));
     case "watch": {
       const watch = { target, options: parseListOptions(route.query, resource, deps.watchList), form };
-      deps.watches.admit(watch);
       return { watch };
     }
     case "create":
@@ -173,6 +172,9 @@ async function readPatch(parts: RequestParts): Promise<unknown> {
 }
 
 async function readJson(parts: RequestParts, resource: Resource): Promise<unknown> {
+  const contentType = headerText(parts.headers["content-type"])?.split(";")[0]?.trim() ?? "";
+  // `kubectl create` with flags instead of a file sends protobuf.
+  if (!["", "*/*", "application/json"].includes(contentType)) throw unsupportedMediaType(["application/json"]);
   return parseJson(await parts.body(), unrecognized(resource.kind));
 }
 

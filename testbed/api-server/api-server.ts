@@ -22,6 +22,8 @@ import { createWrites, mergeInto, putTrusted } from "./writes.ts";
 export interface ApiServerOptions {
   /** Address to listen on; 127.0.0.1. */
   readonly host?: string;
+  /** Further names and addresses the certificate is to be valid for, besides `host` and the usual ones. */
+  readonly certificateNames?: readonly string[];
   /** 0, the default: one the system picks, kept over stop() and start(). */
   readonly port?: number;
   /** Allows sendInitialEvents on watches, as Kubernetes does from 1.34; false refuses it as older ones do. */
@@ -87,7 +89,14 @@ export interface ApiServer extends AsyncDisposable {
 /** Starts a stand-in with the four namespaces every cluster has. Throws when openssl or the port is not to be had. */
 export async function createApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
   const host = options.host ?? "127.0.0.1";
-  const names = new Set(["localhost", "kubernetes.default.svc", "127.0.0.1", "::1", host]);
+  const names = new Set([
+    "localhost",
+    "kubernetes.default.svc",
+    "127.0.0.1",
+    "::1",
+    host,
+    ...(options.certificateNames ?? []),
+  ]);
   const { caPem, certPem, keyPem } = await createCertificates(
     [...names].filter((name) => name !== "0.0.0.0" && name !== "::"),
   );

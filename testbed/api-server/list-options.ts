@@ -45,7 +45,10 @@ export function parseListOptions(query: URLSearchParams, resource: Resource, wat
   };
   const causes = options.watch ? checkWatch(options, match, watchList) : checkList(options, match);
   if (causes.length > 0) throw invalid(LIST_OPTIONS, "", causes);
-  return options;
+  // k8s.io/apimachinery SetListOptionsDefaults: with the gate, a watch from "now" or "any" is a streamed list too.
+  const isFromNow = options.resourceVersion === undefined || options.resourceVersion === 0;
+  const isStreamed = options.watch && watchList && isFromNow && options.sendInitialEvents === undefined;
+  return isStreamed ? { ...options, sendInitialEvents: true } : options;
 }
 
 const forbidden = (field: string, why: string): Cause => ({

@@ -33,6 +33,7 @@ console.log(`The Kubernetes API stand-in listens on ${server.url}
   curl --cacert ${dir}/serviceaccount/ca.crt -H "Authorization: Bearer $(cat ${dir}/serviceaccount/token)" '${server.url}/api/v1/pods'
   curl -N … '${server.url}/api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName=node-1'
   kubectl --kubeconfig ${dir}/kubeconfig get pods -A --watch
+  kubectl --kubeconfig ${dir}/kubeconfig apply --validate=false -f pod.yaml     (JSON only: no "create" from flags)
   KUBERNETES_SERVICE_HOST=${server.host} KUBERNETES_SERVICE_PORT=${server.port} and ${dir}/serviceaccount for a client in a "pod"
 
 Ctrl-C ends it and removes ${dir}.`);

@@ -78,5 +78,19 @@ export function renderBookmark(
 const EMPTY: Readonly<Record<string, JsonObject>> = {
   Pod: { spec: { containers: null }, status: {} },
   Namespace: { spec: {}, status: {} },
-  Node: { spec: {}, status: { daemonEndpoints: { kubeletEndpoint: { Port: 0 } }, nodeInfo: {} } },
+  Node: {
+    spec: {},
+    status: {
+      daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
+      nodeInfo: {
+        ...{ machineID: "", systemUUID: "", bootID: "", kernelVersion: "", osImage: "", containerRuntimeVersion: "" },
+        ...{ kubeletVersion: "", kubeProxyVersion: "", operatingSystem: "", architecture: "" },
+      },
+    },
+  },
+  Event: { involvedObject: {}, source: {}, firstTimestamp: null, lastTimestamp: null, eventTime: null },
+  DaemonSet: {
+    spec: { selector: null, template: { metadata: {}, spec: { containers: null } }, updateStrategy: {} },
+    status: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
+  },
 };

@@ -23,6 +23,8 @@ export interface Exchange {
   readonly gate: Gate;
   /** Cuts the connection with a TCP reset. */
   readonly reset: () => void;
+  /** The client has gone away, or stop() has cut the connection. */
+  readonly isGone: () => boolean;
 }
 
 /** k8s.io/apiserver pkg/endpoints/handlers/responsewriters: smaller bodies are never compressed. */
@@ -48,7 +50,7 @@ export function sendBody(exchange: Exchange, answer: BodyAnswer): void {
   });
   if (request.method === "HEAD") response.end();
   else if (findAction(actions, "truncated") !== undefined) {
-    response.write(bytes.subarray(0, Math.ceil(bytes.length / 2)), () => request.socket.end());
+    response.write(bytes.subarray(0, Math.ceil(bytes.length / 2)), () => response.destroy());
   } else if (findAction(actions, "trickle") !== undefined) {
     const writer = createWriter(exchange);
     writer.write(bytes);
@@ -58,7 +60,7 @@ export function sendBody(exchange: Exchange, answer: BodyAnswer): void {
 
 /** Starts a watch's stream and returns where its events go. */
 export function openStream(exchange: Exchange): WatchSink {
-  const { request, response, actions, gate } = exchange;
+  const { response, actions, gate } = exchange;
   const contentType = findAction(actions, "content-type")?.value ?? "application/json";
   response.writeHead(200, { ...commonHeaders(), "Content-Type": contentType });
   response.flushHeaders();
@@ -83,7 +85,7 @@ export function openStream(exchange: Exchange): WatchSink {
     },
     close: (how) => gate.pass(() => close(how)),
     onClosed: (listener) => {
-      if (request.socket.destroyed) listener();
+      if (exchange.isGone()) listener();
       else response.once("close", listener);
     },
   };

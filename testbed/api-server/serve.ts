@@ -22,18 +22,26 @@ export interface ServeDeps extends AnswerDeps {
 /** The request listener of a server. It never throws: a bug of the stand-in becomes a 500 and a line on stderr. */
 export function createServe(deps: ServeDeps): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
-    serve(deps, request, response).catch((error: unknown) => {
+    // Taken now: Node takes it from the request again when the connection ends.
+    const { socket } = request;
+    const reset = (): void => deps.reset(socket);
+    const isGone = (): boolean => socket.destroyed || response.destroyed;
+    serve(deps, { request, response, reset, isGone }).catch((error: unknown) => {
       // A client that goes away in the middle of its body is no fault of the server's.
-      if (isGone(request, response)) return;
+      if (isGone()) return;
       console.error("The API stand-in failed upon", request.method, request.url, error);
-      const exchange = { request, response, actions: [], gate: deps.gate, reset: () => deps.reset(request.socket) };
-      if (response.headersSent) exchange.reset();
-      else sendBody(exchange, answerError(statusForCode(500, String(error))));
+      if (response.headersSent) reset();
+      else
+        sendBody(
+          { request, response, reset, isGone, actions: [], gate: deps.gate },
+          answerError(statusForCode(500, String(error))),
+        );
     });
   };
 }
 
-async function serve(deps: ServeDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(deps: ServeDeps, connection: Omit<Exchange, "actions" | "gate">): Promise<void> {
+  const { request, response } = connection;
   const { faults, gate, log } = deps;
   const route = parseRoute(request.method ?? "GET", request.url ?? "/");
   const entry = log.begin(request.method ?? "", route, request.headers);
@@ -44,9 +52,8 @@ async function serve(deps: ServeDeps, request: IncomingMessage, response: Server
   });
   await passed(gate);
   // stop() opens the gate after it has cut all connections: what waited there must not be carried out.
-  if (isGone(request, response)) return;
-  const reset = (): void => deps.reset(request.socket);
-  await answerWithFaults(deps, { request, response, actions: faults.take(route), gate, reset }, route);
+  if (connection.isGone()) return;
+  await answerWithFaults(deps, { ...connection, actions: faults.take(route), gate }, route);
   if (response.headersSent) entry.status ??= response.statusCode;
   log.touch();
 }
@@ -59,7 +66,7 @@ async function answerWithFaults(deps: ServeDeps, exchange: Exchange, route: Rout
   if (findAction(actions, "reset") !== undefined) return exchange.reset();
   const answer = answerInstead(actions) ?? (await answerOrError(deps, route, request));
   await passed(deps.gate);
-  if (isGone(request, response)) return;
+  if (exchange.isGone()) return;
   if ("watch" in answer) deps.watches.open(answer.watch, openStream(exchange));
   else sendBody(exchange, answer);
 }
@@ -94,18 +101,16 @@ function answerInstead(actions: readonly FaultAction[]): BodyAnswer | undefined 
 
 const passed = (gate: Gate): Promise<void> => new Promise((resolve) => gate.pass(resolve));
 
-const isGone = (request: IncomingMessage, response: ServerResponse): boolean =>
-  request.socket.destroyed || response.destroyed;
-
 async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of request) {
     if (!(chunk instanceof Uint8Array)) continue;
     length += chunk.length;
-    if (length > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES);
-    chunks.push(chunk);
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
   }
+  // Only at the end, so that a client that sends first and reads then sees the answer.
+  if (length > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES);
   return Buffer.concat(chunks);
 }
 

@@ -29,8 +29,6 @@ export interface WatchRequest {
 
 /** All watches of one server. */
 export interface Watches {
-  /** Checks what can be refused before the stream starts: throws ApiError. */
-  admit(request: WatchRequest): void;
   open(request: WatchRequest, sink: WatchSink): void;
   count(plural?: string): number;
   /** Sends a bookmark to each watcher that allows them. */
@@ -66,6 +64,11 @@ export function createWatches(store: Store, options: { readonly bookmarkInterval
     const { target, options: asked, form } = watcher.request;
     const { resource } = target;
     const isFromNow = asked.resourceVersion === undefined || asked.resourceVersion === 0;
+    if (asked.sendInitialEvents === true && (asked.resourceVersion ?? 0) > store.revision()) {
+      // The real server first waits three seconds for the version to come.
+      sendError(watcher.sink, tooLargeResourceVersion(asked.resourceVersion ?? 0, store.revision()));
+      return false;
+    }
     if (asked.sendInitialEvents ?? isFromNow) {
       for (const object of store.list(resource.storage)) {
         if (isInNamespace(object, target.namespace) && asked.selects(resource.toWire(object))) {
@@ -87,12 +90,6 @@ export function createWatches(store: Store, options: { readonly bookmarkInterval
   };
 
   return {
-    admit({ options: asked }) {
-      if (asked.sendInitialEvents === true && (asked.resourceVersion ?? 0) > store.revision()) {
-        throw tooLargeResourceVersion(asked.resourceVersion ?? 0, store.revision());
-      }
-    },
-
     open(request, sink) {
       const watcher: Watcher = { request, sink };
       if (!sendInitial(watcher)) return;
