@@ -256,6 +256,8 @@ describe("decideInstall()", () => {
     host.settle({ ...DESIRED, mode: "standalone" });
     assert.deepEqual([...host.files.keys()], ["10-x.conflist", "YYY-istio-cni.conf"]);
     assert.equal(host.files.get("10-x.conflist"), LIST);
+    host.settle();
+    assert.deepEqual(host.contents(), { "10-x.conflist": CHAINED });
   });
 
   it("never waits as a file of its own", () => {

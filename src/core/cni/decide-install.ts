@@ -79,10 +79,12 @@ function decideFiles(folder: Folder, desired: DesiredInstall): InstallDecision {
   if (obstacle !== undefined) return obstacle;
   const { chosen, preemptedBy } = choice;
   if (chosen === undefined) return outcome("waiting", describeNothing(choice, desired), []);
-  const decision =
+  let decision =
     desired.mode === "owned"
       ? decideOwned(folder, chosen, desired)
       : decideChained(folder, chosen, desired, ownFile?.conf.bytes);
+  if (decision.state === "installed")
+    decision = { ...decision, steps: [...decision.steps, ...retireStandalone(folder)] };
   if (preemptedBy === undefined) return decision;
   const warning = `The runtime takes ${preemptedBy} before ${chosen.name}, which is configured by name: pods are captured only if it delegates to that file`;
   return { ...decision, warnings: [...decision.warnings, warning] };
@@ -141,6 +143,16 @@ function decideOwned(
 function decideStandalone(folder: Folder, desired: DesiredInstall): InstallDecision {
   const name = desired.confName ?? DEFAULT_STANDALONE_NAME;
   return installed(name, [...writeOwn(folder, name, renderStandaloneConf(desired.entry)), ...strip(folder, name)]);
+}
+
+/** The file of the standalone mode, left from an earlier configuration; only if nothing but our plugin is in it. */
+function retireStandalone(folder: Folder): InstallStep[] {
+  return folder.files.flatMap((file): InstallStep[] => {
+    const expected = file.name === DEFAULT_STANDALONE_NAME ? bytesOf(file) : undefined;
+    const conf = expected === undefined ? undefined : parseConf(file.name, expected);
+    if (expected === undefined || conf?.kind !== "single" || hasForeignPlugin(conf)) return [];
+    return [{ kind: "remove-conf", name: file.name, expected }];
+  });
 }
 
 function rewrite(name: string, conf: Conflist, desired: DesiredInstall): InstallStep[] {
