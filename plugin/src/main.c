@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "about.h"
 #include "agent.h"
 #include "answer.h"
 #include "decide.h"
@@ -18,10 +19,6 @@
 #include "netconf.h"
 #include "netns.h"
 #include "text.h"
-
-#ifndef PLUGIN_VERSION
-#define PLUGIN_VERSION "unversioned"
-#endif
 
 /* Above the sum of all deadlines (stdin 10 s, waiting 60 s, answer 60 s): only a defect here lets it pass. */
 #define LAST_RESORT_S 140
@@ -52,32 +49,6 @@ static void confine(void)
 	answer_at_last(LAST_RESORT_S);
 }
 
-noreturn static void print_usage(void)
-{
-	static const char *const versions[] = { NETCONF_VERSIONS };
-	char buffer[512];
-	struct text usage = TEXT(buffer);
-
-	text_add(&usage, "CNI plugin istio-cni " PLUGIN_VERSION "\nCNI protocol versions supported: ");
-	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
-		text_join(&usage, i > 0 ? ", " : "", versions[i], NULL);
-	text_add(&usage, "\n");
-	_exit(write(STDERR_FILENO, usage.at, usage.size) < 0 ? 1 : 0);
-}
-
-noreturn static void print_versions(void)
-{
-	static const char *const versions[] = { NETCONF_VERSIONS };
-	char buffer[512];
-	struct text json = TEXT(buffer);
-
-	text_add(&json, "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[");
-	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
-		text_join(&json, i > 0 ? "," : "", "\"", versions[i], "\"", NULL);
-	text_add(&json, "]}\n");
-	answer_success(text_slice(&json));
-}
-
 /* Without a previous result there is nothing to pass on; versions before 1.0.0 list dns among the required keys. */
 noreturn static void pass(const struct netconf *netconf)
 {
@@ -104,7 +75,7 @@ static struct agent_request prepare(const struct request *request, struct text *
 			[REQUEST_ARGS] = slice_of(request->env.args),
 			[REQUEST_PATH] = slice_of(request->env.path),
 			[REQUEST_STDIN] = request->input,
-			[REQUEST_PLUGIN_VERSION] = slice_of(PLUGIN_VERSION),
+			[REQUEST_PLUGIN_VERSION] = slice_of(about_version()),
 		},
 		.netns = -1,
 		.wait_ms = request->netconf.agent_wait_ms,
@@ -238,9 +209,9 @@ int main(void)
 		answer_always_succeeds();
 	confine();
 	if (request.env.command == CNI_NO_COMMAND)
-		print_usage();
+		about_print_usage();
 	if (request.env.command == CNI_VERSION)
-		print_versions();
+		about_print_versions();
 
 	env_check(&request.env);
 	request.input = input_read();
