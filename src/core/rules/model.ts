@@ -61,7 +61,7 @@ export type Match =
   /** A list of ports (xt_multiport); the rule has a `protocol` match. */
   | { readonly kind: "sports"; readonly ports: readonly number[]; readonly negated: boolean }
   | { readonly kind: "dports"; readonly ports: readonly number[]; readonly negated: boolean }
-  /** The effective user or group id of the socket that sends the packet; nothing matches a packet without a socket. */
+  /** The user or group id of the socket that sends the packet. Turned round, xt_owner also matches without a socket. */
   | { readonly kind: "uid-owner"; readonly id: number; readonly negated: boolean }
   | { readonly kind: "gid-owner"; readonly id: number; readonly negated: boolean }
   /** (mark & mask) == value. */

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  attributeMap,
+  NetlinkFormatError,
+  parseAttributes,
+  parseMessages,
+  readNumber,
+  readString,
+  readU32be,
+} from "./message.ts";
+import { NetlinkWriter, NLA_F_NESTED } from "./writer.ts";
+
+/** A record with the prototype every object literal has, so that it can be compared strictly. */
+const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
+
+test("a message is written with its length, padded to four bytes, and read back", () => {
+  const writer = new NetlinkWriter();
+  writer.message({ type: 20, flags: 5, sequence: 7 }, () => {
+    writer.attributeString(1, "lo");
+    writer.nested(2, () => writer.attributeU32be(3, 0x01020304));
+    writer.attributeU8(4, 9);
+  });
+  writer.message({ type: 21, flags: 0, sequence: 8 }, () => writer.attributeU32(5, 0x01020304));
+  const bytes = writer.finish();
+  assert.equal(
+    Buffer.from(bytes).toString("hex"),
+    "2c000000140005000700000000000000070001006c6f00000c00028008000300010203040500040009000000" +
+      "180000001500000008000000000000000800050004030201",
+  );
+  const [first, second] = parseMessages(bytes);
+  assert.ok(first && second);
+  assert.deepEqual([first.type, first.flags, first.sequence, second.type], [20, 5, 7, 21]);
+  const attributes = attributeMap(first.payload);
+  assert.equal(readString(attributes.get(1) ?? new Uint8Array()), "lo");
+  const nested = attributeMap(attributes.get(2) ?? new Uint8Array());
+  assert.equal(readU32be(nested.get(3) ?? new Uint8Array()), 0x01020304);
+  assert.equal(readNumber(attributes.get(4) ?? new Uint8Array()), 9);
+  assert.equal(readNumber(attributeMap(second.payload).get(5) ?? new Uint8Array()), 0x01020304);
+});
+
+test("a message grows the buffer beyond its first size and an attribute cannot be longer than its length field says", () => {
+  const writer = new NetlinkWriter();
+  const large = new Uint8Array(60_000).fill(7);
+  writer.message({ type: 1, flags: 0, sequence: 1 }, () => writer.attributeBytes(1, large));
+  const [message] = parseMessages(writer.finish());
+  assert.deepEqual(attributeMap(message?.payload ?? new Uint8Array()).get(1), large);
+  assert.throws(() => new NetlinkWriter().attributeBytes(1, new Uint8Array(65_533)), RangeError);
+});
+
+test("lengths that do not fit what is there are refused, whatever the bytes", () => {
+  const refused = ["00", "0f000000000000000000000000000000", "11000000000000000000000000000000", "ffffffff".repeat(4)];
+  for (const text of refused) assert.throws(() => parseMessages(Buffer.from(text, "hex")), NetlinkFormatError, text);
+  for (const text of ["00", "03000000", "09000100", "ffff0100"]) {
+    assert.throws(() => parseAttributes(Buffer.from(text, "hex")), NetlinkFormatError, text);
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      for (const parse of [parseMessages, parseAttributes]) {
+        try {
+          parse(bytes);
+        } catch (error) {
+          assert.ok(error instanceof NetlinkFormatError);
+        }
+      }
+    }),
+  );
+});
+
+test("attributes are read back as written, in order and without the flags of their types", () => {
+  const attribute = plain({ type: fc.integer({ min: 0, max: 0x3fff }), payload: fc.uint8Array({ maxLength: 40 }) });
+  fc.assert(
+    fc.property(fc.array(attribute), (attributes) => {
+      const writer = new NetlinkWriter();
+      for (const { type, payload } of attributes) writer.attributeBytes(type | NLA_F_NESTED, payload);
+      const read = parseAttributes(writer.finish()).map(({ type, payload }) => ({
+        type,
+        payload: new Uint8Array(payload),
+      }));
+      assert.deepEqual(read, attributes);
+    }),
+  );
+});

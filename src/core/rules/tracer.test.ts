@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseIpAddress } from "../address.ts";
+import type { Rule, Ruleset } from "./model.ts";
+import { sidecarRules } from "./sidecar.ts";
+import { SIDECAR_CASES } from "./sidecar-cases.ts";
+import type { Packet } from "./tracer.ts";
+import { TraceError, trace } from "./tracer.ts";
+
+const POD = { 4: "10.1.0.7", 6: "fd00:1::7" } as const;
+const PEER = { 4: "10.2.0.9", 6: "fd00:2::9" } as const;
+const LOOPBACK = { 4: "127.0.0.1", 6: "::1" } as const;
+const PASSTHROUGH = { 4: "127.0.0.6", 6: "::6" } as const;
+const PROXY = { uid: 1337, gid: 1337 };
+const APP = { uid: 1000, gid: 1000 };
+const FAMILIES = [4, 6] as const;
+type Family = 4 | 6;
+
+/** What is sent, from where to where. Fields left out: TCP, port 9000, by eth0 (out) or to the pod (in). */
+type Sent = Partial<Omit<Packet, "source" | "destination">> & {
+  from?: Record<Family, string>;
+  to?: Record<Family, string>;
+};
+
+/** case, direction, packet, end, and what else must hold */
+type Row = [
+  name: string,
+  direction: "inbound" | "outbound",
+  sent: Sent,
+  end: string | Record<Family, string>,
+  rest?: Partial<Record<string, number>>,
+];
+
+const TO_POD: Sent = { from: PEER, to: POD, dport: 8080 };
+const TO_PEER: Sent = { from: POD, to: PEER, dport: 9000, owner: APP };
+const UDP = "udp" as const;
+
+const ROWS: Row[] = [
+  // baseline 5.5: the packets that must be captured, in both families
+  ["default", "inbound", TO_POD, "redirected 15006"],
+  ["default", "outbound", TO_PEER, "redirected 15001"],
+  // the proxy's own ports and connections
+  ["default", "inbound", { ...TO_POD, dport: 15008 }, "untouched"],
+  ["default", "inbound", { ...TO_POD, dport: 15020 }, "untouched"],
+  ["default", "inbound", { ...TO_POD, dport: 15021 }, "untouched"],
+  ["default", "inbound", { ...TO_POD, dport: 15090 }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, owner: PROXY }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, owner: { uid: 1337, gid: 0 } }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, owner: { uid: 0, gid: 1337 } }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, dport: 15020 }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, dport: 53 }, "redirected 15001"],
+  ["default", "outbound", { ...TO_PEER, dport: 53, protocol: UDP }, "untouched"],
+  ["default", "inbound", { ...TO_POD, protocol: UDP }, "untouched"],
+  // on lo: the application to localhost and to its own address; the proxy back to the pod; passthrough
+  ["default", "outbound", { ...TO_PEER, to: LOOPBACK, from: LOOPBACK, interface: "lo" }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, to: POD, interface: "lo" }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, to: POD, owner: PROXY, interface: "lo" }, "redirected 15006"],
+  ["default", "outbound", { ...TO_PEER, to: POD, owner: PROXY, interface: "lo", dport: 15008 }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, to: LOOPBACK, owner: PROXY, interface: "lo" }, "untouched"],
+  ["default", "outbound", { ...TO_PEER, to: POD, from: PASSTHROUGH, owner: PROXY, interface: "lo" }, "untouched"],
+  // istio-validation (contract 5.10): uid 1337 from 127.0.0.1 to 127.0.0.6:15002 comes back on 15006; ::6 likewise
+  [
+    "default",
+    "outbound",
+    { to: PASSTHROUGH, from: LOOPBACK, dport: 15002, owner: PROXY, interface: "lo" },
+    "redirected 15006",
+  ],
+  [
+    "tproxy",
+    "outbound",
+    { to: PASSTHROUGH, from: LOOPBACK, dport: 15002, owner: PROXY, interface: "lo" },
+    "redirected 15006",
+  ],
+  // inbound ports
+  ["inbound-port-list", "inbound", { ...TO_POD, dport: 80 }, "redirected 15006"],
+  ["inbound-port-list", "inbound", { ...TO_POD, dport: 81 }, "untouched"],
+  ["no-inbound", "inbound", TO_POD, "untouched"],
+  ["no-inbound", "outbound", TO_PEER, "redirected 15001"],
+  // outbound ranges and ports
+  ["no-outbound", "outbound", TO_PEER, "untouched"],
+  ["no-outbound", "outbound", { ...TO_PEER, to: POD, owner: PROXY, interface: "lo" }, "redirected 15006"],
+  ["outbound-ranges", "outbound", { ...TO_PEER, to: { 4: "10.200.0.1", 6: "fd55::1" } }, "redirected 15001"],
+  ["outbound-ranges", "outbound", { ...TO_PEER, to: { 4: "8.8.8.8", 6: "2606::1" } }, "untouched"],
+  ["outbound-ranges", "outbound", { ...TO_PEER, to: { 4: "8.8.8.8", 6: "2606::1" }, dport: 443 }, "redirected 15001"],
+  ["outbound-ranges", "outbound", { ...TO_PEER, to: { 4: "10.1.2.6", 6: "fd00:1:2::1" } }, "untouched"],
+  ["outbound-ranges", "outbound", { ...TO_PEER, to: { 4: "10.1.2.6", 6: "fd00:1:2::1" }, dport: 443 }, "untouched"],
+  ["outbound-ranges", "outbound", { ...TO_PEER, dport: 3306 }, "untouched"],
+  [
+    "loopback-included",
+    "outbound",
+    { ...TO_PEER, to: POD, interface: "lo", dport: 8443 },
+    { 4: "redirected 15001", 6: "untouched" },
+  ],
+  // interfaces
+  ["interfaces", "inbound", { ...TO_POD, interface: "eth1" }, "untouched"],
+  ["interfaces", "outbound", { ...TO_PEER, interface: "net-2.x" }, "untouched"],
+  ["interfaces", "inbound", { ...TO_POD, interface: "vnet0" }, "redirected 15001"],
+  [
+    "virtual-interface-ranges",
+    "inbound",
+    { ...TO_POD, to: { 4: "192.168.1.1", 6: "fd77::1" }, interface: "vnet1" },
+    "redirected 15001",
+  ],
+  [
+    "virtual-interface-ranges",
+    "inbound",
+    { ...TO_POD, to: { 4: "8.8.8.8", 6: "2606::1" }, interface: "vnet1" },
+    "untouched",
+  ],
+  // owner groups
+  ["owner-groups-excluded", "outbound", { ...TO_PEER, owner: { uid: 1, gid: 203 } }, "untouched"],
+  ["owner-groups-excluded", "outbound", TO_PEER, "redirected 15001"],
+  ["owner-groups-included", "outbound", { ...TO_PEER, owner: { uid: 1, gid: 203 } }, "redirected 15001"],
+  ["owner-groups-included", "outbound", TO_PEER, "untouched"],
+  // DNS
+  ["dns", "outbound", { ...TO_PEER, dport: 53 }, "redirected 15053"],
+  ["dns", "outbound", { ...TO_PEER, dport: 53, protocol: UDP }, "redirected 15053", { zone: 2 }],
+  ["dns", "outbound", { ...TO_PEER, dport: 53, protocol: UDP, owner: PROXY }, "untouched", { zone: 2 }],
+  ["dns", "outbound", { ...TO_PEER, dport: 53, owner: PROXY }, "untouched"],
+  ["dns", "outbound", { ...TO_PEER, to: LOOPBACK, from: LOOPBACK, interface: "lo", dport: 53 }, "redirected 15053"],
+  ["dns", "outbound", { ...TO_PEER, to: POD, interface: "lo", dport: 53, owner: PROXY }, "untouched"],
+  // contract 5.4 row 19: port 53 is spared for the proxy's user, not for its group
+  [
+    "dns",
+    "outbound",
+    { ...TO_PEER, to: POD, interface: "lo", dport: 53, owner: { uid: 0, gid: 1337 } },
+    "redirected 15006",
+  ],
+  [
+    "dns",
+    "inbound",
+    { from: PEER, to: POD, sport: 53, dport: 40000, protocol: UDP, ctstate: "ESTABLISHED" },
+    "untouched",
+    { zone: 1 },
+  ],
+  ["dns", "outbound", TO_PEER, "redirected 15001", { zone: 0 }],
+  // TPROXY
+  ["tproxy", "inbound", TO_POD, "tproxied 15006", { mark: 1337 }],
+  ["tproxy", "inbound", { ...TO_POD, ctstate: "ESTABLISHED" }, "untouched", { mark: 1337 }],
+  ["tproxy", "inbound", { ...TO_POD, dport: 15020 }, "untouched", { mark: 0 }],
+  ["tproxy", "outbound", TO_PEER, "redirected 15001", { mark: 0 }],
+  ["tproxy", "outbound", { ...TO_PEER, to: POD, interface: "lo" }, "untouched", { mark: 0 }],
+  [
+    "tproxy",
+    "outbound",
+    { ...TO_PEER, to: POD, interface: "lo", owner: PROXY, mark: 1337 },
+    "redirected 15006",
+    { mark: 1337 },
+  ],
+  [
+    "tproxy",
+    "outbound",
+    { ...TO_PEER, to: POD, from: PASSTHROUGH, interface: "lo", owner: PROXY },
+    "untouched",
+    { mark: 1338 },
+  ],
+  ["tproxy", "outbound", { ...TO_PEER, connmark: 1337, ctstate: "ESTABLISHED" }, "untouched", { mark: 1337 }],
+  ["tproxy-inbound-port-list", "inbound", { ...TO_POD, dport: 443 }, "tproxied 15006"],
+  ["tproxy-inbound-port-list", "inbound", { ...TO_POD, dport: 444 }, "untouched"],
+  ["tproxy-no-inbound", "inbound", TO_POD, "untouched"],
+  ["tproxy-interfaces", "inbound", { ...TO_POD, interface: "eth1" }, "untouched"],
+  ["tproxy-dns-drop-invalid", "inbound", { ...TO_POD, ctstate: "INVALID" }, "dropped"],
+  ["tproxy-dns-drop-invalid", "inbound", TO_POD, "tproxied 15006"],
+  [
+    "wide-loopback",
+    "outbound",
+    { ...TO_PEER, to: { 4: "127.8.8.8", 6: "::1" }, interface: "lo", owner: PROXY },
+    "untouched",
+  ],
+];
+
+for (const family of FAMILIES) {
+  test(`IPv${family}: every packet of the table lands where it should`, () => {
+    for (const [name, direction, sent, end, rest] of ROWS) {
+      const result = trace(sidecarRules(SIDECAR_CASES[name] ?? assert.fail(name)), packetOf(sent, family), direction);
+      const seen = "port" in result.end ? `${result.end.kind} ${result.end.port}` : result.end.kind;
+      const row = `${name} ${direction} ${JSON.stringify(sent)}\n${result.path.join("\n")}`;
+      assert.equal(seen, typeof end === "string" ? end : end[family], row);
+      for (const [field, value] of Object.entries(rest ?? {})) {
+        assert.equal(field === "mark" ? result.mark : field === "zone" ? result.zone : result.connmark, value, row);
+      }
+    }
+  });
+}
+
+test("a pod whose IPv6 is not captured has IPv6 packets untouched", () => {
+  const capture = { ...(SIDECAR_CASES["default"] ?? assert.fail()), families: { v4: true, v6: false } };
+  assert.deepEqual(trace(sidecarRules(capture), packetOf(TO_PEER, 6), "outbound").end, { kind: "untouched" });
+  assert.deepEqual(trace(sidecarRules(capture), packetOf(TO_PEER, 4), "outbound").end, {
+    kind: "redirected",
+    port: 15001,
+  });
+});
+
+test("the path names every rule that matched, in order", () => {
+  const { path } = trace(sidecarRules(SIDECAR_CASES["default"] ?? assert.fail()), packetOf(TO_POD, 4), "inbound");
+  assert.deepEqual(path, [
+    "nat -A PREROUTING -p tcp -j ISTIO_INBOUND",
+    "nat -A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT",
+    "nat -A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006",
+  ]);
+});
+
+test("trace() refuses what it does not understand, a jump into nothing and a jump in a circle", () => {
+  const opaque = { kind: "opaque", summary: "match set revision 4" } as const;
+  const rules: Rule[] = [
+    { intent: "", matches: [opaque], verdict: { kind: "accept" } },
+    { intent: "", matches: [], verdict: { kind: "jump", chain: "GONE" } },
+    { intent: "", matches: [], verdict: { kind: "jump", chain: "ROUND" } },
+  ];
+  for (const rule of rules) {
+    assert.throws(() => trace([rulesetOf(rule)], packetOf(TO_POD, 4), "inbound"), TraceError, JSON.stringify(rule));
+  }
+});
+
+function rulesetOf(rule: Rule): Ruleset {
+  const round: Rule = { intent: "", matches: [], verdict: { kind: "jump", chain: "ROUND" } };
+  const base = {
+    kind: "base",
+    name: "PREROUTING",
+    type: "filter",
+    hook: "prerouting",
+    priority: 0,
+    policy: "accept",
+  } as const;
+  const chains = [{ ...base, rules: [rule] }, { kind: "own", name: "ROUND", rules: [round] } as const];
+  return { family: 4, tables: [{ name: "mangle", chains }] };
+}
+
+function packetOf({ from, to, ...rest }: Sent, family: Family): Packet {
+  const address = (texts: Record<Family, string> | undefined) =>
+    parseIpAddress((texts ?? POD)[family]) ?? assert.fail();
+  const packet = { protocol: "tcp", sport: 33333, dport: 9000, interface: "eth0" } as const;
+  return { ...packet, ...rest, source: address(from), destination: address(to) };
+}
