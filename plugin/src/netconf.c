@@ -12,6 +12,7 @@
 #define MAX_AGENT_WAIT_MS 60000
 #define POD_ANNOTATIONS "io.kubernetes.cri.pod-annotations"
 
+static const char no_annotations[] = "{}";
 static const char *const versions[] = { NETCONF_VERSIONS };
 
 noreturn static void refuse_key(const char *key, const char *accepted, struct slice value)
@@ -196,10 +197,16 @@ struct netconf netconf_parse(struct slice object)
 	netconf.agent_wait_ms = read_wait(object, "agent_wait_ms");
 	read_run_dir(object, &netconf);
 
-	/* The runtime's key, not an administrator's: in any other form than an object it tells nothing, and the agent is asked. */
+	/*
+	 * The runtime's key, not an administrator's: null is how containerd writes a pod without annotations; any other form
+	 * than an object tells nothing, and the agent is asked.
+	 */
 	runtime_config = read_kind(object, "runtimeConfig", JSON_OBJECT, "an object");
-	annotations = read_key(runtime_config, POD_ANNOTATIONS);
-	if (annotations.size > 0 && json_kind(annotations) == JSON_OBJECT)
-		netconf.pod_annotations = annotations;
+	if (runtime_config.size > 0 && json_member(runtime_config, POD_ANNOTATIONS, &annotations)) {
+		if (json_kind(annotations) == JSON_OBJECT)
+			netconf.pod_annotations = annotations;
+		else if (json_kind(annotations) == JSON_NULL)
+			netconf.pod_annotations = (struct slice){ no_annotations, sizeof(no_annotations) - 1 };
+	}
 	return netconf;
 }

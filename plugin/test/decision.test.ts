@@ -82,7 +82,7 @@ const cases: readonly Case[] = [
     netconf: { ...annotated({}), ambient_enabled: true },
     asks: true,
   },
-  { name: "annotations that are null", netconf: annotated(null), asks: true },
+  { name: "annotations that are null, as containerd writes none", netconf: annotated(null), asks: false },
   { name: "annotations of another kind", netconf: annotated([]), asks: true },
   { name: "a runtimeConfig that is null", netconf: { runtimeConfig: null }, asks: true },
   { name: "a runtimeConfig with other things", netconf: { runtimeConfig: { portMappings: [] } }, asks: true },
