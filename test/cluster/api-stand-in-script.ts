@@ -20,14 +20,16 @@ const LIST_METADATA = { Accept: "application/json;as=PartialObjectMetadataList;g
 /** Runs the script in a namespace of its own, which it creates and deletes. */
 export async function runScript(clients: ScriptClients, namespace: string): Promise<readonly TranscriptEntry[]> {
   const recorder = createRecorder(clients.admin, namespace);
-  const scene = { ...recorder, clients, namespace, core: `/api/v1/namespaces/${namespace}` };
+  const scene = { ...recorder, clients, namespace, core: `/api/v1/namespaces/${namespace}`, pod: podOn(namespace) };
+  const nodes = [namespace, `${namespace}-spare`];
   try {
+    await recorder.quietly("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name: namespace } });
     for (const part of [askAround, askNamespaces, askCreates, askReads, askLists, askWrites, askPatches])
       await part(scene);
     for (const part of [askWatches, askEvents, askOtherKinds, askDeletes]) await part(scene);
   } finally {
     await recorder.quietly("DELETE", `/api/v1/namespaces/${namespace}`);
-    await recorder.quietly("DELETE", `/api/v1/nodes/${namespace}`);
+    for (const node of nodes) await recorder.quietly("DELETE", `/api/v1/nodes/${node}`);
   }
   return recorder.entries;
 }
@@ -37,16 +39,21 @@ interface Scene extends Recorder {
   readonly namespace: string;
   /** Path of the namespace's core resources. */
   readonly core: string;
+  /** A pod on the script's own node. */
+  readonly pod: (name: string, labels?: Readonly<Record<string, string>>, more?: object) => object;
 }
 
-const pod = (name: string, labels: Readonly<Record<string, string>> = {}, more: object = {}): object => ({
-  apiVersion: "v1",
-  kind: "Pod",
-  metadata: { name, labels, ...more },
-  spec: { nodeName: "no-such-node", containers: [{ name: "app", image: "example.com/app:1" }] },
-});
+// The node exists (a controller removes pods of unknown nodes) but has no kubelet that would touch its pods.
+const podOn =
+  (nodeName: string): Scene["pod"] =>
+  (name, labels = {}, more = {}) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, labels, ...more },
+    spec: { nodeName, containers: [{ name: "app", image: "example.com/app:1" }] },
+  });
 
-async function askAround({ ask, clients, note, core }: Scene): Promise<void> {
+async function askAround({ ask, clients, note, core, pod }: Scene): Promise<void> {
   for (const path of ["/healthz", "/readyz", "/livez", "/api/v1/nonsense", "/apis/nonsense/v1/pods"])
     await ask(`GET ${path}`, "GET", path);
   await ask("an unknown subresource", "GET", `${core}/pods/a/nonsense`);
@@ -93,7 +100,7 @@ async function askNamespaces({ ask, namespace }: Scene): Promise<void> {
   );
 }
 
-async function askCreates({ ask, quietly, core }: Scene): Promise<void> {
+async function askCreates({ ask, quietly, core, pod }: Scene): Promise<void> {
   const path = `${core}/pods`;
   // A cluster with controllers makes the service account a moment after the namespace.
   for (let tries = 0; tries < 50; tries += 1) {
@@ -120,7 +127,7 @@ async function askCreates({ ask, quietly, core }: Scene): Promise<void> {
   await ask("create another kind", "POST", path, { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "z" } });
   await ask("create without kind", "POST", path, {
     metadata: { name: "b", labels: { app: "two", tier: "x" } },
-    spec: { containers: [{ name: "app", image: "i:1" }] },
+    spec: { schedulerName: "nobody", containers: [{ name: "app", image: "i:1" }] },
   });
   await ask("create for trial", "POST", `${path}?dryRun=All`, pod("trial"));
   await ask("nothing came of the trial", "GET", `${path}/trial`);
@@ -140,7 +147,7 @@ async function askReads({ ask, core }: Scene): Promise<void> {
   });
 }
 
-async function askLists({ ask, note, quietly, core }: Scene): Promise<void> {
+async function askLists({ ask, note, quietly, core, namespace, pod }: Scene): Promise<void> {
   const path = `${core}/pods`;
   const generated = await quietly("GET", path);
   for (const name of namesOf(generated.json))
@@ -164,7 +171,7 @@ async function askLists({ ask, note, quietly, core }: Scene): Promise<void> {
   const fields = [
     "metadata.name=a",
     "metadata.name!=a",
-    "spec.nodeName=no-such-node",
+    `spec.nodeName=${namespace}`,
     "spec.nodeName=",
     "status.phase=Pending,metadata.name=b",
   ];
@@ -315,7 +322,7 @@ async function askPatches({ ask, note, quietly, core }: Scene): Promise<void> {
   note("patch of an unknown form", { status, reason: json["reason"] });
 }
 
-async function askWatches({ ask, watch, quietly, core }: Scene): Promise<void> {
+async function askWatches({ ask, watch, quietly, core, pod }: Scene): Promise<void> {
   const path = `${core}/pods`;
   const label = (name: string, value: string | null): Promise<unknown> =>
     quietly("PATCH", `${path}/${name}`, { metadata: { labels: { watched: value } } }, MERGE);
@@ -442,20 +449,20 @@ async function askOtherKinds({ ask, note, quietly, namespace, core }: Scene): Pr
   await ask("delete it again", "DELETE", `${core}/configmaps/m`);
 
   const taints = [{ key: "cni.istio.io/not-ready", effect: "NoSchedule" }];
-  const node = { apiVersion: "v1", kind: "Node", metadata: { name: namespace }, spec: { taints } };
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: `${namespace}-spare` }, spec: { taints } };
   await quietly("POST", "/api/v1/nodes", node);
   const untaint = [
     { op: "test", path: "/spec/taints/0/key", value: "cni.istio.io/not-ready" },
     { op: "remove", path: "/spec/taints/0" },
   ];
-  const untainted = await quietly("PATCH", `/api/v1/nodes/${namespace}`, untaint, JSON_PATCH);
+  const untainted = await quietly("PATCH", `/api/v1/nodes/${namespace}-spare`, untaint, JSON_PATCH);
   note("a taint goes by JSON patch", {
     status: untainted.status,
     left: JSON.stringify(readPath(untainted.json, "spec", "taints") ?? []).includes("cni.istio.io/not-ready"),
   });
-  const again = await quietly("PATCH", `/api/v1/nodes/${namespace}`, untaint, JSON_PATCH);
+  const again = await quietly("PATCH", `/api/v1/nodes/${namespace}-spare`, untaint, JSON_PATCH);
   note("and is not there any more", again.status);
-  await ask("delete a node", "DELETE", `/api/v1/nodes/${namespace}`);
+  await ask("delete a node", "DELETE", `/api/v1/nodes/${namespace}-spare`);
 
   const template = (image: string): object => ({
     metadata: { labels: { app: "ds" } },
@@ -478,7 +485,7 @@ async function askOtherKinds({ ask, note, quietly, namespace, core }: Scene): Pr
   await quietly("DELETE", `${path}/ds`);
 }
 
-async function askDeletes({ ask, quietly, core }: Scene): Promise<void> {
+async function askDeletes({ ask, quietly, core, pod }: Scene): Promise<void> {
   const path = `${core}/pods`;
   const other = "00000000-0000-0000-0000-000000000000";
   await ask("delete what is not there", "DELETE", `${path}/no-such-pod`);

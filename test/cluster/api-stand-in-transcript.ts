@@ -59,24 +59,29 @@ export function createRecorder(client: WireClient, namespace: string): Recorder 
     async watch(step, path, headers) {
       const watch = await client.watch(path, headers);
       note(step, { status: watch.status, type: watch.headers["content-type"] });
-      return recordWatch(watch, (event) => note(step, event));
+      return recordWatch(watch, step, (event) => note(step, event));
     },
   };
 }
 
-function recordWatch(watch: WireWatch, note: (event: unknown) => void): RecordedWatch {
+function recordWatch(watch: WireWatch, step: string, note: (event: unknown) => void): RecordedWatch {
   // Bookmarks may come at any time; only the one that ends the initial events is part of the meaning.
   const isNoise = (event: JsonObject): boolean =>
     event["type"] === "BOOKMARK" &&
     readPath(event, "object", "metadata", "annotations", "k8s.io/initial-events-end") !== "true";
+  const seen: string[] = [];
   const read = async (): Promise<JsonObject | undefined> => {
-    let event = await watch.next();
-    while (event !== undefined && isNoise(event)) event = await watch.next();
-    return event;
+    for (;;) {
+      const event = await watch.next().catch((cause: unknown) => {
+        throw new Error(`Cannot read on in "${step}" after ${seen.join(", ") || "nothing"}`, { cause });
+      });
+      seen.push(`${String(event?.["type"])} ${String(readPath(event, "object", "metadata", "name"))}`);
+      if (event === undefined || !isNoise(event)) return event;
+    }
   };
   return {
     async expect(count) {
-      for (let read_ = 0; read_ < count; read_ += 1) {
+      for (let index = 0; index < count; index += 1) {
         const event = await read();
         note(event === undefined ? "ended" : { type: event["type"], object: showObject(event["object"]) });
       }
