@@ -16,5 +16,5 @@ test("checkTree() refuses open marks, silenced checkers and tests that are skipp
 });
 
 test("checkTree() refuses the names of package registries", () => {
-  assert.match(check("docs/a.md", `https://${"registry.npmjs."}org/x`).join(), /Bad host/);
+  assert.match(check("docs/a.md", ["https://registry", "npmjs", "org/x"].join(".")).join(), /Bad host/);
 });

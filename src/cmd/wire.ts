@@ -1,6 +1,5 @@
 // Joins the services with the real platform. It reads like the drawing in ARCHITECTURE.md: host files, API, plugin
 // socket, pod namespaces, endpoints; what one service needs of another is given here and nowhere else.
-import { fstatSync, mkdirSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createInformers } from "../agent/informers/informers.ts";
@@ -20,18 +19,20 @@ import { createMetricsRegistry } from "../core/metrics/registry.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { plainDeps } from "../platform/fs/atomic-write.ts";
 import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
+import { firstExisting } from "../platform/fs/existing-path.ts";
 import { createHostFiles } from "../platform/fs/host-files.ts";
 import { createInClusterCredentials, createKubeconfigCredentials } from "../platform/http/credentials.ts";
 import { createKubeClient } from "../platform/http/kube-client.ts";
 import { listenHttp } from "../platform/http/server.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import { openNetlink } from "../platform/linux/netlink-socket.ts";
+import { type NetnsId, netnsIdAt, netnsIdOf } from "../platform/linux/netns.ts";
 import { createPoller } from "../platform/linux/poller.ts";
 import { trimMemory } from "../platform/linux/trim-memory.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
 import { buildInfo } from "./build-info.ts";
-import { agentPaths, firstExisting } from "./paths.ts";
+import { findPluginDir } from "./paths.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
 
 const HEALTH_PORT = 8000;
@@ -102,10 +103,7 @@ export async function runAgent(
   const lookup = createPodLookup({ api, clock, pods: informers.pods });
 
   // Pods: from the plugin's request to the rules in their namespace.
-  const netfilter = createSidecarNetfilter(
-    { openNetlink, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
-    { forbidden: forbiddenNamespaces() },
-  );
+  const netfilter = createSidecarNetfilter({ openNetlink, netnsId: netnsIdOf }, { forbidden: forbiddenNamespaces() });
   const sidecar = createSidecar(
     {
       findPod: async (pod, deadline) => {
@@ -141,7 +139,6 @@ export async function runAgent(
   });
 
   // The host: plugin and conflist.
-  const paths = agentPaths();
   const installer = createInstaller(
     {
       files: createHostFiles(plainDeps),
@@ -160,9 +157,9 @@ export async function runAgent(
       },
     },
     {
-      netDir: firstExisting(config.install.netDir),
-      binDirs: config.install.binDirs.map((candidates: DirectoryCandidates) => firstExisting(candidates)),
-      pluginSourceDir: paths.pluginDir,
+      netDir: folderOf(config.install.netDir),
+      binDirs: config.install.binDirs.map(folderOf),
+      pluginSourceDir: findPluginDir(),
       desired: {
         entry: createPluginEntry({
           ambientEnabled: config.ambient.enabled,
@@ -271,13 +268,11 @@ function nodeNameOf(config: AgentConfig, log: Logger): string {
 }
 
 /** The agent's own network namespace, and the node's where it can be seen. */
-function forbiddenNamespaces(): { dev: bigint; ino: bigint }[] {
-  return ["/proc/self/ns/net", "/host/proc/1/ns/net"].flatMap((path) => {
-    try {
-      const { dev, ino } = statSync(path, { bigint: true });
-      return [{ dev, ino }];
-    } catch {
-      return [];
-    }
-  });
+function forbiddenNamespaces(): NetnsId[] {
+  return ["/proc/self/ns/net", "/host/proc/1/ns/net"].flatMap((path) => netnsIdAt(path) ?? []);
+}
+
+/** The first candidate that exists, else the first: its absence is then what the log and readiness tell. */
+function folderOf([first, ...others]: DirectoryCandidates): string {
+  return firstExisting([first, ...others].filter((path) => path !== undefined)) ?? first ?? "/";
 }

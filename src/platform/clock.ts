@@ -5,14 +5,18 @@
 /** Longest delay one Node timer holds; a longer one would fire at once. */
 const TIMER_MAX_MS = 2_147_483_647;
 
-/** Fits core's Clock. */
-export interface SystemClock {
+/** Time as services see it: a dependency, so that tests can turn it by hand. */
+export interface Clock {
+  /** Milliseconds on a monotonic clock; only differences mean something. */
   nowMs(): number;
   /**
    * Resolves after at least `ms`; rejects with `signal.reason` when the signal aborts. Its timer keeps the process alive:
    * somebody awaits it, and whoever wants to end early has the signal.
    */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface SystemClock extends Clock {
   /** Wall time since 1970 in whole microseconds. */
   epochMicros(): number;
 }

@@ -3,12 +3,12 @@
  * by list and watch. What is not in here is unknown, never "not there" (DESIGN 3.3): pod-lookup.ts asks on.
  */
 
-import type { Clock } from "../../core/clock.ts";
 import type { ListWatchReport } from "../../core/kube/list-watch.ts";
 import { type Namespace, parseNamespace } from "../../core/kube/namespace.ts";
 import type { ObjectChange, StoredObject } from "../../core/kube/object-store.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { KubeApi } from "../../platform/http/kube-api.ts";
 import { createInformerStore, type FollowedObjects, type StoreReport } from "./informer-store.ts";
 import { runListWatch } from "./run-list-watch.ts";

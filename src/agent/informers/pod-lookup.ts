@@ -4,11 +4,11 @@
  * the pod is not in the mesh (DESIGN 3.3).
  */
 
-import type { Clock } from "../../core/clock.ts";
 import { KubeApiError } from "../../core/kube/kube-api-error.ts";
 import { KubeObjectError } from "../../core/kube/object-fields.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { KubeApi } from "../../platform/http/kube-api.ts";
 import type { PodStore } from "./informers.ts";
 

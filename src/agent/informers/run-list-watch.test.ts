@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KubeApiError, type KubeApiErrorCode } from "../../core/kube/kube-api-error.ts";
 import { type Namespace, parseNamespace } from "../../core/kube/namespace.ts";
-import { type ListWatchSink, MAX_EVENT_BYTES, runListWatch } from "./run-list-watch.ts";
+import { type ListWatchSink, MAX_OBJECT_BYTES, runListWatch } from "./run-list-watch.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const object = (name: string, resourceVersion: string) => ({ metadata: { name, uid: `uid-${name}`, resourceVersion } });
@@ -68,7 +68,7 @@ async function play(answers: readonly Answer[]): Promise<string[]> {
           story.push(`list ${query.limit}/${query.resourceVersion}/${query.continueToken}`);
           assert.ok("list" in answer, "the script expects a watch here");
           if (answer.list instanceof Error) throw answer.list;
-          return encode(answer.list);
+          return chunksOf([answer.list], 0);
         },
         watch: async (_ref, query) => {
           const answer = nextAnswer();
@@ -144,7 +144,7 @@ test("runListWatch() lists anew after an ERROR 410 within the stream, and reads 
 });
 
 test("runListWatch() lists anew in smaller pages after an event above the bound", async () => {
-  const story = await play([first, { watch: ["x".repeat(MAX_EVENT_BYTES + 1)] }, first]);
+  const story = await play([first, { watch: ["x".repeat(MAX_OBJECT_BYTES + 1)] }, first]);
   assert.deepEqual(story, [...listed, "watch 10", "! relist", "wait 125", "begin", "list 25//", "+a", "end"]);
 });
 

@@ -3,20 +3,21 @@
  * back, hands every change to a sink. All decisions are the machine's.
  */
 
-import type { Clock } from "../../core/clock.ts";
 import { KubeApiError } from "../../core/kube/kube-api-error.ts";
-import { parseListPage } from "../../core/kube/list-page.ts";
+import { createListPageReader } from "../../core/kube/list-page.ts";
 import {
   type ListWatchEffect,
   type ListWatchEvent,
   type ListWatchReport,
   type ListWatchState,
+  MAX_LISTED,
   startListWatch,
   stepListWatch,
 } from "../../core/kube/list-watch.ts";
 import type { ResourceRef } from "../../core/kube/resource-path.ts";
 import { parseWatchEvent } from "../../core/kube/watch-event.ts";
 import { createWatchFrames } from "../../core/kube/watch-frames.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { KubeApi, KubeSelection } from "../../platform/http/kube-api.ts";
 
 export type ListWatchDeps = {
@@ -46,8 +47,8 @@ export interface ListWatchSink<T> {
   stateChanged(state: ListWatchState): void;
 }
 
-/** Bound of one watch event, as of one page in the client. */
-export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+/** Bound of one watch event, and of one item of a list. etcd takes 1.5 MiB, so nothing honest comes near. */
+export const MAX_OBJECT_BYTES = 16 * 1024 * 1024;
 
 /**
  * The API server sends bookmarks about once a minute, "not guaranteed" (kubernetes.io "API concepts"): so long without
@@ -90,8 +91,10 @@ export async function runListWatch<T>(
   async function list(query: Extract<Action<T>, { type: "list" }>): Promise<Action<T> | undefined> {
     const { limit, resourceVersion, continueToken } = query;
     try {
-      const body = await api.list(ref, { ...selection, limit, resourceVersion, continueToken }, signal);
-      return step({ type: "page", page: parseListPage(body, parse) });
+      const reader = createListPageReader(parse, { maxItemBytes: MAX_OBJECT_BYTES, maxItems: MAX_LISTED });
+      const chunks = await api.list(ref, { ...selection, limit, resourceVersion, continueToken }, signal);
+      for await (const chunk of chunks) reader.push(chunk);
+      return step({ type: "page", page: reader.end() });
     } catch (error) {
       return step({ type: "failed", error: asKubeApiError(error), livedMs: 0 });
     }
@@ -106,7 +109,7 @@ export async function runListWatch<T>(
       const request = { ...selection, resourceVersion, timeoutSeconds, idleTimeoutMs: IDLE_WATCH_MS };
       const chunks = await api.watch(ref, request, signal);
       isOpen = true;
-      const frames = createWatchFrames(MAX_EVENT_BYTES);
+      const frames = createWatchFrames(MAX_OBJECT_BYTES);
       for await (const chunk of chunks) {
         const lines = frames.push(chunk);
         if (lines === undefined) throw tooLarge();
@@ -157,7 +160,7 @@ export async function runListWatch<T>(
   function tooLarge(): KubeApiError {
     return new KubeApiError(
       "KUBE_API_TOO_LARGE",
-      `Cannot watch ${ref.plural}: an event exceeds ${MAX_EVENT_BYTES} bytes`,
+      `Cannot watch ${ref.plural}: an event exceeds ${MAX_OBJECT_BYTES} bytes`,
     );
   }
 }

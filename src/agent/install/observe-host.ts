@@ -3,7 +3,7 @@
  * file is as it is, and which plugin files were already compared, so that looking often is cheap.
  */
 
-import type { Clock } from "../../core/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { ConfFile } from "../../core/cni/choose-conflist.ts";
 import { isConfFileName, MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
 import {

@@ -3,7 +3,7 @@
  * agent does not (contract 10.2 D8).
  */
 
-import type { Clock } from "../../core/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { decideRemoval } from "../../core/cni/decide-removal.ts";
 import type { Logger } from "../../core/log.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";

@@ -158,6 +158,7 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         const tookMs = deps.nowMs() - startedMs;
         deps.log.info("Captured pod", {
           ...labels,
+          reason,
           mode: capture.mode,
           changed,
           tookMs: Math.round(tookMs * 1000) / 1000,

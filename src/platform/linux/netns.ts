@@ -1,15 +1,19 @@
 // Entering network namespaces. Only synchronous work may be done inside one: a thread that libuv starts while we are
 // inside would stay there for ever (clone(2) copies the namespace of the calling thread), so the pool is warmed first.
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
 import { checked, setns } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
-/** An open network namespace. Its identity is (dev, ino), never the path it was opened by. */
-export interface NetnsHandle extends Disposable {
-  readonly fd: number;
+/** Which network namespace something is: the path it was opened by tells nothing. */
+export interface NetnsId {
   readonly dev: bigint;
   readonly ino: bigint;
+}
+
+/** An open network namespace. */
+export interface NetnsHandle extends NetnsId, Disposable {
+  readonly fd: number;
 }
 
 /** Opens the namespace file at `path`. The caller owns the handle.
@@ -36,6 +40,20 @@ export function adoptNetns(fd: number): NetnsHandle {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/** The identity of an open namespace. */
+export function netnsIdOf(fd: number): NetnsId {
+  return fstatSync(fd, { bigint: true });
+}
+
+/** The identity of the namespace at `path`; undefined where it cannot be looked at. */
+export function netnsIdAt(path: string): NetnsId | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined;
   }
 }
 

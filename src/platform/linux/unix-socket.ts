@@ -1,5 +1,6 @@
 // Unix sockets with descriptor passing, non-blocking: what node:net cannot do. No framing and no policy here.
-import { chmodSync, lstatSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { ErrnoError } from "./errno-error.ts";
 import {
   accept4,
@@ -67,9 +68,10 @@ export interface UnixConnection extends Disposable {
 }
 
 /** Listens at `path`. The socket is bound beside it and renamed over it, so whoever connects meets the old listener or
- * the new one, never none. Mode is set before anybody can connect.
+ * the new one, never none. Mode is set before anybody can connect, and the folder is made where it is missing.
  * @throws {ErrnoError} EACCES, ENOENT, EROFS …; RangeError when the path does not fit a socket address. */
 export function listenUnix(path: string, type: number, options: { mode: number; backlog: number }): UnixListener {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
   const temporary = `${path}.${process.pid}.new`;
   rmSync(temporary, { force: true });
   const fd = checked("socket", "make a unix socket", () => socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
