@@ -1,7 +1,7 @@
 // Whole rulesets in the dialect of iptables-nft: one batch that creates them, one that removes them, and the dump read
 // back. `iptables-nft-save` shows what these batches write exactly as if iptables-nft had written it.
 
-import { findRules, isOurChain, isSameRule } from "../rules/compare.ts";
+import { type Change, diffRulesets } from "../rules/diff.ts";
 import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
 import type { Chain, Rule, Ruleset, Table } from "../rules/model.ts";
 import { decodeRule, encodeRule, PROTOCOL_NUMBER } from "./iptables-nft-rule.ts";
@@ -10,7 +10,7 @@ import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
 import { encodeBatch } from "./nfnetlink.ts";
 import type { DumpedChain, DumpedTable } from "./nft-dump.ts";
 import { assembleNftDump } from "./nft-dump.ts";
-import type { ChainRef, RuleCompat } from "./nft-message.ts";
+import type { RuleCompat } from "./nft-message.ts";
 import {
   addBaseChain,
   addTable,
@@ -18,7 +18,7 @@ import {
   createOwnChain,
   deleteChain,
   deleteRule,
-  flushChain,
+  deleteTable,
 } from "./nft-message.ts";
 
 /** A rule read back: `handle` is the kernel's number for it within its table. */
@@ -33,12 +33,24 @@ export type HeldRuleset = Ruleset<HeldRule> & { readonly family: 4 | 6 };
  * is there. Throws TypeError for a rule that was read and not understood, RangeError for a value its struct cannot hold.
  */
 export function encodeIptablesNft(rulesets: readonly Ruleset[], options: BatchOptions = {}): Uint8Array {
-  return encodeBatch(rulesets.flatMap(createRuleset), options);
+  return encodeBatch(diffRulesets<HeldRule>([], rulesets).map(messageOf), options);
 }
 
 /**
- * One batch that removes from a netns what is ours: chains named `ISTIO_…`, every rule of other chains that jumps to one,
- * and every rule of a base chain that equals one of `rulesets` there. Rules of others, base chains and tables stay.
+ * One batch that turns what a netns holds into `desired` (see diffRulesets), without a moment in between. Undefined: it
+ * stands already. `generation` of the options should be the one `held` was read in.
+ */
+export function encodeIptablesNftChange(
+  held: readonly HeldRuleset[],
+  desired: readonly Ruleset[],
+  options: BatchOptions & { readonly formerly?: readonly Ruleset[] } = {},
+): Uint8Array | undefined {
+  const changes = diffRulesets(held, desired, options.formerly);
+  return changes.length === 0 ? undefined : encodeBatch(changes.map(messageOf), options);
+}
+
+/**
+ * One batch that removes what is ours, knowing that `rulesets` were applied. Rules of others, base chains and tables stay.
  * Undefined: nothing of ours is there. Equiv: iptables -D …, -F ISTIO_…, -X ISTIO_…
  */
 export function encodeIptablesNftRemove(
@@ -46,8 +58,7 @@ export function encodeIptablesNftRemove(
   rulesets: readonly Ruleset[],
   options: BatchOptions = {},
 ): Uint8Array | undefined {
-  const messages = held.flatMap((ruleset) => removeRuleset(ruleset, rulesets));
-  return messages.length === 0 ? undefined : encodeBatch(messages, options);
+  return encodeIptablesNftChange(held, [], { ...options, formerly: rulesets });
 }
 
 /** The iptables tables of one family in a dump. Tables of other names are left out, they are not iptables'. */
@@ -58,45 +69,25 @@ export function decodeIptablesNft(messages: readonly NetlinkMessage[], family: 4
   return { family, tables: tables.map((table) => decodeTable(table, family)) };
 }
 
-/** The message that appends one rule. */
-export function appendIptablesRule(ref: ChainRef & { family: 4 | 6 }, rule: Rule): BatchMessage {
-  return appendRule(ref, encodeRule(rule, ref.family), compatOf(rule));
-}
-
-function createRuleset(ruleset: Ruleset): BatchMessage[] {
-  const { family } = ruleset;
+function messageOf(change: Change<HeldRule>): BatchMessage {
+  const { family, table } = change;
   if (family === "inet") throw new TypeError("Cannot encode family inet: iptables has none");
-  return ruleset.tables.flatMap((table) => {
-    const refOf = (chain: Chain): ChainRef & { family: 4 | 6 } => ({ family, table: table.name, chain: chain.name });
-    return [
-      addTable(family, table.name),
-      ...table.chains.map((chain) =>
-        chain.kind === "base" ? addBaseChain(refOf(chain), chain) : createOwnChain(refOf(chain)),
-      ),
-      ...table.chains.flatMap((chain) => chain.rules.map((rule) => appendIptablesRule(refOf(chain), rule))),
-    ];
-  });
-}
-
-function removeRuleset({ family, tables }: HeldRuleset, rulesets: readonly Ruleset[]): BatchMessage[] {
-  return tables.flatMap(({ name: table, chains }) => {
-    const refOf = (chain: Chain): ChainRef => ({ family, table, chain: chain.name });
-    const own = chains.filter((chain) => chain.kind === "own" && isOurChain(chain.name));
-    const rules = chains
-      .filter((chain) => !own.includes(chain))
-      .flatMap((chain) => {
-        const planned = findRules(rulesets, family, table, chain.name);
-        const isOurs = (rule: Rule): boolean =>
-          (rule.verdict.kind === "jump" && isOurChain(rule.verdict.chain)) ||
-          planned.some((other) => isSameRule(rule, other));
-        return chain.rules.filter(isOurs).map((rule) => deleteRule(refOf(chain), rule.handle));
-      });
-    return [
-      ...rules,
-      ...own.map((chain) => flushChain(refOf(chain))),
-      ...own.map((chain) => deleteChain(refOf(chain))),
-    ];
-  });
+  switch (change.kind) {
+    case "add-table":
+      return addTable(family, table);
+    case "delete-table":
+      return deleteTable(family, table);
+    case "add-chain": {
+      const ref = { family, table, chain: change.chain.name };
+      return change.chain.kind === "base" ? addBaseChain(ref, change.chain) : createOwnChain(ref);
+    }
+    case "append-rule":
+      return appendRule({ family, table, chain: change.chain }, encodeRule(change.rule, family), compatOf(change.rule));
+    case "delete-rule":
+      return deleteRule({ family, table, chain: change.chain }, change.rule.handle);
+    case "delete-chain":
+      return deleteChain({ family, table, chain: change.chain });
+  }
 }
 
 /** iptables tells extensions the rule's protocol beside the rule; the kernel checks REDIRECT, TPROXY and multiport by it. */

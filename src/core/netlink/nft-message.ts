@@ -97,19 +97,6 @@ export function deleteRule(ref: ChainRef, handle: bigint): BatchMessage {
   };
 }
 
-/** Deletes all rules of a chain. Equiv: nft flush chain, iptables -F CHAIN */
-export function flushChain(ref: ChainRef): BatchMessage {
-  return {
-    type: NFT_MSG.DELRULE,
-    flags: 0,
-    family: ref.family,
-    body: (writer) => {
-      writer.attributeString(NFTA_RULE.TABLE, ref.table);
-      writer.attributeString(NFTA_RULE.CHAIN, ref.chain);
-    },
-  };
-}
-
 function chainBody(ref: ChainRef): BatchMessage["body"] {
   return (writer) => {
     writer.attributeString(NFTA_CHAIN.TABLE, ref.table);

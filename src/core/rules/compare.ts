@@ -9,6 +9,11 @@ export function isOurChain(name: string): boolean {
   return name.startsWith("ISTIO_");
 }
 
+/** Tables of this product and of upstream in native nftables: all they hold is ours. */
+export function isOurTable(name: string): boolean {
+  return name.startsWith("istio-");
+}
+
 /** Whether both rules match the same packets by the same conditions in the same order, and do the same. */
 export function isSameRule(left: Rule, right: Rule): boolean {
   return !isOpaque(left) && !isOpaque(right) && ruleKey(left) === ruleKey(right);
