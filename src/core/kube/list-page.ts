@@ -4,6 +4,7 @@
  */
 
 import { excerpt, KubeApiError } from "./kube-api-error.ts";
+import { createListItems } from "./list-items.ts";
 import { isRecord, KubeObjectError } from "./object-fields.ts";
 
 /** An object of a page or of a watch that could not be read; `uid` and `resourceVersion` are empty when even they could not. */
@@ -17,30 +18,63 @@ export type ListPage<T> = {
   readonly continueToken: string;
 };
 
-/**
- * A page from the body of a successful answer.
- * @param parseObject throws KubeObjectError for an object it refuses.
- * @throws KubeApiError `KUBE_API_GARBAGE` when the body is no list.
- */
-export function parseListPage<T>(body: Uint8Array, parseObject: (value: unknown) => T): ListPage<T> {
-  const list = parseJsonBody("read a list", body);
-  const metadata = isRecord(list) ? list["metadata"] : undefined;
-  // Go encodes a list of nothing as null.
-  const items = isRecord(list) ? (list["items"] ?? []) : undefined;
-  const version = isRecord(metadata) ? metadata["resourceVersion"] : undefined;
-  if (!Array.isArray(items) || typeof version !== "string" || version === "") {
-    const detail = "the answer is JSON without items and metadata.resourceVersion";
-    throw new KubeApiError("KUBE_API_GARBAGE", `Cannot read a list: ${detail}`);
-  }
-  const token = isRecord(metadata) ? metadata["continue"] : undefined;
+/** Reads a page while it arrives. */
+export interface ListPageReader<T> {
+  /** @throws KubeApiError `KUBE_API_GARBAGE` or `KUBE_API_TOO_LARGE`; the page is lost. */
+  push(chunk: Uint8Array): void;
+  /** @throws KubeApiError `KUBE_API_GARBAGE` when the body was no list, or not a whole one. */
+  end(): ListPage<T>;
+}
+
+/** `maxItemBytes` of one object's JSON, `maxItems` of the page. */
+export type ListPageBounds = { readonly maxItemBytes: number; readonly maxItems: number };
+
+/** @param parseObject throws KubeObjectError for an object it refuses. */
+export function createListPageReader<T>(
+  parseObject: (value: unknown) => T,
+  { maxItemBytes, maxItems }: ListPageBounds,
+): ListPageReader<T> {
+  const list = createListItems(maxItemBytes);
   const objects: T[] = [];
   const unreadable: UnreadableObject[] = [];
-  for (const item of items) {
-    const read = readObject(item, parseObject);
-    if ("object" in read) objects.push(read.object);
-    else unreadable.push(read.unreadable);
-  }
-  return { objects, unreadable, resourceVersion: version, continueToken: typeof token === "string" ? token : "" };
+  return {
+    push(chunk) {
+      for (const item of list.push(chunk)) {
+        const read = readObject(parseJsonBody("read an item of a list", item), parseObject);
+        if ("object" in read) objects.push(read.object);
+        else unreadable.push(read.unreadable);
+      }
+      if (list.state() === "too-large") throw tooLarge(`an item is larger than ${maxItemBytes} bytes`);
+      if (objects.length + unreadable.length > maxItems) throw tooLarge(`it has more than ${maxItems} items`);
+      if (list.state() === "malformed") throw notList(list.envelope());
+    },
+    end() {
+      if (list.state() !== "complete") throw notList(list.envelope());
+      const envelope = parseJsonBody("read a list", list.envelope());
+      const metadata = isRecord(envelope) ? envelope["metadata"] : undefined;
+      const version = isRecord(metadata) ? metadata["resourceVersion"] : undefined;
+      if (!isRecord(envelope) || !isEmptied(envelope["items"]) || typeof version !== "string" || version === "") {
+        throw notList(list.envelope());
+      }
+      const token = isRecord(metadata) ? metadata["continue"] : undefined;
+      return { objects, unreadable, resourceVersion: version, continueToken: typeof token === "string" ? token : "" };
+    },
+  };
+}
+
+function tooLarge(detail: string): KubeApiError {
+  return new KubeApiError("KUBE_API_TOO_LARGE", `Cannot read a list: ${detail}`);
+}
+
+function notList(envelope: Uint8Array): KubeApiError {
+  const begin = excerpt(new TextDecoder().decode(envelope.subarray(0, 400)));
+  const detail = begin === "" ? "the answer is empty" : `without its items the answer is ${begin}`;
+  return new KubeApiError("KUBE_API_GARBAGE", `Cannot read a list with metadata.resourceVersion: ${detail}`);
+}
+
+/** Go encodes a list of nothing as null. */
+function isEmptied(items: unknown): boolean {
+  return items === undefined || items === null || (Array.isArray(items) && items.length === 0);
 }
 
 /** An object or why not; any other error than KubeObjectError passes through, as it is a defect of ours. */

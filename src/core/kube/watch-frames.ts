@@ -3,6 +3,8 @@
  * size. Bytes only; what an event means is watch-event.ts.
  */
 
+import { createByteHold } from "./byte-hold.ts";
+
 export interface WatchFrames {
   /**
    * The complete lines that `chunk` ends, without newline; empty lines are left out. The arrays may share the
@@ -18,9 +20,7 @@ const CARRIAGE_RETURN = 0x0d;
 
 /** @param maxLineBytes bound of one line; a line of exactly that size passes. */
 export function createWatchFrames(maxLineBytes: number): WatchFrames {
-  // One buffer that doubles: keeping the chunks themselves would let a peer that sends single bytes cost a hundred times the bound.
-  let held = new Uint8Array(0);
-  let heldBytes = 0;
+  const held = createByteHold(maxLineBytes);
   let isLost = false;
 
   function push(chunk: Uint8Array): Uint8Array[] | undefined {
@@ -29,45 +29,20 @@ export function createWatchFrames(maxLineBytes: number): WatchFrames {
     while (!isLost) {
       const end = chunk.indexOf(NEWLINE, from);
       const piece = chunk.subarray(from, end === -1 ? chunk.length : end);
-      if (heldBytes + piece.length > maxLineBytes) {
+      const isWhole = end !== -1 && held.size() === 0 && piece.length <= maxLineBytes;
+      if (!isWhole && !held.add(piece)) {
         isLost = true;
         break;
       }
-      if (end === -1) {
-        hold(piece);
-        return lines;
-      }
-      const line = withoutCarriageReturn(take(piece));
+      if (end === -1) return lines;
+      const line = withoutCarriageReturn(isWhole ? piece : held.take());
       if (line.length > 0) lines.push(line);
       from = end + 1;
     }
-    held = new Uint8Array(0);
-    heldBytes = 0;
     return undefined;
   }
 
-  function hold(piece: Uint8Array): void {
-    const needed = heldBytes + piece.length;
-    if (needed > held.length) {
-      const grown = new Uint8Array(Math.max(needed, Math.min(held.length * 2, maxLineBytes)));
-      grown.set(held.subarray(0, heldBytes));
-      held = grown;
-    }
-    held.set(piece, heldBytes);
-    heldBytes = needed;
-  }
-
-  /** The line may be the buffer itself, so the buffer is given away with it. */
-  function take(last: Uint8Array): Uint8Array {
-    if (heldBytes === 0) return last;
-    hold(last);
-    const line = held.subarray(0, heldBytes);
-    held = new Uint8Array(0);
-    heldBytes = 0;
-    return line;
-  }
-
-  return { push, pendingBytes: () => heldBytes };
+  return { push, pendingBytes: () => held.size() };
 }
 
 function withoutCarriageReturn(line: Uint8Array): Uint8Array {

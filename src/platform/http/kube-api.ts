@@ -35,8 +35,11 @@ export type KubeWatchQuery = KubeSelection & {
 export type KubePreconditions = { readonly uid?: string; readonly resourceVersion?: string };
 
 export interface KubeApi {
-  /** The body of one page, bounded. */
-  list(ref: ResourceRef, query: KubeListQuery, signal: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Resolves when the server has begun to answer. The chunks are the body of one page as it arrives, bounded; leaving the
+   * loop closes the connection. The deadline covers the body.
+   */
+  list(ref: ResourceRef, query: KubeListQuery, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   /**
    * Resolves when the server has accepted the watch. The chunks are the body as it arrives; leaving the loop closes
    * the connection. Bookmarks are asked for.

@@ -87,6 +87,13 @@ async function rejectsWith(promise: Promise<unknown>, code: KubeApiErrorCode, me
   return error;
 }
 
+/** Reads a body to its end; its length. */
+async function drain(chunks: Promise<AsyncIterable<Uint8Array>>): Promise<number> {
+  let length = 0;
+  for await (const chunk of await chunks) length += chunk.length;
+  return length;
+}
+
 async function firstChunk(client: KubeClient): Promise<string> {
   for await (const chunk of await client.watch(pods, watching, never)) return new TextDecoder().decode(chunk);
   return "";
@@ -110,10 +117,10 @@ test("list() and watch() write their queries as the API spells them", async () =
     answer(response, "{}\n");
   });
   const selection = { fieldSelector: "spec.nodeName=n1", labelSelector: "a=b" };
-  await pair.client.list(pods, { ...selection, limit: 100, continueToken: "t+/=", resourceVersion: "" }, never);
+  await drain(pair.client.list(pods, { ...selection, limit: 100, continueToken: "t+/=", resourceVersion: "" }, never));
   const namespaces = { plural: "namespaces" } as const;
-  await pair.client.list(namespaces, { ...page, isMetadataOnly: true }, never);
-  for await (const _ of await pair.client.watch(namespaces, { ...watching, isMetadataOnly: true }, never));
+  await drain(pair.client.list(namespaces, { ...page, isMetadataOnly: true }, never));
+  await drain(pair.client.watch(namespaces, { ...watching, isMetadataOnly: true }, never));
   const metadata = "g=meta.k8s.io;v=v1,application/json";
   assert.deepEqual(seen, [
     "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&labelSelector=a%3Db&limit=100&continue=t%2B%2F%3D",
@@ -254,9 +261,10 @@ test("an answer above the bound is refused while it arrives", async () => {
       };
       more();
     },
-    { client: { maxAnswerBytes: 10_000 } },
+    { client: { maxAnswerBytes: 10_000, maxListBytes: 20_000 } },
   );
-  await rejectsWith(pair.client.list(pods, page, never), "KUBE_API_TOO_LARGE", /larger than 10000 bytes/);
+  await rejectsWith(pair.client.get(pod, never), "KUBE_API_TOO_LARGE", /larger than 10000 bytes/);
+  await rejectsWith(drain(pair.client.list(pods, page, never)), "KUBE_API_TOO_LARGE", /larger than 20000 bytes/);
 });
 
 test("an endless error page is cut, not refused", async () => {
@@ -277,6 +285,7 @@ test("the deadline ends a request without answer, and one whose body does not en
   await rejectsWith(silent.client.get(pod, never), "KUBE_API_TIMEOUT", /no complete answer within 50 ms/);
   await using slow = await createPair((_request, response) => void response.write("{"), { client });
   await rejectsWith(slow.client.get(pod, never), "KUBE_API_TIMEOUT", /no complete answer/);
+  await rejectsWith(drain(slow.client.list(pods, page, never)), "KUBE_API_TIMEOUT", /no complete answer/);
   await rejectsWith(silent.client.watch(pods, watching, never), "KUBE_API_TIMEOUT", /no complete answer/);
 });
 
@@ -360,7 +369,7 @@ test("watch() ends with the body, and fails when the connection is cut", async (
 
   await using cut = await createPair((_request, response) => void response.write("{}\n", () => response.destroy()));
   const read = async (): Promise<void> => {
-    for await (const _ of await cut.client.watch(pods, watching, never));
+    await drain(cut.client.watch(pods, watching, never));
   };
   await rejectsWith(read(), "KUBE_API_TRANSPORT", /Cannot watch pods/);
 });
@@ -414,6 +423,7 @@ test("no listener is left on the caller's signal", async () => {
     remove(...parameters);
   };
   await pair.client.get(pod, signal);
-  for await (const _ of await pair.client.watch(pods, watching, signal));
+  await drain(pair.client.list(pods, page, signal));
+  await drain(pair.client.watch(pods, watching, signal));
   assert.equal(listeners, 0);
 });

@@ -18,8 +18,10 @@ export type KubeClientOptions = {
   readonly userAgent: string;
   /** From request to the end of the answer; for a watch, to its headers. @default 30000 */
   readonly deadlineMs?: number;
-  /** Bound of an answer's body. @default 16 MiB */
+  /** Bound of an answer that is held as a whole: one object. @default 16 MiB */
   readonly maxAnswerBytes?: number;
+  /** Bound of a page, which is read as it arrives. @default 64 MiB */
+  readonly maxListBytes?: number;
 };
 
 /** A KubeApi with connections; `close()` ends them and every request under way. */
@@ -29,12 +31,16 @@ export interface KubeClient extends KubeApi {
 
 const DEFAULT_DEADLINE_MS = 30_000;
 const DEFAULT_MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const DEFAULT_MAX_LIST_BYTES = 64 * 1024 * 1024;
 /** Of an answer that is no success, so much is read for the message. */
 const MAX_ERROR_BYTES = 64 * 1024;
 /** A half-open connection of a silent watch is found by the kernel: first probe after 30 s, ten more a second apart. */
 const TCP_KEEPALIVE_MS = 30_000;
 /** Two or three watches, the rest for requests. */
 const MAX_SOCKETS = 8;
+
+/** A list ends by its deadline and size, a watch when nothing arrives. */
+type StreamBounds = { readonly maxBytes?: number; readonly idleTimeoutMs?: number };
 
 type Send = {
   readonly action: string;
@@ -47,7 +53,8 @@ type Send = {
 
 /** Opens nothing yet: connections begin with the first request. */
 export function createKubeClient(credentials: KubeCredentials, options: KubeClientOptions): KubeClient {
-  const { userAgent, deadlineMs = DEFAULT_DEADLINE_MS, maxAnswerBytes = DEFAULT_MAX_ANSWER_BYTES } = options;
+  const { userAgent, deadlineMs = DEFAULT_DEADLINE_MS } = options;
+  const { maxAnswerBytes = DEFAULT_MAX_ANSWER_BYTES, maxListBytes = DEFAULT_MAX_LIST_BYTES } = options;
   const { endpoint } = credentials;
   const closing = new AbortController();
   let agent: HttpAgent | undefined;
@@ -139,18 +146,13 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
     return parseJsonBody(send.action, await exchange(send, signal));
   }
 
-  async function watch(
-    ref: ResourceRef,
-    query: KubeWatchQuery,
-    signal: AbortSignal,
-  ): Promise<AsyncIterable<Uint8Array>> {
-    const action = `watch ${ref.plural}`;
-    const path = `${resourcePath(ref)}?${watchParameters(query)}`;
-    const send: Send = { action, method: "GET", path, accept: acceptOf(query, "PartialObjectMetadata") };
+  /** A body that is read by the caller; the limit of the request lives on in it. */
+  async function stream(send: Send, signal: AbortSignal, bounds: StreamBounds): Promise<AsyncIterable<Uint8Array>> {
+    const { action } = send;
     const limit = createLimit(signal, closing.signal, deadlineMs);
     try {
       const response = await answerTo(send, limit);
-      if (isSuccessful(response)) return chunksOf(response, limit, query.idleTimeoutMs, action);
+      if (isSuccessful(response)) return chunksOf(response, limit, bounds, action);
       const body = await readBody(response, MAX_ERROR_BYTES, action, true);
       throw statusError(action, response.statusCode ?? 0, new TextDecoder().decode(body), retryAfterSeconds(response));
     } catch (error) {
@@ -168,9 +170,14 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
       if (query.continueToken !== "") parameters.set("continue", query.continueToken);
       const path = `${resourcePath(ref)}?${parameters}`;
       const accept = acceptOf(query, "PartialObjectMetadataList");
-      return exchange({ action: `list ${ref.plural}`, method: "GET", path, accept }, signal);
+      return stream({ action: `list ${ref.plural}`, method: "GET", path, accept }, signal, { maxBytes: maxListBytes });
     },
-    watch,
+    watch: (ref, query, signal) => {
+      const path = `${resourcePath(ref)}?${watchParameters(query)}`;
+      const accept = acceptOf(query, "PartialObjectMetadata");
+      const { idleTimeoutMs } = query;
+      return stream({ action: `watch ${ref.plural}`, method: "GET", path, accept }, signal, { idleTimeoutMs });
+    },
     get: (ref, signal) =>
       exchangeJson({ action: `get ${nameOf(ref)}`, method: "GET", path: resourcePath(ref) }, signal),
     patch: (ref, mergePatch, signal) => {
@@ -203,14 +210,18 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
 async function* chunksOf(
   response: IncomingMessage,
   limit: Limit,
-  idleTimeoutMs: number,
+  { maxBytes = Number.POSITIVE_INFINITY, idleTimeoutMs }: StreamBounds,
   action: string,
 ): AsyncGenerator<Uint8Array> {
+  let length = 0;
   try {
-    limit.becomeIdle(idleTimeoutMs);
-    for await (const chunk of response) {
-      limit.touch();
-      yield toBytes(chunk);
+    if (idleTimeoutMs !== undefined) limit.becomeIdle(idleTimeoutMs);
+    for await (const data of response) {
+      if (idleTimeoutMs !== undefined) limit.touch();
+      const chunk = toBytes(data);
+      length += chunk.length;
+      if (length > maxBytes) throw tooLarge(action, maxBytes);
+      yield chunk;
     }
     // A destroyed request ends its body without error now and then; the limit knows better.
     if (limit.isOver()) throw limit.reasonFor(undefined, action);
@@ -235,11 +246,15 @@ async function readBody(
     length += chunk.length;
     if (length > maxBytes) {
       if (isCut) break;
-      throw new KubeApiError("KUBE_API_TOO_LARGE", `Cannot ${action}: the answer is larger than ${maxBytes} bytes`);
+      throw tooLarge(action, maxBytes);
     }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+function tooLarge(action: string, maxBytes: number): KubeApiError {
+  return new KubeApiError("KUBE_API_TOO_LARGE", `Cannot ${action}: the answer is larger than ${maxBytes} bytes`);
 }
 
 function toBytes(chunk: unknown): Uint8Array {
