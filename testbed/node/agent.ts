@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly ambient?: boolean;
   /** The chart's five capabilities (default), or every one. */
   readonly capabilities?: "chart" | "all";
+  /** Called with every line of its output as it arrives. */
+  readonly onLine?: (line: string) => void;
 }
 
 /** A started agent. Its container is gone once `exited` has settled. */
@@ -91,7 +93,9 @@ export async function startAgent(deps: AgentDeps, options: AgentOptions): Promis
   const runc = ["runc", "--root", join(deps.stateDir, "runc")];
   const pidFile = join(folder, "pid");
   const startedAtMs = performance.now();
-  const command = startCommand([...runc, "run", "--bundle", folder, "--pid-file", pidFile, id]);
+  const command = startCommand([...runc, "run", "--bundle", folder, "--pid-file", pidFile, id], {
+    ...(options.onLine === undefined ? {} : { onLine: options.onLine }),
+  });
   const exited = command.exited.then(async (status) => {
     // Nothing to delete is the ordinary case: runc does it itself unless it was killed.
     await runCommand([...runc, "delete", "--force", id]);

@@ -1,5 +1,6 @@
 // Programs of the testbed: run to the end, or kept running with their output at hand. Arguments as arrays, no shell.
 import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 /** How a program ended and what it said. `status` is null when a signal ended it. */
@@ -13,6 +14,13 @@ export interface CommandOptions {
   readonly timeoutMs?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** File that is the program's standard input; nothing unless told. */
+  readonly stdinPath?: string;
+}
+
+export interface StartOptions extends Omit<CommandOptions, "timeoutMs"> {
+  /** Called with every line of both streams as it arrives. */
+  readonly onLine?: (line: string) => void;
 }
 
 /** A program that was started and is owned by whoever started it. */
@@ -67,7 +75,7 @@ export async function mustRun(argv: readonly string[], options: CommandOptions =
 
 /** Starts a program in a process group of its own, so that a Ctrl-C at the terminal is its owner's to handle.
  * @throws {Error} when it cannot be started. */
-export function startCommand(argv: readonly string[], options: Omit<CommandOptions, "timeoutMs"> = {}): RunningCommand {
+export function startCommand(argv: readonly string[], options: StartOptions = {}): RunningCommand {
   const child = launch(argv, options, true);
   const lines: string[] = [];
   const listeners = new Set<(line: string) => void>();
@@ -76,6 +84,7 @@ export function startCommand(argv: readonly string[], options: Omit<CommandOptio
     createInterface({ input: stream }).on("line", (line) => {
       if (lines.length === MAX_LINES) lines.shift();
       lines.push(line);
+      options.onLine?.(line);
       for (const listener of listeners) listener(line);
     });
   }
@@ -125,10 +134,15 @@ export function startCommand(argv: readonly string[], options: Omit<CommandOptio
 function launch(argv: readonly string[], options: CommandOptions, detached: boolean): ChildProcess {
   const [file, ...args] = argv;
   if (file === undefined) throw new TypeError("Cannot run a program: argv is empty");
-  return spawn(file, args, {
-    stdio: ["ignore", "pipe", "pipe"],
-    detached,
-    env: { ...process.env, LC_ALL: "C", ...options.env },
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-  });
+  const stdin = options.stdinPath === undefined ? undefined : openSync(options.stdinPath, "r");
+  try {
+    return spawn(file, args, {
+      stdio: [stdin ?? "ignore", "pipe", "pipe"],
+      detached,
+      env: { ...process.env, LC_ALL: "C", ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+  } finally {
+    if (stdin !== undefined) closeSync(stdin);
+  }
 }

@@ -1,6 +1,16 @@
 // A Kubernetes node without Kubernetes: a real container runtime with real network plugins, driven as a kubelet drives
 // it. It lives in the namespaces of enter.ts, so the usual paths (/etc/cni/net.d, /opt/cni/bin, /run, ...) are its own.
-import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentOptions, startAgent, type TestAgent } from "./agent.ts";
@@ -46,6 +56,9 @@ export interface TestNode extends AsyncDisposable {
   /** Resolves once the chain of plugins that the runtime has read is accepted by `match`: it reads changed files a
    * moment after they were written. @throws {Error} when that takes longer than `timeoutMs` (5 s). */
   waitForPlugins(match: (types: readonly string[]) => boolean, timeoutMs?: number): Promise<void>;
+  /** Resolves once the runtime has read our plugin in the conflist that lies on disk now, whichever file that is.
+   * @throws {Error} when that takes longer than `timeoutMs` (10 s). */
+  waitForChained(timeoutMs?: number): Promise<void>;
   /** Ends everything and puts the namespaces back as they were before. A second call does nothing.
    * @throws {Error} that lists what is left behind, or that something would not end. */
   destroy(): Promise<void>;
@@ -143,9 +156,30 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
         `Cannot use the pod network: after ${timeoutMs} ms its plugins are ${types.join(", ") || "none"}`,
       );
     },
+    async waitForChained(timeoutMs = 10_000) {
+      let state = "";
+      for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(10)) {
+        const source = await runtime.cri.networkSource();
+        const onDisk = readConflists().some((text) => text === source);
+        if (onDisk && source.includes('"istio-cni"')) return;
+        state = onDisk ? "it is without our plugin" : "the runtime has read another than lies there";
+      }
+      throw new Error(`Cannot use the conflist: after ${timeoutMs} ms ${state}\n${readConflists().join("\n")}`);
+    },
     destroy,
     [Symbol.asyncDispose]: destroy,
   };
+}
+
+/** What lies in the folder, as far as it can be read. */
+function readConflists(): readonly string[] {
+  return readdirSync(CNI_CONF_DIR).flatMap((name) => {
+    try {
+      return [readFileSync(join(CNI_CONF_DIR, name), "utf8")];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function installNetworkPlugins(): void {

@@ -58,6 +58,8 @@ export interface CriClient extends Disposable {
   conditions(timeoutMs?: number): Promise<readonly RuntimeCondition[]>;
   /** Types of the plugins in the pod network's chain, as the runtime has read it; empty while it has none. */
   networkPlugins(timeoutMs?: number): Promise<readonly string[]>;
+  /** The conflist of the pod network, byte for byte as the runtime has read it; empty while it has none. */
+  networkSource(timeoutMs?: number): Promise<string>;
   /** Returns the id of the sandbox; its network is up. */
   runPodSandbox(config: PodSandboxConfig, timeoutMs?: number): Promise<string>;
   stopPodSandbox(id: string, timeoutMs?: number): Promise<void>;
@@ -118,6 +120,11 @@ export function createCriClient(path: string): CriClient {
       const { info } = await call("Status", { verbose: true }, timeoutMs);
       return parseNetworkPlugins(asText(asMessage(info)["cniconfig"]));
     },
+    async networkSource(timeoutMs) {
+      const { info } = await call("Status", { verbose: true }, timeoutMs);
+      const [network] = listPodNetworks(asText(asMessage(info)["cniconfig"]));
+      return asText(network?.["Source"]);
+    },
     async runPodSandbox(config, timeoutMs) {
       return asText((await call("RunPodSandbox", { config }, timeoutMs))["podSandboxId"]);
     },
@@ -153,10 +160,13 @@ export function createCriClient(path: string): CriClient {
 }
 
 // containerd tells its CNI state as JSON: the networks in order, its own loopback first (go-cni, ConfigResult).
-function parseNetworkPlugins(text: string): readonly string[] {
+function listPodNetworks(text: string): readonly Message[] {
   const networks = asMessages(asMessage(JSON.parse(text === "" ? "{}" : text))["Networks"]);
-  const pods = networks.map((network) => asMessage(network["Config"])).filter(({ Name }) => Name !== "cni-loopback");
-  return pods.flatMap(({ Plugins }) =>
+  return networks.map((network) => asMessage(network["Config"])).filter(({ Name }) => Name !== "cni-loopback");
+}
+
+function parseNetworkPlugins(text: string): readonly string[] {
+  return listPodNetworks(text).flatMap(({ Plugins }) =>
     asMessages(Plugins).map((plugin) => asText(asMessage(plugin["Network"])["type"])),
   );
 }
