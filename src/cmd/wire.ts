@@ -198,7 +198,6 @@ export async function runAgent(
     }
   };
   const listen = () => {
-    mkdirSync(config.install.runDir, { recursive: true, mode: 0o750 });
     const listener = listenUnix(join(config.install.runDir, "plugin.sock"), SOCK_STREAM, {
       mode: 0o600,
       backlog: 1024,
