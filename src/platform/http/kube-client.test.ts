@@ -1,3 +1,6 @@
+// Every way a request can go right or wrong, against a real TLS server in this process.
+// Long because all cases share one server-and-client pair, and the table of what was tried is worth reading in one place.
+
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
