@@ -1,0 +1,62 @@
+// What we allow ourselves (DESIGN 3.5), and whether a figure keeps it. Limits that hang on another figure of the same
+// run (the floor, upstream) are made where that figure is known; the numbers they are made of are here.
+import type { Figure } from "./figure.ts";
+
+/** The most a median may be, in the figure's unit. */
+export interface Budget {
+  readonly limit: number;
+  /** Where the limit comes from, in a few words. */
+  readonly because: string;
+}
+
+/** `unsure`: the confidence interval of the median lies on both sides of the limit. */
+export type Verdict = "ok" | "missed" | "unsure";
+
+export interface Judgement {
+  readonly verdict: Verdict;
+  /** Median minus limit: negative is room to spare. */
+  readonly overBy: number;
+}
+
+/** DESIGN 3.5; upstream's own figures (its sidecar mode) are those of the baseline measurement of 1.30.3. */
+export const LIMITS = {
+  pluginAboveFloorMs: 1,
+  pluginRssMib: 2,
+  sidecarAddShare: 1 / 25,
+  upstreamSidecarAddMs: 109,
+  sandboxPlainMs: 3,
+  sandboxSidecarMs: 5,
+  apiRequestsPerPod: 0,
+  rssMib: { 0: 57, 250: 63.7 },
+  anonMib: { 0: 20, 250: 26 },
+  /** Upstream's 0.27 s hold 44 ms of the harness that measured it; ours counts from the exec on. */
+  readyMs: 270 - 44,
+  hostFilesKib: 100,
+} as const;
+
+/** Undefined where the figure has no budget. */
+export function judge(figure: Pick<Figure, "summary" | "interval" | "budget">): Judgement | undefined {
+  const { summary, interval, budget } = figure;
+  if (budget === undefined) return undefined;
+  const overBy = summary.median - budget.limit;
+  const spans = interval !== undefined && interval.low <= budget.limit && budget.limit < interval.high;
+  return { verdict: spans ? "unsure" : overBy <= 0 ? "ok" : "missed", overBy };
+}
+
+/** The plugin's: what an empty process needs, and a millisecond. */
+export function pluginBudget(floorMs: number): Budget {
+  return { limit: floorMs + LIMITS.pluginAboveFloorMs, because: `floor + ${LIMITS.pluginAboveFloorMs} ms` };
+}
+
+/** A sidecar pod's ADD: a 25th of upstream's, of this run where it was measured. */
+export function sidecarAddBudget(upstreamMs: number | undefined): Budget {
+  const because = upstreamMs === undefined ? "1/25 of upstream's 109 ms (baseline)" : "1/25 of upstream's in this run";
+  return { limit: (upstreamMs ?? LIMITS.upstreamSidecarAddMs) * LIMITS.sidecarAddShare, because };
+}
+
+/** "the same as upstream": of this run where it was measured, else the baseline's. */
+export function sameAsUpstream(baseline: number, upstream: number | undefined): Budget {
+  return upstream === undefined
+    ? { limit: baseline, because: "upstream's (baseline)" }
+    : { limit: upstream, because: "upstream's in this run" };
+}

@@ -1,0 +1,69 @@
+// The handle on an API stand-in that runs beside us (stand-in-process.ts): where it is, its pods, what it was asked.
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { AgentApiServer } from "../testbed/node/agent.ts";
+
+export interface StandInSetup {
+  readonly host: string;
+  readonly nodeName: string;
+  readonly namespace: string;
+  /** How many pods of each kind, about 9 kB of JSON each with a sidecar; `dual`: a proxy with ISTIO_DUAL_STACK. */
+  readonly pods: { readonly plain?: number; readonly sidecar?: number; readonly dual?: number };
+}
+
+export interface StandInPod {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface StandInAccess extends AgentApiServer {
+  readonly kubeconfig: string;
+  readonly pods: readonly StandInPod[];
+}
+
+export type StandInRequest = "requests" | "clear";
+
+export interface StandIn extends StandInAccess, AsyncDisposable {
+  /** A pod by its name, `plain-0`, `sidecar-0`, ... @throws {Error} when there is none. */
+  pod(name: string): StandInPod;
+  /** "verb resource" of every request since the start or the last clear. */
+  requests(): Promise<readonly string[]>;
+  clearRequests(): Promise<void>;
+}
+
+/** Starts one; it ends with `dispose` or with this process. @throws {Error} when it does not come up. */
+export async function startStandIn(setup: StandInSetup): Promise<StandIn> {
+  const child = fork(join(import.meta.dirname, "stand-in-process.ts"), [JSON.stringify(setup)]);
+  const exited = once(child, "exit");
+  const next = async (): Promise<unknown> => {
+    const gone = exited.then(([status]): never => {
+      throw new Error(`Cannot use the API stand-in: it ended with ${status}`);
+    });
+    return (await Promise.race([once(child, "message"), gone]))[0];
+  };
+  const ask = (request: StandInRequest): Promise<unknown> => {
+    const answer = next();
+    child.send(request);
+    return answer;
+  };
+  // The other side of the channel is our own file: its messages are what it declares.
+  const access = (await next()) as StandInAccess;
+  return {
+    ...access,
+    pod(name) {
+      const found = access.pods.find((pod) => pod.name === name);
+      if (found === undefined) throw new Error(`Cannot use pod ${name}: the stand-in has ${access.pods.length} others`);
+      return found;
+    },
+    requests: async () => (await ask("requests")) as readonly string[],
+    clearRequests: async () => void (await ask("clear")),
+    async [Symbol.asyncDispose]() {
+      child.disconnect();
+      await exited;
+    },
+  };
+}

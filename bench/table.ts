@@ -1,0 +1,87 @@
+// The report a person reads: one table for each section. Pure; what the columns mean is in README.md.
+import { judge } from "./budget.ts";
+import type { Figure, Unit } from "./figure.ts";
+
+const VERDICT_WORDS = { ok: "ok", missed: "MISSED", unsure: "unsure" } as const;
+
+/** Columns that no figure of a section fills are left out. */
+export function renderReport(figures: readonly Figure[]): string {
+  const sections = [...new Set(figures.map(({ section }) => section))];
+  return sections
+    .map((section) => {
+      const rows = figures.filter((figure) => figure.section === section);
+      return `${section}\n${renderTable(
+        COLUMNS.map(([header]) => header),
+        rows.map(renderCells),
+      )}`;
+    })
+    .join("\n\n");
+}
+
+/** Left-aligned first column, right-aligned numbers, texts as they come; empty columns are dropped. */
+export function renderTable(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+  const kept = headers.flatMap((_, column) => (rows.some((row) => (row[column] ?? "") !== "") ? [column] : []));
+  const lines = [headers, ...rows].map((row) => kept.map((column) => row[column] ?? ""));
+  const widths = kept.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)));
+  const isNumeric = kept.map((column) =>
+    rows.every((row) => /^([-+]?[\d.]+( \w+)?|[x×][\d.]+|)$/.test(row[column] ?? "")),
+  );
+  const render = (line: readonly string[]): string =>
+    line
+      .map((cell, index) => (isNumeric[index] ? cell.padStart(widths[index] ?? 0) : cell.padEnd(widths[index] ?? 0)))
+      .join("  ")
+      .trimEnd();
+  const [head = [], ...body] = lines;
+  return [render(head), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(render)].join("\n");
+}
+
+const COLUMNS: readonly (readonly [string, (figure: Figure) => string])[] = [
+  ["what", ({ name }) => name],
+  ["n", ({ summary }) => String(summary.n)],
+  ["median", (figure) => renderValue(figure.summary.median, figure.unit, figure.interval !== undefined)],
+  [
+    "95 % interval",
+    ({ interval, unit }) =>
+      interval === undefined ? "" : `${renderNumber(interval.low, unit)} to ${renderNumber(interval.high, unit)}`,
+  ],
+  ["p10", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.p10, unit))],
+  ["p90", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.p90, unit))],
+  ["p99", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.p99, unit))],
+  ["to floor", ({ summary, floor }) => (floor === undefined ? "" : `×${(summary.median / floor).toFixed(2)}`)],
+  ["CPU ms", ({ cpuMs }) => (cpuMs === undefined ? "" : cpuMs.toFixed(2))],
+  ["RSS MiB", ({ rssMib }) => (rssMib === undefined ? "" : rssMib.toFixed(1))],
+  ["upstream", ({ upstream, unit }) => (upstream === undefined ? "" : renderValue(upstream.median, unit))],
+  [
+    "upstream/ours",
+    ({ upstream, summary }) => (upstream === undefined ? "" : `×${(upstream.median / summary.median).toFixed(1)}`),
+  ],
+  ["at most", ({ budget, unit }) => (budget === undefined ? "" : renderValue(budget.limit, unit))],
+  ["verdict", renderVerdict],
+  ["budget", ({ budget }) => budget?.because ?? ""],
+];
+
+function renderCells(figure: Figure): string[] {
+  return COLUMNS.map(([, render]) => render(figure));
+}
+
+function renderVerdict(figure: Figure): string {
+  const judgement = judge(figure);
+  if (judgement === undefined) return "";
+  const { verdict, overBy } = judgement;
+  const word = VERDICT_WORDS[verdict];
+  if (overBy === 0) return word;
+  const by = renderValue(Math.abs(overBy), figure.unit);
+  return `${word}, ${by} ${overBy > 0 ? "over" : "to spare"}`;
+}
+
+function renderValue(value: number, unit: Unit, isSigned = false): string {
+  const sign = isSigned && value > 0 ? "+" : "";
+  return unit === "count" ? `${sign}${renderNumber(value, unit)}` : `${sign}${renderNumber(value, unit)} ${unit}`;
+}
+
+/** Three digits that mean something; thousandths at most. */
+function renderNumber(value: number, unit: Unit): string {
+  if (unit === "count") return Number.isInteger(value) ? String(value) : value.toFixed(1);
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 || size === 0 ? 2 : 3);
+}
