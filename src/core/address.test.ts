@@ -5,6 +5,7 @@ import {
   cidrContains,
   formatCidr,
   formatIp,
+  formatIpAsLibc,
   hostCidr,
   isIpv4Mapped,
   isLinkLocalMulticast,
@@ -131,4 +132,15 @@ test("cidrContains() compares the bits of the prefix, and only within a family",
   assert.deepEqual([...prefixMask(4, 13)], [255, 248, 0, 0]);
   const [left, right] = [parseCidr("10.0.0.0/8"), parseCidr("10.0.0.0/9")];
   assert.ok(left && right && !isSameCidr(left, right) && isSameCidr(left, left));
+});
+
+test("formatIpAsLibc() differs from the canonical text for IPv4-compatible addresses only", () => {
+  const cases = [
+    ["::102:304", "::1.2.3.4"],
+    ["::6", "::6"],
+    ["::", "::"],
+    ["::ffff:1.2.3.4", "::ffff:1.2.3.4"],
+    ["1.2.3.4", "1.2.3.4"],
+  ];
+  for (const [text = "", printed] of cases) assert.equal(formatIpAsLibc(ip(text)), printed);
 });

@@ -46,6 +46,15 @@ export function formatIp(ip: IpAddress): string {
   return `${hex(groups.slice(0, run.start))}::${hex(groups.slice(run.start + run.length))}`;
 }
 
+/** The text of glibc's inet_ntop, which the netfilter tools print: it writes IPv4-compatible addresses as ::a.b.c.d. */
+export function formatIpAsLibc(ip: IpAddress): string {
+  const isV4Compatible =
+    ip.family === 6 &&
+    ip.bytes.subarray(0, 12).every((byte) => byte === 0) &&
+    (ip.bytes[12] !== 0 || ip.bytes[13] !== 0);
+  return isV4Compatible ? `::${ip.bytes.subarray(12).join(".")}` : formatIp(ip);
+}
+
 /** The canonical text of a prefix, always with its length. */
 export function formatCidr(cidr: Cidr): string {
   return `${formatIp(cidr)}/${cidr.prefixLength}`;

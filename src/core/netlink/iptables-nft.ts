@@ -4,12 +4,13 @@
 import { type Change, diffRulesets } from "../rules/diff.ts";
 import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
 import type { Chain, Rule, Ruleset, Table } from "../rules/model.ts";
-import { decodeRule, encodeRule, PROTOCOL_NUMBER } from "./iptables-nft-rule.ts";
+import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
 import type { NetlinkMessage } from "./message.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
 import { encodeBatch } from "./nfnetlink.ts";
 import type { DumpedChain, DumpedTable } from "./nft-dump.ts";
 import { assembleNftDump } from "./nft-dump.ts";
+import { PROTOCOL_NUMBER } from "./nft-match.ts";
 import type { RuleCompat } from "./nft-message.ts";
 import {
   addBaseChain,

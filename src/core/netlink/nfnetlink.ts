@@ -33,6 +33,7 @@ export const NFT_MSG = {
   DELRULE: nftType(8),
   NEWSET: nftType(9),
   NEWSETELEM: nftType(12),
+  GETSETELEM: nftType(13),
   NEWGEN: nftType(15),
   GETGEN: nftType(16),
 } as const;
@@ -50,6 +51,8 @@ export const NFTA_RULE = {
   POSITION: 6,
   USERDATA: 7,
 } as const;
+export const NFTA_SET = { TABLE: 1, NAME: 2, FLAGS: 3, KEY_TYPE: 4, KEY_LEN: 5, DESC: 9, ID: 10 } as const;
+export const NFTA_SET_ELEM_LIST = { TABLE: 1, SET: 2, ELEMENTS: 3, SET_ID: 4 } as const;
 export const NFTA_RULE_COMPAT = { PROTO: 1, FLAGS: 2 } as const;
 const NFTA_GEN_ID = 1;
 
@@ -91,12 +94,19 @@ export function encodeBatch(messages: readonly BatchMessage[], options: BatchOpt
 }
 
 /** A request outside a batch, answered by a dump or by one message. `family` undefined: every family. */
-export function encodeRequest(type: number, flags: number, family?: NftFamily, sequence = 1): Uint8Array {
+export function encodeRequest(
+  type: number,
+  flags: number,
+  family?: NftFamily,
+  body: (writer: NetlinkWriter) => void = () => {},
+  sequence = 1,
+): Uint8Array {
   const writer = new NetlinkWriter();
   writer.message({ type, flags: flags | NLM_F.REQUEST, sequence }, () => {
     writer.u8(family === undefined ? 0 : NFPROTO[family]);
     writer.u8(0);
     writer.u16be(0);
+    body(writer);
   });
   return writer.finish();
 }
@@ -142,7 +152,7 @@ export function familyOfMessage(message: NetlinkMessage): NftFamily | undefined 
 
 /** Asks for the number of the netns's current generation of rules; every committed batch makes a new one. */
 export function encodeGetGeneration(sequence = 1): Uint8Array {
-  return encodeRequest(NFT_MSG.GETGEN, 0, undefined, sequence);
+  return encodeRequest(NFT_MSG.GETGEN, 0, undefined, () => {}, sequence);
 }
 
 /** Reads the answer to `encodeGetGeneration`. Throws NetlinkFormatError when it is another message. */

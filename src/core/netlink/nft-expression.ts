@@ -7,6 +7,8 @@ import type { NetlinkWriter } from "./writer.ts";
 
 /** Keys of `meta` (enum nft_meta_keys). */
 export const META = { mark: 3, iifname: 6, oifname: 7, skuid: 10, skgid: 11, nfproto: 15, l4proto: 16 } as const;
+/** Keys of `ct` (enum nft_ct_keys). */
+export const CT = { state: 0, mark: 3, zone: 17 } as const;
 /** Bases of `payload` (enum nft_payload_bases). */
 export const PAYLOAD_BASE = { network: 1, transport: 2 } as const;
 /** Codes of an immediate verdict (enum nft_verdicts, uapi/linux/netfilter.h). */
@@ -21,11 +23,25 @@ export type Expression =
   | { readonly kind: "counter" }
   | { readonly kind: "verdict"; readonly code: number; readonly chain?: string }
   | { readonly kind: "match" | "target"; readonly name: string; readonly revision: number; readonly info: Uint8Array }
+  /** A constant for the statement that follows. */
+  | { readonly kind: "value"; readonly value: Uint8Array }
+  | { readonly kind: "ct"; readonly key: number }
+  | { readonly kind: "meta-set" | "ct-set"; readonly key: number }
+  | { readonly kind: "redir" }
+  | { readonly kind: "tproxy"; readonly family: number }
+  /** In the set of this name, which is anonymous and made in the same batch by its id. */
+  | { readonly kind: "lookup"; readonly set: string; readonly setId: number; readonly inverted: boolean }
   | { readonly kind: "unknown"; readonly name: string };
 
 const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
-const NFTA_META = { DREG: 1, KEY: 2 } as const;
+const NFTA_META = { DREG: 1, KEY: 2, SREG: 3 } as const;
+const NFTA_CT = { DREG: 1, KEY: 2, SREG: 4 } as const;
+const NFTA_REDIR = { REG_PROTO_MIN: 1, FLAGS: 3 } as const;
+const NFTA_TPROXY = { FAMILY: 1, REG_ADDR: 2, REG_PORT: 3 } as const;
+const NFTA_LOOKUP = { SET: 1, SREG: 2, DREG: 3, SET_ID: 4, FLAGS: 5 } as const;
+const NFT_LOOKUP_F_INV = 1;
+const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 const NFTA_PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 const NFTA_CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
 const NFTA_BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
@@ -64,8 +80,19 @@ export function parseExpressions(bytes: Uint8Array): Expression[] {
 }
 
 function nameOf(expression: Expression): string {
-  if (expression.kind === "verdict") return "immediate";
-  return expression.kind === "unknown" ? expression.name : expression.kind;
+  switch (expression.kind) {
+    case "verdict":
+    case "value":
+      return "immediate";
+    case "meta-set":
+      return "meta";
+    case "ct-set":
+      return "ct";
+    case "unknown":
+      return expression.name;
+    default:
+      return expression.kind;
+  }
 }
 
 function writeExpression(writer: NetlinkWriter, expression: Expression): void {
@@ -111,6 +138,36 @@ function writeExpression(writer: NetlinkWriter, expression: Expression): void {
       writer.attributeU32be(NFTA_XT.REV, expression.revision);
       writer.attributeBytes(NFTA_XT.INFO, expression.info);
       return;
+    case "value":
+      writer.attributeU32be(NFTA_IMMEDIATE.DREG, REGISTER_DATA);
+      writer.nested(NFTA_IMMEDIATE.DATA, () => writer.attributeBytes(NFTA_DATA.VALUE, expression.value));
+      return;
+    case "meta-set":
+      writer.attributeU32be(NFTA_META.KEY, expression.key);
+      writer.attributeU32be(NFTA_META.SREG, REGISTER_DATA);
+      return;
+    case "ct":
+      writer.attributeU32be(NFTA_CT.KEY, expression.key);
+      writer.attributeU32be(NFTA_CT.DREG, REGISTER_DATA);
+      return;
+    case "ct-set":
+      writer.attributeU32be(NFTA_CT.KEY, expression.key);
+      writer.attributeU32be(NFTA_CT.SREG, REGISTER_DATA);
+      return;
+    case "redir":
+      writer.attributeU32be(NFTA_REDIR.REG_PROTO_MIN, REGISTER_DATA);
+      writer.attributeU32be(NFTA_REDIR.FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+      return;
+    case "tproxy":
+      writer.attributeU32be(NFTA_TPROXY.FAMILY, expression.family);
+      writer.attributeU32be(NFTA_TPROXY.REG_PORT, REGISTER_DATA);
+      return;
+    case "lookup":
+      writer.attributeU32be(NFTA_LOOKUP.SREG, REGISTER_DATA);
+      writer.attributeString(NFTA_LOOKUP.SET, expression.set);
+      writer.attributeU32be(NFTA_LOOKUP.SET_ID, expression.setId);
+      writer.attributeU32be(NFTA_LOOKUP.FLAGS, expression.inverted ? NFT_LOOKUP_F_INV : 0);
+      return;
     case "unknown":
       throw new TypeError(`Cannot encode expression ${expression.name}: it was read from a kernel and not understood`);
   }
@@ -124,8 +181,9 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
   const usesRegister = (...types: number[]): boolean => types.every((type) => number(type) === REGISTER_DATA);
   switch (name) {
     case "meta":
-      if (!attributes.has(NFTA_META.DREG) || !usesRegister(NFTA_META.DREG)) return undefined;
-      return { kind: "meta", key: number(NFTA_META.KEY) };
+      return parseLoadOrSet("meta", attributes, NFTA_META);
+    case "ct":
+      return parseLoadOrSet("ct", attributes, NFTA_CT);
     case "payload": {
       if (!attributes.has(NFTA_PAYLOAD.DREG) || !usesRegister(NFTA_PAYLOAD.DREG)) return undefined;
       const [base, offset] = [number(NFTA_PAYLOAD.BASE), number(NFTA_PAYLOAD.OFFSET)];
@@ -144,9 +202,21 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
     case "counter":
       return { kind: "counter" };
     case "immediate":
-      return number(NFTA_IMMEDIATE.DREG) === REGISTER_VERDICT
-        ? parseVerdict(attributes.get(NFTA_IMMEDIATE.DATA))
-        : undefined;
+      if (number(NFTA_IMMEDIATE.DREG) === REGISTER_VERDICT) return parseVerdict(attributes.get(NFTA_IMMEDIATE.DATA));
+      return usesRegister(NFTA_IMMEDIATE.DREG) ? { kind: "value", value: value(NFTA_IMMEDIATE.DATA) } : undefined;
+    case "redir": {
+      const isByPort = attributes.has(NFTA_REDIR.FLAGS) && number(NFTA_REDIR.FLAGS) === NF_NAT_RANGE_PROTO_SPECIFIED;
+      return isByPort && usesRegister(NFTA_REDIR.REG_PROTO_MIN) ? { kind: "redir" } : undefined;
+    }
+    case "tproxy":
+      if (attributes.has(NFTA_TPROXY.REG_ADDR) || !usesRegister(NFTA_TPROXY.REG_PORT)) return undefined;
+      return { kind: "tproxy", family: number(NFTA_TPROXY.FAMILY) };
+    case "lookup": {
+      if (attributes.has(NFTA_LOOKUP.DREG) || !usesRegister(NFTA_LOOKUP.SREG)) return undefined;
+      const set = readString(attributes.get(NFTA_LOOKUP.SET) ?? new Uint8Array());
+      const inverted = attributes.has(NFTA_LOOKUP.FLAGS) && number(NFTA_LOOKUP.FLAGS) === NFT_LOOKUP_F_INV;
+      return { kind: "lookup", set, setId: 0, inverted };
+    }
     case "match":
     case "target": {
       const info = attributes.get(NFTA_XT.INFO) ?? new Uint8Array();
@@ -156,6 +226,21 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
     default:
       return undefined;
   }
+}
+
+function parseLoadOrSet(
+  kind: "meta" | "ct",
+  attributes: ReadonlyMap<number, Uint8Array>,
+  types: { KEY: number; DREG: number; SREG: number },
+): Expression | undefined {
+  const number = (type: number): number | undefined => {
+    const payload = attributes.get(type);
+    return payload === undefined ? undefined : readU32be(payload);
+  };
+  const key = number(types.KEY);
+  if (key === undefined) return undefined;
+  if (number(types.DREG) === REGISTER_DATA) return { kind, key };
+  return number(types.SREG) === REGISTER_DATA ? { kind: `${kind}-set`, key } : undefined;
 }
 
 function parseVerdict(data: Uint8Array | undefined): Expression | undefined {

@@ -2,7 +2,7 @@
 // it was read equals nothing.
 
 import type { Rule, Ruleset } from "./model.ts";
-import { renderIptablesRule } from "./render-iptables.ts";
+import { renderIptablesMatch, renderIptablesVerdict } from "./render-iptables.ts";
 
 /** Own chains of this product and of upstream in the iptables dialect (contract 10.3). */
 export function isOurChain(name: string): boolean {
@@ -14,7 +14,7 @@ export function isOurTable(name: string): boolean {
   return name.startsWith("istio-");
 }
 
-/** Whether both rules match the same packets by the same conditions in the same order, and do the same. */
+/** Whether both rules match the same packets by the same conditions, in whatever order, and do the same. */
 export function isSameRule(left: Rule, right: Rule): boolean {
   return !isOpaque(left) && !isOpaque(right) && ruleKey(left) === ruleKey(right);
 }
@@ -37,5 +37,7 @@ export function findRules(
 
 /** The text is one-to-one with the conditions: every field of every match and verdict is printed. */
 function ruleKey(rule: Rule): string {
-  return renderIptablesRule("", rule, 4);
+  const protocol = rule.matches.find((match) => match.kind === "protocol")?.protocol;
+  const conditions = rule.matches.map((match) => renderIptablesMatch(match, protocol).join(" "));
+  return [...conditions.toSorted(), ...renderIptablesVerdict(rule.verdict, 4)].join(" ");
 }

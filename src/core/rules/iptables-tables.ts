@@ -3,7 +3,8 @@
 
 import type { BaseChain, Hook } from "./model.ts";
 
-type BaseChainDefinition = Omit<BaseChain, "rules">;
+/** How a base chain is attached. */
+export type BaseChainDefinition = Omit<BaseChain, "rules">;
 
 const CHAIN_NAME = {
   prerouting: "PREROUTING",

@@ -2,7 +2,7 @@
 // `iptables-restore --noflush` reads, so it serves the log, the status document and the tests.
 
 import type { Cidr } from "../address.ts";
-import { formatCidr } from "../address.ts";
+import { formatIpAsLibc } from "../address.ts";
 import { IPTABLES_TABLES } from "./iptables-tables.ts";
 import type { Match, Rule, Ruleset, Table, Verdict } from "./model.ts";
 
@@ -16,7 +16,7 @@ export function renderIptables(ruleset: Ruleset, options: RenderOptions = {}): s
 
 /** One rule as `iptables -S` prints it: "-A CHAIN …". */
 export function renderIptablesRule(chain: string, rule: Rule, family: Ruleset["family"]): string {
-  return ["-A", chain, ...renderMatches(rule.matches), ...renderVerdict(rule.verdict, family)].join(" ");
+  return ["-A", chain, ...renderMatches(rule.matches), ...renderIptablesVerdict(rule.verdict, family)].join(" ");
 }
 
 function renderTable(table: Table, family: Ruleset["family"], options: RenderOptions): string {
@@ -37,14 +37,15 @@ function renderTable(table: Table, family: Ruleset["family"], options: RenderOpt
 /** iptables prints source before destination before interfaces before protocol, then the extensions in their order. */
 function renderMatches(matches: readonly Match[]): string[] {
   const fixed = (kind: Match["kind"]): string[] =>
-    matches.filter((match) => match.kind === kind).flatMap((match) => renderMatch(match, undefined));
+    matches.filter((match) => match.kind === kind).flatMap((match) => renderIptablesMatch(match, undefined));
   const protocol = matches.find((match) => match.kind === "protocol")?.protocol;
   const kinds = ["source", "destination", "iifname", "oifname", "protocol"] as const;
   const extensions = matches.filter((match) => !(kinds as readonly string[]).includes(match.kind));
-  return [...kinds.flatMap(fixed), ...extensions.flatMap((match) => renderMatch(match, protocol))];
+  return [...kinds.flatMap(fixed), ...extensions.flatMap((match) => renderIptablesMatch(match, protocol))];
 }
 
-function renderMatch(match: Match, protocol: string | undefined): string[] {
+/** One condition as words of a command line; ports stand under the name of the rule's protocol. */
+export function renderIptablesMatch(match: Match, protocol: string | undefined): string[] {
   const option = (name: string, value: string): string[] =>
     match.kind !== "opaque" && match.negated ? ["!", name, value] : [name, value];
   switch (match.kind) {
@@ -77,7 +78,8 @@ function renderMatch(match: Match, protocol: string | undefined): string[] {
   }
 }
 
-function renderVerdict(verdict: Verdict, family: Ruleset["family"]): string[] {
+/** What the rule does, as words of a command line. */
+export function renderIptablesVerdict(verdict: Verdict, family: Ruleset["family"]): string[] {
   switch (verdict.kind) {
     case "return":
     case "accept":
@@ -108,12 +110,8 @@ function renderVerdict(verdict: Verdict, family: Ruleset["family"]): string[] {
   }
 }
 
-/** As inet_ntop of glibc prints it: other than RFC 5952 it writes ::a.b.c.d for IPv4-compatible addresses. */
 function renderCidr(cidr: Cidr): string {
-  const { family, bytes, prefixLength } = cidr;
-  const isV4Compatible =
-    family === 6 && bytes.subarray(0, 12).every((byte) => byte === 0) && (bytes[12] !== 0 || bytes[13] !== 0);
-  return isV4Compatible ? `::${bytes.subarray(12).join(".")}/${prefixLength}` : formatCidr(cidr);
+  return `${formatIpAsLibc(cidr)}/${cidr.prefixLength}`;
 }
 
 function renderMark(value: number, mask: number): string {

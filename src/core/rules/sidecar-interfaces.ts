@@ -1,7 +1,7 @@
 // Interfaces that are left alone or turned round, and packets that conntrack calls invalid: contract 5.4 rows 1 to 4.
 
 import type { PlannedRule } from "./planned-rule.ts";
-import { ctstate, DROP, iifname, jump, oifname, RETURN, rule } from "./rule-words.ts";
+import { ctstate, DROP, iifname, jump, oifname, RETURN, rule, TCP } from "./rule-words.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
 import { CHAIN } from "./sidecar-numbers.ts";
 
@@ -34,8 +34,8 @@ export function planInterfaces(capture: SidecarCapture): PlannedRule[] {
   ];
 }
 
-/** Row 4. */
-export function planInvalidDrop(capture: SidecarCapture): PlannedRule[] {
+/** Row 4. In native nftables upstream looks at TCP only. */
+export function planInvalidDrop(capture: SidecarCapture, dialect: "iptables" | "nftables"): PlannedRule[] {
   if (!capture.dropInvalid) return [];
   return [
     {
@@ -43,7 +43,7 @@ export function planInvalidDrop(capture: SidecarCapture): PlannedRule[] {
       chain: "PREROUTING",
       rule: rule(
         "Packets outside any known connection would be reset by the pod",
-        [ctstate("INVALID")],
+        [...(dialect === "nftables" ? [TCP] : []), ctstate("INVALID")],
         jump(CHAIN.drop),
       ),
     },

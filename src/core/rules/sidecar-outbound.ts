@@ -97,8 +97,7 @@ export function planDestinations(capture: SidecarCapture): PlannedRule[] {
   const loopback = FAMILIES.map((family) =>
     output("Whoever says localhost means it", [destination(loopbackOf(capture, family))], RETURN, family),
   );
-  // Upstream writes the IPv4 exclusions before the IPv6 ones; families do not meet, so the order within one is kept.
-  const excluded = capture.outboundIpRanges.exclude.map((cidr) =>
+  const excluded = byFamily(capture.outboundIpRanges.exclude).map((cidr) =>
     output("Outbound range is excluded", [destination(cidr)], RETURN, cidr.family),
   );
   const ports = capture.outboundPorts.include.map((port) =>
@@ -121,10 +120,15 @@ function planIncludedRanges(capture: SidecarCapture): PlannedRule[] {
   if (include === "*") {
     return [output("Everything else is captured", [], jump(CHAIN.redirect)), ...fromGuests([])];
   }
-  return include.flatMap((cidr) => [
+  return byFamily(include).flatMap((cidr) => [
     ...fromGuests([destination(cidr)], cidr.family),
     output("Outbound range is captured", [destination(cidr)], jump(CHAIN.redirect), cidr.family),
   ]);
+}
+
+/** IPv4 before IPv6, as upstream writes them where both stand in one chain; the order within a family is kept. */
+function byFamily(cidrs: readonly Cidr[]): Cidr[] {
+  return cidrs.toSorted((left, right) => left.family - right.family);
 }
 
 /** A range that begins in the loopback network is a wish to capture it (netip.Addr.IsLoopback of the range's address). */

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { formatCidr, parseCidr } from "../address.ts";
 import { findBaseChain } from "./iptables-tables.ts";
 import { renderIptables } from "./render-iptables.ts";
-import { sidecarNetwork, sidecarRules } from "./sidecar.ts";
+import { renderNft } from "./render-nft.ts";
+import { sidecarInetRules, sidecarNetwork, sidecarRules } from "./sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "./sidecar-capture.ts";
 import { SIDECAR_CASES } from "./sidecar-cases.ts";
 
@@ -13,9 +14,11 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     const text = sidecarRules(capture)
       .map((ruleset) => `# IPv${ruleset.family}\n${renderIptables(ruleset, { withIntent: true })}`)
       .join("");
-    const golden = new URL(`testdata/sidecar/${name}.iptables`, import.meta.url);
-    if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(golden, text);
-    assert.equal(text, readFileSync(golden, "utf8"));
+    assertGolden(`${name}.iptables`, text);
+  });
+
+  test(`sidecarInetRules() gives the rules of testdata/sidecar/${name}.nft`, () => {
+    assertGolden(`${name}.nft`, renderNft(sidecarInetRules(capture), { withIntent: true }));
   });
 
   test(`${name}: every rule says why it is there, every jump has its chain, every own chain has rules`, () => {
@@ -33,6 +36,12 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     }
   });
 }
+
+test("native rules name both families whatever is asked, so that what is redirected is also exempted (D32)", () => {
+  const only4 = sidecarInetRules({ ...DEFAULT_SIDECAR_CAPTURE, families: { v4: true, v6: false } });
+  assert.equal(renderNft(only4), renderNft(sidecarInetRules(SIDECAR_CASES["default"] ?? assert.fail())));
+  assert.match(renderNft(only4), /ip6 daddr ::1 counter return/);
+});
 
 test("sidecarRules() writes the families asked for and no other", () => {
   const families = (v4: boolean, v6: boolean) =>
@@ -64,3 +73,10 @@ test("sidecarNetwork() asks for ::6 where IPv6 is captured, and for mark routing
   assert.deepEqual(summary("tproxy-dns-drop-invalid", { v4: true, v6: true }), both);
   assert.deepEqual(summary("tproxy-no-inbound", { v4: true, v6: true }), ["::6/128"]);
 });
+
+/** UPDATE_GOLDEN=1 writes the file instead. */
+function assertGolden(file: string, text: string): void {
+  const golden = new URL(`testdata/sidecar/${file}`, import.meta.url);
+  if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(golden, text);
+  assert.equal(text, readFileSync(golden, "utf8"));
+}

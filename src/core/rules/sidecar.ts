@@ -8,7 +8,7 @@
 
 import type { PodNetwork, Ruleset } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
-import { resolvePlan } from "./planned-rule.ts";
+import { resolveInetPlan, resolvePlan } from "./planned-rule.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
 import { planDns } from "./sidecar-dns.ts";
 import { planInbound, planTunnelAndRedirects } from "./sidecar-inbound.ts";
@@ -25,16 +25,24 @@ import { planTproxyMarks } from "./sidecar-tproxy.ts";
 
 /** The rules of every family that is captured, in the iptables dialect. Equal captures give equal rulesets. */
 export function sidecarRules(capture: SidecarCapture): Ruleset[] {
-  const plan = planSidecar(capture);
+  const plan = planSidecar(capture, "iptables");
   const { v4, v6 } = capture.families;
   return [...(v4 ? [resolvePlan(plan, 4)] : []), ...(v6 ? [resolvePlan(plan, 6)] : [])];
 }
 
+/**
+ * The rules in native nftables: contract 5.5. One set of tables acts on both families, so it is always written for both
+ * whatever `families` says; the exemptions of a family are there wherever it is redirected (D32).
+ */
+export function sidecarInetRules(capture: SidecarCapture): Ruleset {
+  return resolveInetPlan(planSidecar(capture, "nftables"));
+}
+
 /** All rules in the order upstream generates them; the order matters where rules are inserted at the head of a chain. */
-export function planSidecar(capture: SidecarCapture): PlannedRule[] {
+export function planSidecar(capture: SidecarCapture, dialect: "iptables" | "nftables"): PlannedRule[] {
   return [
     ...planInterfaces(capture), // 1-3
-    ...planInvalidDrop(capture), // 4
+    ...planInvalidDrop(capture, dialect), // 4
     ...planTunnelAndRedirects(), // 5-7
     ...planInbound(capture), // 8-12
     ...planExcludedPorts(capture), // 13, 14

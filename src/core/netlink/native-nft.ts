@@ -1,0 +1,111 @@
+// Whole rulesets in native nftables (tables istio-proxy-*, family inet): one batch that creates, changes or removes them,
+// and the dump read back. `nft list ruleset` shows what these batches write as if nft had written it.
+
+import { isOurTable } from "../rules/compare.ts";
+import { type Change, diffRulesets } from "../rules/diff.ts";
+import { INET_TABLES } from "../rules/inet-tables.ts";
+import type { Chain, Ruleset, Table } from "../rules/model.ts";
+import type { HeldRule } from "./iptables-nft.ts";
+import type { NetlinkMessage } from "./message.ts";
+import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
+import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
+import { encodeBatch } from "./nfnetlink.ts";
+import { assembleNftDump } from "./nft-dump.ts";
+import {
+  addBaseChain,
+  addTable,
+  appendRule,
+  createOwnChain,
+  deleteChain,
+  deleteRule,
+  deleteTable,
+} from "./nft-message.ts";
+import { addPortSet, encodeGetPortSets, parsePortSets } from "./port-set.ts";
+
+/** A native ruleset read back. */
+export type HeldNativeRuleset = Ruleset<HeldRule> & { readonly family: "inet" };
+
+/**
+ * One batch that creates the ruleset: all of it or nothing; refused (EEXIST, 17) where one of its own chains exists. Equiv:
+ * nft -f. Throws TypeError for a ruleset of another dialect or a rule that native nftables cannot say.
+ */
+export function encodeNativeNft(ruleset: Ruleset, options: BatchOptions = {}): Uint8Array {
+  return encodeChanges(diffRulesets<HeldRule>([], [ruleset]), options);
+}
+
+/**
+ * One batch that turns what a netns holds into `desired`, or removes all of ours where that is undefined, without a moment
+ * in between. Undefined: it stands already.
+ */
+export function encodeNativeNftChange(
+  held: HeldNativeRuleset,
+  desired: Ruleset | undefined,
+  options: BatchOptions = {},
+): Uint8Array | undefined {
+  const changes = diffRulesets([held], desired === undefined ? [] : [desired]);
+  return changes.length === 0 ? undefined : encodeChanges(changes, options);
+}
+
+/** The further requests a dump of native rules needs before it can be decoded: the elements of the sets they name. */
+export function encodeNativeSetRequests(messages: readonly NetlinkMessage[]): Uint8Array[] {
+  const ours = assembleNftDump(messages).filter(({ family, name }) => family === "inet" && isOurTable(name));
+  return encodeGetPortSets(ours);
+}
+
+/** Our tables of family inet in a dump, the answers to `encodeNativeSetRequests` included. Other tables are left out. */
+export function decodeNativeNft(messages: readonly NetlinkMessage[]): HeldNativeRuleset {
+  const sets = parsePortSets(messages);
+  const ours = assembleNftDump(messages).filter(({ family, name }) => family === "inet" && isOurTable(name));
+  const order = [...INET_TABLES.keys()];
+  const tables = ours
+    .toSorted((left, right) => order.indexOf(left.name) - order.indexOf(right.name))
+    .map(({ name, chains }): Table<HeldRule> => {
+      const decoded = chains.map((chain): Chain<HeldRule> => {
+        const rules = chain.rules.map(({ handle, expressions }) => ({
+          ...decodeNativeRule(expressions, (set) => sets.get(`${name} ${set}`)),
+          handle,
+        }));
+        if (chain.base === undefined) return { kind: "own", name: chain.name, rules };
+        return { kind: "base", name: chain.name, ...chain.base, rules };
+      });
+      return { name, chains: decoded.toSorted((left, right) => comparePlaces(name, left, right)) };
+    });
+  return { family: "inet", tables };
+}
+
+function encodeChanges(changes: readonly Change<HeldRule>[], options: BatchOptions): Uint8Array {
+  let setId = 1;
+  const messages = changes.flatMap((change) => {
+    if (change.kind !== "append-rule") return [messageOf(change)];
+    const { expressions, sets } = encodeNativeRule(change.rule, setId);
+    const made = sets.flatMap((ports, index) => addPortSet(change.table, setId + index, ports));
+    setId += sets.length;
+    return [...made, appendRule({ family: "inet", table: change.table, chain: change.chain }, expressions)];
+  });
+  return encodeBatch(messages, options);
+}
+
+function messageOf(change: Exclude<Change<HeldRule>, { kind: "append-rule" }>): BatchMessage {
+  const { family, table } = change;
+  if (family !== "inet") throw new TypeError(`Cannot encode family ${family}: native tables are of family inet`);
+  switch (change.kind) {
+    case "add-table":
+      return addTable(family, table);
+    case "delete-table":
+      return deleteTable(family, table);
+    case "add-chain": {
+      const ref = { family, table, chain: change.chain.name };
+      return change.chain.kind === "base" ? addBaseChain(ref, change.chain) : createOwnChain(ref);
+    }
+    case "delete-rule":
+      return deleteRule({ family, table, chain: change.chain }, change.rule.handle);
+    case "delete-chain":
+      return deleteChain({ family, table, chain: change.chain });
+  }
+}
+
+function comparePlaces(table: string, left: Chain, right: Chain): number {
+  const names = (INET_TABLES.get(table) ?? []).map(({ name }) => name);
+  const rank = ({ kind, name }: Chain): number => (kind === "base" ? names.indexOf(name) : names.length);
+  return rank(left) - rank(right) || (left.name < right.name ? -1 : 1);
+}

@@ -1,0 +1,96 @@
+// Anonymous sets of ports in native nftables: made in the batch of the rule that looks them up, gone with that rule, and
+// read back by a request for their elements.
+
+import type { NetlinkMessage } from "./message.ts";
+import { attributeMap, parseAttributes, readString, viewOf } from "./message.ts";
+import type { BatchMessage } from "./nfnetlink.ts";
+import { encodeRequest, NFGENMSG_BYTES, NFT_MSG, NFTA_SET, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
+import type { DumpedTable } from "./nft-dump.ts";
+import { NLM_F } from "./rtnetlink.ts";
+
+const NFTA_LIST_ELEM = 1;
+const NFTA_SET_ELEM_KEY = 1;
+const NFTA_DATA_VALUE = 1;
+const NFTA_SET_DESC_SIZE = 1;
+const NFT_SET_ANONYMOUS_CONSTANT = 3;
+const PORT_BYTES = 2;
+/** How nft numbers its type inet_service; only nft itself looks at it. */
+const TYPE_INET_SERVICE = 13;
+const ANONYMOUS_NAME = "__set%d";
+
+/** The messages that make one set; they stand in the batch before the rule that names `id`. */
+export function addPortSet(table: string, id: number, ports: readonly number[]): BatchMessage[] {
+  return [
+    {
+      type: NFT_MSG.NEWSET,
+      flags: NLM_F.CREATE,
+      family: "inet",
+      body: (writer) => {
+        writer.attributeString(NFTA_SET.TABLE, table);
+        writer.attributeString(NFTA_SET.NAME, ANONYMOUS_NAME);
+        writer.attributeU32be(NFTA_SET.FLAGS, NFT_SET_ANONYMOUS_CONSTANT);
+        writer.attributeU32be(NFTA_SET.KEY_TYPE, TYPE_INET_SERVICE);
+        writer.attributeU32be(NFTA_SET.KEY_LEN, PORT_BYTES);
+        writer.attributeU32be(NFTA_SET.ID, id);
+        writer.nested(NFTA_SET.DESC, () => writer.attributeU32be(NFTA_SET_DESC_SIZE, ports.length));
+      },
+    },
+    {
+      type: NFT_MSG.NEWSETELEM,
+      flags: NLM_F.CREATE,
+      family: "inet",
+      body: (writer) => {
+        writer.attributeString(NFTA_SET_ELEM_LIST.TABLE, table);
+        writer.attributeString(NFTA_SET_ELEM_LIST.SET, ANONYMOUS_NAME);
+        writer.attributeU32be(NFTA_SET_ELEM_LIST.SET_ID, id);
+        writer.nested(NFTA_SET_ELEM_LIST.ELEMENTS, () => {
+          for (const port of ports) {
+            writer.nested(NFTA_LIST_ELEM, () =>
+              writer.nested(NFTA_SET_ELEM_KEY, () =>
+                writer.attributeBytes(NFTA_DATA_VALUE, Uint8Array.of(port >> 8, port & 0xff)),
+              ),
+            );
+          }
+        });
+      },
+    },
+  ];
+}
+
+/** The requests for the elements of every set that rules of these tables look up; each is answered by a dump. */
+export function encodeGetPortSets(tables: readonly DumpedTable[]): Uint8Array[] {
+  return tables.flatMap(({ family, name, chains }) => {
+    const lookups = chains
+      .flatMap(({ rules }) => rules.flatMap(({ expressions }) => expressions))
+      .filter((expression) => expression.kind === "lookup");
+    return [...new Set(lookups.map(({ set }) => set))].map((set) =>
+      encodeRequest(NFT_MSG.GETSETELEM, NLM_F.DUMP, family, (writer) => {
+        writer.attributeString(NFTA_SET_ELEM_LIST.TABLE, name);
+        writer.attributeString(NFTA_SET_ELEM_LIST.SET, set);
+      }),
+    );
+  });
+}
+
+/** "table set" → its ports in rising order. A set of other things is left out. */
+export function parsePortSets(messages: readonly NetlinkMessage[]): Map<string, number[]> {
+  const sets = new Map<string, number[]>();
+  for (const { type, payload } of messages) {
+    if (type !== NFT_MSG.NEWSETELEM) continue;
+    const attributes = attributeMap(payload.subarray(NFGENMSG_BYTES));
+    const text = (attribute: number): string => readString(attributes.get(attribute) ?? new Uint8Array());
+    const key = `${text(NFTA_SET_ELEM_LIST.TABLE)} ${text(NFTA_SET_ELEM_LIST.SET)}`;
+    const elements = parseAttributes(attributes.get(NFTA_SET_ELEM_LIST.ELEMENTS) ?? new Uint8Array());
+    const values = elements.map((element) => {
+      const data = attributeMap(element.payload).get(NFTA_SET_ELEM_KEY) ?? new Uint8Array();
+      return attributeMap(data).get(NFTA_DATA_VALUE) ?? new Uint8Array();
+    });
+    if (!values.every((value) => value.length === PORT_BYTES)) continue;
+    const ports = [...(sets.get(key) ?? []), ...values.map((value) => viewOf(value).getUint16(0))];
+    sets.set(
+      key,
+      ports.toSorted((left, right) => left - right),
+    );
+  }
+  return sets;
+}
