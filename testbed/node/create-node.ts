@@ -80,6 +80,7 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
   const { families = "dual", name = "testbed-node" } = options;
   const nettool = compileStatic(join(REPOSITORY, "testbed/sidecar/nettool.c"));
   const before = await readSystemState(cgroup);
+  const mountsBefore = new Set(listMounts().map(({ id }) => id));
   const agents = new Set<TestAgent>();
   await using undo = new AsyncDisposableStack();
 
@@ -104,7 +105,7 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
     await removeSandboxes(runtime);
     await runtime.stop();
     killShims();
-    await unmountBelow("/run");
+    await unmountBelow("/run", mountsBefore);
     for (const folder of ["/run/containerd", "/run/netns", "/run/istio-cni", "/run/ztunnel"])
       rmSync(folder, { recursive: true, force: true });
   });
@@ -206,14 +207,21 @@ async function removeSandboxes(runtime: Containerd): Promise<void> {
   }
 }
 
-// A sandbox's namespace is a bind mount, and the runtime leaves the mounts of what it could not stop.
-async function unmountBelow(folder: string): Promise<void> {
-  const points = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .flatMap((line) => line.split(" ")[4] ?? []);
-  for (const point of points.reverse())
-    if (point.startsWith(`${folder}/`) && !point.startsWith("/run/testbed/folders"))
+// A sandbox's namespace is a bind mount, and the runtime leaves the mounts of what it could not stop. Mounts of the machine
+// that our own /run hides are in the list as well, and cannot be reached: they are none of ours.
+async function unmountBelow(folder: string, kept: ReadonlySet<string>): Promise<void> {
+  for (const { id, point } of listMounts().reverse())
+    if (!kept.has(id) && point.startsWith(`${folder}/`) && !point.startsWith("/run/testbed/folders"))
       await mustRun(["umount", "--lazy", point]);
+}
+
+/** proc_pid_mountinfo(5): the first field is the mount's id, the fifth the mount point. */
+function listMounts(): { readonly id: string; readonly point: string }[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  return lines.flatMap((line) => {
+    const [id, , , , point] = line.split(" ");
+    return id === undefined || point === undefined ? [] : [{ id, point }];
+  });
 }
 
 // They outlive containerd on purpose, and run in its cgroup, not in the pods'.

@@ -10,6 +10,8 @@ export interface ImageContent {
   readonly entrypoint: readonly string[];
   /** Arguments where a container gives none. */
   readonly command: readonly string[];
+  /** `PATH=/` unless told. */
+  readonly env?: readonly string[];
 }
 
 /** Renders the archive of an image with one layer. Equal content gives equal bytes and digests. */
@@ -19,7 +21,7 @@ export function renderImageArchive(image: ImageContent): Uint8Array {
     architecture: process.arch === "x64" ? "amd64" : process.arch,
     os: "linux",
     created: "1970-01-01T00:00:00Z",
-    config: { Entrypoint: image.entrypoint, Cmd: image.command, Env: ["PATH=/"] },
+    config: { Entrypoint: image.entrypoint, Cmd: image.command, Env: image.env ?? ["PATH=/"] },
     rootfs: { type: "layers", diff_ids: [`sha256:${sha256(layer)}`] },
     history: [{ created_by: "testbed" }],
   });
