@@ -23,6 +23,11 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = 
   netfilter: measureNetfilter,
 };
 
+interface Load {
+  readonly before: number;
+  readonly after: number;
+}
+
 const { values } = parseArgs({ options: { quick: { type: "boolean" }, only: { type: "string" } } });
 const isQuick = values.quick === true;
 if (values.only !== undefined && SECTIONS[values.only] === undefined) {
@@ -44,24 +49,25 @@ const figures: Figure[] = [];
     figures.push(...(await measure(bench)));
     say(`  ${Math.round((performance.now() - sectionStart) / 1000)} s`);
   }
+  // Before the node is taken down: whatever that meets, what was measured is not lost.
+  const load = { before: loadBefore, after: readLoad() };
+  console.log(`${renderReport(figures)}\n\n${renderMachine(machine, load)}`);
+  say(`written: ${writeResults(figures, { machine, load })}`);
 }
-const load = { before: loadBefore, after: readLoad() };
-console.log(`${renderReport(figures)}\n\n${renderMachine(machine, load)}`);
-say(`written: ${writeResults(figures, { machine, load })}`);
 
 function say(text: string): void {
   console.error(text);
 }
 
-function renderMachine({ cpu, cores, kernel, memoryGib, versions, revision }: Machine, between: typeof load): string {
+function renderMachine({ cpu, cores, kernel, memoryGib, versions, revision }: Machine, load: Load): string {
   const programs = Object.entries(versions).map(([name, version]) => `${name}: ${version}`);
   return [
-    `${cpu}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}; load ${between.before} before, ${between.after} after`,
+    `${cpu}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}; load ${load.before} before, ${load.after} after`,
     `revision ${revision}; ${programs.join("; ")}${isQuick ? "\nA quick run: the numbers show an order of magnitude." : ""}`,
   ].join("\n");
 }
 
-function writeResults(measured: readonly Figure[], about: { machine: Machine; load: typeof load }): string {
+function writeResults(measured: readonly Figure[], about: { machine: Machine; load: Load }): string {
   const folder = join(REPOSITORY, "bench/results");
   mkdirSync(folder, { recursive: true });
   const time = startedAt.toISOString().slice(0, 19).replaceAll(":", "");
