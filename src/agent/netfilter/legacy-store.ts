@@ -1,0 +1,98 @@
+// Rules in iptables legacy, by its own programs: the kernel's interface for it has no partial change and no readable
+// layout of its own. One iptables-legacy-restore per family and change, one iptables-legacy-save per family and look, none
+// at all where a namespace has no legacy table.
+//
+// The lock is a file lock on the namespace itself: the child holds it as descriptor 3, and upstream's agents lock the same
+// file by its path (contract 5.8). The host's /run/xtables.lock is never touched.
+import type { LegacyRule } from "../../core/policy/backend-legacy-restore.ts";
+import { renderLegacyRestore } from "../../core/policy/backend-legacy-restore.ts";
+import { parseLegacySave } from "../../core/policy/backend-legacy-save.ts";
+import { diffRulesets } from "../../core/rules/diff.ts";
+import type { Ruleset } from "../../core/rules/model.ts";
+import { sidecarRules } from "../../core/rules/sidecar.ts";
+import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
+import { NetfilterError, type RuleStore } from "./rule-store.ts";
+
+export interface LegacyDeps {
+  exec(request: ExecRequest): Promise<ExecResult>;
+  findProgram(name: string): string | undefined;
+  /** Names of the legacy tables of a namespace, without making any. */
+  legacyTables(netnsFd: number): Readonly<Record<4 | 6, readonly string[]>>;
+}
+
+/** Every program this backend runs. */
+export const LEGACY_PROGRAMS = [
+  "iptables-legacy-restore",
+  "iptables-legacy-save",
+  "ip6tables-legacy-restore",
+  "ip6tables-legacy-save",
+] as const;
+
+const TOOL = { 4: "iptables-legacy", 6: "ip6tables-legacy" } as const;
+const TIMEOUT_MS = 10_000;
+/** Seconds to wait for the lock, below our own deadline. */
+const LOCK_WAIT_S = 5;
+/** Deleting names a rule by its text, and of two equal ones takes the first: a second look then puts the order right. */
+const MAX_ROUNDS = 4;
+
+export function createLegacyStore(deps: LegacyDeps): RuleStore {
+  async function read(netnsFd: number): Promise<Ruleset<LegacyRule>[]> {
+    const tables = deps.legacyTables(netnsFd);
+    const families = ([4, 6] as const).map((family) =>
+      tables[family].length === 0 ? { family, tables: [] } : save(netnsFd, family),
+    );
+    return Promise.all(families);
+  }
+
+  async function save(netnsFd: number, family: 4 | 6): Promise<Ruleset<LegacyRule>> {
+    const { stdout } = await deps.exec({
+      argv: [program(`${TOOL[family]}-save`)],
+      netnsFd,
+      timeoutMs: TIMEOUT_MS,
+    });
+    return parseLegacySave(stdout, family);
+  }
+
+  async function restore(netnsFd: number, family: 4 | 6, input: string): Promise<void> {
+    await deps.exec({
+      argv: [program(`${TOOL[family]}-restore`), "--noflush", `--wait=${LOCK_WAIT_S}`],
+      input,
+      env: { XTABLES_LOCKFILE: "/proc/self/fd/3" },
+      netnsFd,
+      timeoutMs: TIMEOUT_MS,
+    });
+  }
+
+  function program(name: string): string {
+    const path = deps.findProgram(name);
+    if (path !== undefined) return path;
+    throw new NetfilterError("unsupported", `Cannot program the pod as iptables-legacy: there is no program ${name}`);
+  }
+
+  return {
+    dialect: "iptables-legacy",
+    rulesFor: sidecarRules,
+    read,
+    async converge(netnsFd, desired, formerly) {
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const changes = diffRulesets(await read(netnsFd), desired, formerly);
+        if (changes.every(isNoStep)) return round > 0;
+        for (const family of [4, 6] as const) {
+          const input = renderLegacyRestore(changes, family);
+          if (input !== "") await restore(netnsFd, family, input);
+        }
+      }
+      const state = `its rules were still not as written after ${MAX_ROUNDS} attempts, somebody else changes them`;
+      throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
+    },
+  };
+}
+
+/** Tables and base chains are there as soon as anything is written. */
+function isNoStep(change: { readonly kind: string; readonly chain?: unknown }): boolean {
+  const { kind, chain } = change;
+  if (kind === "add-table") return true;
+  return (
+    kind === "add-chain" && typeof chain === "object" && chain !== null && "kind" in chain && chain.kind === "base"
+  );
+}

@@ -1,0 +1,149 @@
+// Rules in nf_tables, in either of its dialects: one batch over netlink, no program executed, no lock taken (DESIGN 3.4).
+// Synchronous; the thread is in the pod's namespace only while the socket is made.
+import {
+  decodeIptablesNft,
+  encodeIptablesNft,
+  encodeIptablesNftChange,
+  type HeldRuleset,
+} from "../../core/netlink/iptables-nft.ts";
+import type { NetlinkMessage } from "../../core/netlink/message.ts";
+import {
+  decodeNativeNft,
+  encodeNativeNft,
+  encodeNativeNftChange,
+  encodeNativeSetRequests,
+  type HeldNativeRuleset,
+} from "../../core/netlink/native-nft.ts";
+import {
+  type BatchOptions,
+  type BatchOutcome,
+  decodeGeneration,
+  describeRefused,
+  encodeGetGeneration,
+  parseBatchOutcome,
+} from "../../core/netlink/nfnetlink.ts";
+import { encodeNftDumpRequests } from "../../core/netlink/nft-dump.ts";
+import { KernelRefusalError } from "../../core/netlink/reply.ts";
+import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
+import type { NetlinkDialect } from "../../core/policy/backend-features.ts";
+import type { Ruleset } from "../../core/rules/model.ts";
+import { sidecarInetRules, sidecarRules } from "../../core/rules/sidecar.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
+import { dump, exchange } from "./netlink-conversation.ts";
+import { NetfilterError, type RuleStore } from "./rule-store.ts";
+
+export interface NfTablesStore extends RuleStore {
+  /** Writes the rules into a namespace in whose nf_tables nobody has ever written, with one message and without a look.
+   * False: somebody has, nothing was changed. */
+  create(netnsFd: number, desired: readonly Ruleset[]): boolean;
+}
+
+export interface NfTablesDeps {
+  openNetlink(protocol: number, netnsFd: number): NetlinkSocket;
+}
+
+const EEXIST = 17;
+const ERESTART = 85;
+/** A namespace starts with this generation number; every commit counts it up (nf_tables_init_net). */
+const FIRST_GENERATION = 1;
+/** Somebody else may write between our look and our batch; the kernel then refuses the batch and we look again. */
+const MAX_ROUNDS = 5;
+
+/** What one dialect is to this file: rules to bytes and back. */
+interface Codec<H extends Ruleset> {
+  rulesFor(capture: SidecarCapture): readonly Ruleset[];
+  create(desired: readonly Ruleset[], options: BatchOptions): Uint8Array | undefined;
+  change(
+    held: readonly H[],
+    desired: readonly Ruleset[],
+    options: BatchOptions & { readonly formerly: readonly Ruleset[] },
+  ): Uint8Array | undefined;
+  read(socket: NetlinkSocket): readonly H[];
+}
+
+/** Rules as iptables-nft writes them. */
+export function createIptablesNftStore(deps: NfTablesDeps): NfTablesStore {
+  return createStore<HeldRuleset>(deps, "iptables-nft", {
+    rulesFor: sidecarRules,
+    create: encodeIptablesNft,
+    change: encodeIptablesNftChange,
+    read: (socket) => ([4, 6] as const).map((family) => decodeIptablesNft(dumpAll(socket, family), family)),
+  });
+}
+
+/** Rules as nft writes them. */
+export function createNftablesStore(deps: NfTablesDeps): NfTablesStore {
+  return createStore<HeldNativeRuleset>(deps, "nftables", {
+    rulesFor: (capture) => [sidecarInetRules(capture)],
+    create: ([desired], options) => (desired === undefined ? undefined : encodeNativeNft(desired, options)),
+    change: ([held], [desired], options) =>
+      held === undefined ? undefined : encodeNativeNftChange(held, desired, options),
+    read: (socket) => {
+      const messages = dumpAll(socket, "inet");
+      const sets = encodeNativeSetRequests(messages).flatMap((request) => dump(socket, "read the sets", request));
+      return [decodeNativeNft([...messages, ...sets])];
+    },
+  });
+}
+
+function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDialect, codec: Codec<H>): NfTablesStore {
+  const open = (netnsFd: number) => deps.openNetlink(NETLINK_PROTOCOL.netfilter, netnsFd);
+  return {
+    dialect,
+    rulesFor: codec.rulesFor,
+    create(netnsFd, desired) {
+      const batch = codec.create(desired, { generation: FIRST_GENERATION });
+      if (batch === undefined) return false;
+      using socket = open(netnsFd);
+      const outcome = commit(socket, batch);
+      if (outcome.kind === "committed") return true;
+      if (isOvertaken(outcome)) return false;
+      throw refusal(dialect, batch, outcome);
+    },
+    read(netnsFd) {
+      using socket = open(netnsFd);
+      return codec.read(socket);
+    },
+    converge(netnsFd, desired, formerly) {
+      using socket = open(netnsFd);
+      for (let round = 1; round <= MAX_ROUNDS; round++) {
+        const generation = readGeneration(socket);
+        const held = codec.read(socket);
+        const batch = codec.change(held, desired, { generation, formerly });
+        if (batch === undefined) return false;
+        const outcome = commit(socket, batch);
+        if (outcome.kind === "committed") return true;
+        if (!isOvertaken(outcome)) throw refusal(dialect, batch, outcome);
+      }
+      const state = `somebody else changed its rules during each of ${MAX_ROUNDS} attempts`;
+      throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
+    },
+  };
+}
+
+function dumpAll(socket: NetlinkSocket, family: 4 | 6 | "inet"): NetlinkMessage[] {
+  return encodeNftDumpRequests(family).flatMap((request) => dump(socket, "read the rules", request));
+}
+
+function readGeneration(socket: NetlinkSocket): number {
+  for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
+  throw new Error("Cannot read the generation of the rules: the kernel did not answer");
+}
+
+function commit(socket: NetlinkSocket, batch: Uint8Array): BatchOutcome {
+  const outcome = parseBatchOutcome(exchange(socket, batch));
+  if (outcome === undefined) throw new Error("Cannot program the pod: the kernel did not answer the batch");
+  return outcome;
+}
+
+/** Refused because the namespace is not as it was thought to be. */
+function isOvertaken({ refusals }: Extract<BatchOutcome, { kind: "refused" }>): boolean {
+  return refusals.some(({ errno }) => errno === ERESTART || errno === EEXIST);
+}
+
+function refusal(dialect: string, batch: Uint8Array, outcome: Extract<BatchOutcome, { kind: "refused" }>): Error {
+  const [first] = outcome.refusals;
+  if (first === undefined) return new Error("Cannot program the pod: the kernel refused the batch without a reason");
+  return new KernelRefusalError(`program the ${describeRefused(batch, first)} as ${dialect}`, first);
+}

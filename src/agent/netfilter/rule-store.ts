@@ -1,0 +1,28 @@
+// What every dialect can do with the rules of one namespace; what to do with it is decided in sidecar-backends.ts.
+import type { BackendDialect } from "../../core/policy/backend-features.ts";
+import type { Ruleset } from "../../core/rules/model.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+
+/** The rules of one dialect. `formerly` tells rules that may be ours although nothing in them says so. */
+export interface RuleStore {
+  readonly dialect: BackendDialect;
+  /** The rules of a capture in this dialect. */
+  rulesFor(capture: SidecarCapture): readonly Ruleset[];
+  /** What the namespace holds in this dialect, rules of others included; nothing is changed by looking. */
+  read(netnsFd: number): readonly Ruleset[] | Promise<readonly Ruleset[]>;
+  /** Makes our part of it `desired`, in as few steps as it takes; false: it was. Throws when it cannot. */
+  converge(netnsFd: number, desired: readonly Ruleset[], formerly: readonly Ruleset[]): boolean | Promise<boolean>;
+}
+
+/** Why a namespace could not be brought to what was wanted. */
+export type NetfilterErrorCode = "unsupported" | "contended";
+
+/** A capture this node cannot do, or a namespace in which somebody else writes without end. */
+export class NetfilterError extends Error {
+  readonly code: NetfilterErrorCode;
+  constructor(code: NetfilterErrorCode, message: string) {
+    super(message);
+    this.name = "NetfilterError";
+    this.code = code;
+  }
+}

@@ -1,0 +1,225 @@
+// Brings the namespace of one sidecar pod to what it should hold, in the dialect of this node, whatever it held before:
+// nothing, our rules, upstream's, those of another dialect. New rules stand before old ones go (ADR 0006; what two sets
+// do to each other meanwhile: core/policy/backend-switch.ts). A state in between is a captured pod too, so an agent that
+// dies there leaves work, not damage.
+import type { IpAddress } from "../../core/address.ts";
+import { type BackendDecision, dialectForPod, explainUnsupported } from "../../core/policy/backend-decision.ts";
+import type { BackendDialect } from "../../core/policy/backend-features.ts";
+import { besideAnother, disturbsAnother, joinRulesets } from "../../core/policy/backend-switch.ts";
+import { isOurChain, isOurTable } from "../../core/rules/compare.ts";
+import { diffRulesets } from "../../core/rules/diff.ts";
+import { describeDrift } from "../../core/rules/drift.ts";
+import type { Chain, Rule, Ruleset } from "../../core/rules/model.ts";
+import { sidecarNetwork } from "../../core/rules/sidecar.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import { createNetnsQueue } from "./netns-queue.ts";
+import type { NfTablesStore } from "./nf-tables-store.ts";
+import { createPodRouting, describeMissingNetwork, type PodRoutingDeps } from "./pod-routing.ts";
+import { NetfilterError, type RuleStore } from "./rule-store.ts";
+
+export interface SidecarBackendDeps extends PodRoutingDeps {
+  readonly stores: {
+    readonly "iptables-nft": NfTablesStore;
+    readonly nftables: NfTablesStore;
+    readonly "iptables-legacy": RuleStore;
+  };
+  netnsId(netnsFd: number): { readonly dev: bigint; readonly ino: bigint };
+  /** Names of the legacy tables of a namespace, without making any. */
+  legacyTables(netnsFd: number): Readonly<Record<4 | 6, readonly string[]>>;
+}
+
+export interface SidecarBackendOptions {
+  readonly decision: BackendDecision;
+  /** Namespaces that are no pod's: the node's and the agent's. */
+  readonly forbidden: readonly { readonly dev: bigint; readonly ino: bigint }[];
+}
+
+/** What is known of the pod beside its capture. */
+export interface BackendPod {
+  /** `spec.hostUsers`; false: the pod has a user namespace of its own. */
+  readonly hostUsers?: boolean;
+  /** What was applied to this namespace before, where that is known and was another capture. */
+  readonly formerly?: SidecarCapture;
+}
+
+/** What was done. */
+export interface Applied {
+  readonly dialect: BackendDialect;
+  readonly changed: boolean;
+  /** Dialects whose rules of ours were there and are gone. */
+  readonly replaced: readonly BackendDialect[];
+  /** What was found different before, one sentence each; empty for a namespace without anything of ours. */
+  readonly repaired: readonly string[];
+}
+
+export type SidecarBackend = ReturnType<typeof createSidecarBackend>;
+
+const DIALECTS = ["iptables-nft", "nftables", "iptables-legacy"] as const;
+
+export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarBackendOptions) {
+  const { stores } = deps;
+  const routing = createPodRouting(deps);
+  const inTurn = createNetnsQueue(deps.netnsId);
+
+  return {
+    decision: options.decision,
+
+    /** The addresses in the namespace, in the kernel's order. */
+    addresses: (netnsFd: number): readonly IpAddress[] => routing.addresses(netnsFd),
+
+    /**
+     * Makes the namespace hold exactly this capture; other people's rules stay. Applying again changes nothing. Calls for
+     * one namespace are carried out one after the other; `netnsFd` has to stay open until then.
+     * @throws {NetfilterError} this node cannot; {KernelRefusalError} or {ExecError} naming what was refused.
+     */
+    apply: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<Applied> =>
+      inTurn(netnsFd, () => apply(netnsFd, capture, pod)),
+
+    /** What differs from this capture, one sentence each; empty when `apply` would change nothing. Writes nothing. */
+    drift: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<readonly string[]> =>
+      inTurn(netnsFd, () => drift(netnsFd, capture, pod)),
+
+    /** Takes everything of ours out of the namespace, in every dialect. False: there was nothing. */
+    remove: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<boolean> =>
+      inTurn(netnsFd, () => remove(netnsFd, capture, pod)),
+
+    /** True for the node's own namespace, or the agent's. */
+    isForbidden(netnsFd: number): boolean {
+      const { dev, ino } = deps.netnsId(netnsFd);
+      return options.forbidden.some((other) => other.dev === dev && other.ino === ino);
+    },
+  };
+
+  async function apply(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<Applied> {
+    const store = await storeFor(netnsFd, capture, pod);
+    const { dialect } = store;
+    const desired = store.rulesFor(capture);
+    routing.add(netnsFd, sidecarNetwork(capture));
+    if (dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired)) {
+      return { dialect, changed: true, replaced: [], repaired: [] };
+    }
+    const found = await look(netnsFd, store);
+    const repaired = found.own.some(isOurs) ? describeDrift(found.own, desired) : [];
+    if (found.others.length === 0) {
+      const changed = await store.converge(netnsFd, desired, known(store, capture, pod));
+      return { dialect, changed, replaced: [], repaired };
+    }
+    await moveOver(netnsFd, store, found.others, capture, pod);
+    return { dialect, changed: true, replaced: found.others.map((other) => other.dialect), repaired };
+  }
+
+  /** From the dialects in `others` to `store`, without a moment in which nothing stands. */
+  async function moveOver(
+    netnsFd: number,
+    store: RuleStore,
+    others: readonly RuleStore[],
+    capture: SidecarCapture,
+    pod: BackendPod,
+  ): Promise<void> {
+    const desired = store.rulesFor(capture);
+    const disturbs = disturbsAnother(desired);
+    if (disturbs && pod.hostUsers === false) {
+      // The kernel lets us delete the owner matches of another user namespace, not write them, so the other set cannot be
+      // made fit to stay: for a tenth of a millisecond nothing stands.
+      for (const other of others) await other.converge(netnsFd, [], known(other, capture, pod));
+      await store.converge(netnsFd, desired, known(store, capture, pod));
+      return;
+    }
+    if (disturbs) {
+      for (const other of others) {
+        const beside = besideAnother(other.rulesFor(capture));
+        await other.converge(netnsFd, beside, known(other, capture, pod));
+      }
+    }
+    await store.converge(netnsFd, disturbs ? besideAnother(desired) : desired, known(store, capture, pod));
+    for (const other of others) await other.converge(netnsFd, [], known(other, capture, pod));
+    if (disturbs) await store.converge(netnsFd, desired, known(store, capture, pod));
+  }
+
+  async function drift(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<readonly string[]> {
+    const store = await storeFor(netnsFd, capture, pod);
+    const desired = store.rulesFor(capture);
+    const { own, others } = await look(netnsFd, store);
+    const sentences = describeDrift(own, desired);
+    const steps = ruleSteps(own, store, capture, pod);
+    return [
+      ...sentences,
+      ...(sentences.length === 0 && steps.length > 0 ? [`${steps.length} rules are not where they belong`] : []),
+      ...others.map(({ dialect }) => `rules of ${dialect} stand beside those of ${store.dialect}`),
+      ...describeMissingNetwork(routing.missing(netnsFd, sidecarNetwork(capture))),
+    ];
+  }
+
+  async function remove(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<boolean> {
+    let changed = false;
+    for (const dialect of DIALECTS) {
+      const store = stores[dialect];
+      if (dialect === "iptables-legacy" && !hasLegacyTables(netnsFd)) continue;
+      changed = (await store.converge(netnsFd, [], known(store, capture, pod))) || changed;
+    }
+    routing.remove(netnsFd, sidecarNetwork(capture));
+    return changed;
+  }
+
+  /** The dialect for this pod; throws where this node has none that can write the capture. */
+  async function storeFor(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<RuleStore> {
+    const writable = dialectForPod(options.decision, pod);
+    if (writable === undefined) {
+      const state = "it has a user namespace of its own (hostUsers: false), and that needs nf_tables on this node";
+      throw new NetfilterError("unsupported", `Cannot capture the pod: ${state}`);
+    }
+    const why = explainUnsupported(writable, capture);
+    if (why !== undefined) throw new NetfilterError("unsupported", `Cannot capture the pod: ${why}`);
+    // Upstream enters the user namespace and writes what the rest of the node has; where that is right, it stays.
+    const usual = stores[options.decision.dialect];
+    if (writable.dialect === usual.dialect || usual.dialect === "iptables-legacy") return stores[writable.dialect];
+    const held = await usual.read(netnsFd);
+    const stands = held.some(isOurs) && ruleSteps(held, usual, capture, pod).length === 0;
+    return stands ? usual : stores[writable.dialect];
+  }
+
+  /** What stands in the store's dialect, and which other dialects hold something of ours. */
+  async function look(netnsFd: number, store: RuleStore): Promise<{ own: readonly Ruleset[]; others: RuleStore[] }> {
+    const own = await store.read(netnsFd);
+    const others: RuleStore[] = [];
+    for (const dialect of DIALECTS) {
+      const other = stores[dialect];
+      if (other === store || (dialect === "iptables-legacy" && !hasLegacyTables(netnsFd))) continue;
+      if ((await other.read(netnsFd)).some(isOurs)) others.push(other);
+    }
+    return { own, others };
+  }
+
+  function hasLegacyTables(netnsFd: number): boolean {
+    const tables = deps.legacyTables(netnsFd);
+    return tables[4].length > 0 || tables[6].length > 0;
+  }
+}
+
+/** The rules that would be written or deleted. */
+function ruleSteps(held: readonly Ruleset[], store: RuleStore, capture: SidecarCapture, pod: BackendPod) {
+  const changes = diffRulesets(held, store.rulesFor(capture), known(store, capture, pod));
+  return changes.filter(({ kind }) => kind.endsWith("-rule"));
+}
+
+/** Every rule that can be ours in this dialect: of this capture, of what was before, of either interception mode (the marks
+ * of TPROXY are in no chain of ours), and of the moment between two dialects. */
+function known(store: RuleStore, capture: SidecarCapture, { formerly }: BackendPod): Ruleset[] {
+  const tproxy = store.rulesFor({ ...capture, mode: "TPROXY", families: { v4: true, v6: true } });
+  return joinRulesets([
+    store.rulesFor(capture),
+    tproxy,
+    besideAnother(tproxy),
+    ...(formerly === undefined ? [] : [store.rulesFor(formerly)]),
+  ]);
+}
+
+/** Whether a ruleset holds anything of ours. */
+function isOurs({ tables }: Ruleset): boolean {
+  return tables.some(({ name, chains }) => isOurTable(name) || chains.some(isOurChainOrJump));
+}
+
+function isOurChainOrJump(chain: Chain): boolean {
+  if (chain.kind === "own" && isOurChain(chain.name)) return true;
+  return chain.rules.some(({ verdict }: Rule) => verdict.kind === "jump" && isOurChain(verdict.chain));
+}

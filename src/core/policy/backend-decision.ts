@@ -1,0 +1,137 @@
+// How this node writes rules: one decision, made once at start from facts that were gathered without touching anything,
+// and the same for every pod (D17: upstream decides per namespace, and its probe creates the table it then detects).
+// Not here: gathering the facts (agent/netfilter/backend-facts.ts).
+
+import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
+import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
+import {
+  type BackendDialect,
+  describeMissing,
+  featuresOf,
+  type MissingFeature,
+  type NetlinkDialect,
+} from "./backend-features.ts";
+
+/** What this node can do. `legacy.kernel` is false also where the modules exist and nobody has loaded them. */
+export type BackendFacts = {
+  /** Whether nf_tables answers; if not, why, as a clause: "socket failed with EPROTONOSUPPORT". */
+  readonly nfTables: { readonly answers: true } | { readonly answers: false; readonly why: string };
+  /** What the kernel refused in a throwaway namespace; empty where nf_tables does not answer. */
+  readonly missing: Readonly<Record<NetlinkDialect, readonly MissingFeature[]>>;
+  readonly legacy: { readonly kernel: boolean; readonly missingPrograms: readonly string[] };
+};
+
+/** What the operator said: NATIVE_NFTABLES and FORCE_IPTABLES_BINARY. */
+export type BackendSettings = {
+  readonly nativeNftables: boolean;
+  readonly forceIptables: "legacy" | "nft" | undefined;
+};
+
+/** Why this dialect: a closed set, for the metric and the status. */
+export type BackendReason =
+  | "native-nftables-set"
+  | "forced-legacy"
+  | "forced-nft"
+  | "default"
+  | "iptables-nft-incomplete"
+  | "nf-tables-incomplete"
+  | "nothing-complete";
+
+/** The node's decision. `message` is one sentence for the log and the status. */
+export type BackendDecision = {
+  readonly dialect: BackendDialect;
+  readonly reason: BackendReason;
+  /** What a pod may ask for that this node cannot do with this dialect; such a pod is refused, others are not. */
+  readonly missing: readonly MissingFeature[];
+  readonly message: string;
+  /** The same for pods with `hostUsers: false`; undefined: not at all on this node. See `dialectForPod`. */
+  readonly userNamespaces: PodDialect | undefined;
+};
+
+/** How a pod is written, and what cannot be. */
+export type PodDialect = Pick<BackendDecision, "dialect" | "missing">;
+
+/** Chooses the dialect. The operator's word is taken as it is; pods say what then does not work. */
+export function decideBackend(facts: BackendFacts, settings: BackendSettings): BackendDecision {
+  const { dialect, reason, why } = choose(facts, settings);
+  const missing = dialect === "iptables-legacy" ? [] : facts.missing[dialect];
+  const absent = absence(dialect, facts);
+  const lacks = dialect === "iptables-legacy" ? [] : missing.map((feature) => describeMissing(feature, dialect));
+  const notes = [
+    ...(absent === undefined ? [] : [absent]),
+    ...(lacks.length === 0 ? [] : [`missing on this node: ${lacks.join("; ")}`]),
+  ];
+  return {
+    dialect,
+    reason,
+    missing,
+    message: [`Writing rules as ${dialect}: ${why}`, ...notes].join("; "),
+    userNamespaces: isComplete("nftables", facts)
+      ? { dialect: "nftables", missing: facts.missing.nftables }
+      : undefined,
+  };
+}
+
+/**
+ * The dialect for one pod. In a user namespace of its own the kernel takes xt_owner only from a task of that namespace
+ * (net/netfilter/xt_owner.c, owner_check), which a process with threads cannot enter; native `meta skuid` has no such rule
+ * and compares ids as the pod sees them. Undefined: this node cannot capture such pods.
+ */
+export function dialectForPod(
+  decision: BackendDecision,
+  pod: { readonly hostUsers?: boolean },
+): PodDialect | undefined {
+  return pod.hostUsers === false ? decision.userNamespaces : decision;
+}
+
+/** Why this capture cannot be written on this node, in words for the pod's events; undefined: it can. */
+export function explainUnsupported({ dialect, missing }: PodDialect, capture: SidecarCapture): string | undefined {
+  if (dialect === "iptables-legacy" || missing.length === 0) return undefined;
+  const needed = featuresOf(dialect === "nftables" ? [sidecarInetRules(capture)] : sidecarRules(capture));
+  const lacks = missing.filter((lack) =>
+    needed.some(({ feature, family }) => feature === lack.feature && family === lack.family),
+  );
+  if (lacks.length === 0) return undefined;
+  return `this node's kernel lacks ${lacks.map((lack) => describeMissing(lack, dialect)).join("; ")}`;
+}
+
+function choose(
+  facts: BackendFacts,
+  settings: BackendSettings,
+): { dialect: BackendDialect; reason: BackendReason; why: string } {
+  if (settings.nativeNftables) {
+    return { dialect: "nftables", reason: "native-nftables-set", why: "NATIVE_NFTABLES is true" };
+  }
+  if (settings.forceIptables === "legacy") {
+    return { dialect: "iptables-legacy", reason: "forced-legacy", why: "FORCE_IPTABLES_BINARY is legacy" };
+  }
+  if (settings.forceIptables === "nft") {
+    return { dialect: "iptables-nft", reason: "forced-nft", why: "FORCE_IPTABLES_BINARY is nft" };
+  }
+  if (isComplete("iptables-nft", facts)) {
+    return { dialect: "iptables-nft", reason: "default", why: "the kernel has all that the default capture needs" };
+  }
+  if (isComplete("nftables", facts)) {
+    const why = "the kernel has nf_tables, but not the xtables extensions iptables needs";
+    return { dialect: "nftables", reason: "iptables-nft-incomplete", why };
+  }
+  if (facts.legacy.kernel && facts.legacy.missingPrograms.length === 0) {
+    const why = "nf_tables of this kernel cannot capture, iptables legacy is there";
+    return { dialect: "iptables-legacy", reason: "nf-tables-incomplete", why };
+  }
+  const why = "nothing on this node can capture a pod, so every pod of the mesh is refused";
+  return { dialect: "iptables-nft", reason: "nothing-complete", why };
+}
+
+/** Whether a pod without any annotation can be captured. */
+function isComplete(dialect: NetlinkDialect, facts: BackendFacts): boolean {
+  if (!facts.nfTables.answers) return false;
+  return explainUnsupported({ dialect, missing: facts.missing[dialect] }, DEFAULT_SIDECAR_CAPTURE) === undefined;
+}
+
+/** What stands in the way of a dialect as a whole. */
+function absence(dialect: BackendDialect, { nfTables, legacy }: BackendFacts): string | undefined {
+  if (dialect !== "iptables-legacy") return nfTables.answers ? undefined : `nf_tables does not answer: ${nfTables.why}`;
+  if (legacy.missingPrograms.length > 0) return `programs not found: ${legacy.missingPrograms.join(", ")}`;
+  return legacy.kernel ? undefined : "the kernel has not loaded iptables legacy (ip_tables), the first pod will try to";
+}

@@ -1,0 +1,38 @@
+// What iptables-legacy-restore reads to carry out changes: `--noflush`, one text per family, nothing in it but our steps.
+// Each table in it is replaced by the kernel at once; between tables there is a moment, so nat comes last: whatever it
+// sends to the proxy, the others are ready for.
+
+import type { Change } from "../rules/diff.ts";
+import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
+import type { Rule } from "../rules/model.ts";
+import { renderIptablesRule } from "../rules/render-iptables.ts";
+
+/** A rule as iptables-legacy-save showed it; `line` is what stands behind "-A CHAIN". */
+export type LegacyRule = Rule & { readonly line: string };
+
+/** The input for one family; empty when the family has no changes. A rule that is deleted is named by its own text. */
+export function renderLegacyRestore(changes: readonly Change<LegacyRule>[], family: 4 | 6): string {
+  const ours = changes.filter((change) => change.family === family);
+  return [...IPTABLES_TABLES.keys()]
+    .map((table) => ({ table, steps: ours.filter((change) => change.table === table) }))
+    .filter(({ steps }) => steps.length > 0)
+    .map(({ table, steps }) => [`*${table}`, ...steps.flatMap((step) => renderStep(step, family)), "COMMIT", ""])
+    .map((lines) => lines.join("\n"))
+    .join("");
+}
+
+function renderStep(change: Change<LegacyRule>, family: 4 | 6): string[] {
+  switch (change.kind) {
+    case "add-table":
+    case "delete-table":
+      return [];
+    case "add-chain":
+      return change.chain.kind === "own" ? [`-N ${change.chain.name}`] : [];
+    case "append-rule":
+      return [renderIptablesRule(change.chain, change.rule, family)];
+    case "delete-rule":
+      return [`-D ${change.chain}${change.rule.line === "" ? "" : ` ${change.rule.line}`}`];
+    case "delete-chain":
+      return [`-X ${change.chain}`];
+  }
+}
