@@ -175,7 +175,11 @@ function writeExpression(writer: NetlinkWriter, expression: Expression): void {
 
 function parseExpression(name: string, data: readonly Attribute[]): Expression | undefined {
   const attributes = new Map(data.map(({ type, payload }) => [type, payload]));
-  const number = (type: number): number => readU32be(attributes.get(type) ?? new Uint8Array());
+  // An attribute that is not there equals no number.
+  const number = (type: number): number => {
+    const payload = attributes.get(type);
+    return payload === undefined ? Number.NaN : readU32be(payload);
+  };
   const value = (type: number): Uint8Array =>
     attributeMap(attributes.get(type) ?? new Uint8Array()).get(NFTA_DATA.VALUE) ?? new Uint8Array();
   const usesRegister = (...types: number[]): boolean => types.every((type) => number(type) === REGISTER_DATA);
@@ -247,7 +251,9 @@ function parseVerdict(data: Uint8Array | undefined): Expression | undefined {
   const verdict = data === undefined ? undefined : attributeMap(data).get(NFTA_DATA.VERDICT);
   if (verdict === undefined) return undefined;
   const attributes = attributeMap(verdict);
-  const code = readU32be(attributes.get(NFTA_VERDICT.CODE) ?? new Uint8Array()) | 0;
+  const number = attributes.get(NFTA_VERDICT.CODE);
+  if (number === undefined) return undefined;
+  const code = readU32be(number) | 0;
   const chain = attributes.get(NFTA_VERDICT.CHAIN);
   return chain === undefined ? { kind: "verdict", code } : { kind: "verdict", code, chain: readString(chain) };
 }

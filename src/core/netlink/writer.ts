@@ -6,11 +6,15 @@ const ATTRIBUTE_HEADER_BYTES = 4;
 /** A nested attribute says so in its type (NLA_F_NESTED). */
 export const NLA_F_NESTED = 0x8000;
 
+/** Room for the batch of an ordinary sidecar pod, both families. */
+const FIRST_CAPACITY = 16 * 1024;
+
+const ASCII = /^[\x20-\x7e]*$/;
 const UTF8 = new TextEncoder();
 
 /** One buffer being filled; `finish()` hands it out. Not to be used after that. */
 export class NetlinkWriter {
-  #bytes = new Uint8Array(4096);
+  #bytes = new Uint8Array(FIRST_CAPACITY);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
 
@@ -48,30 +52,46 @@ export class NetlinkWriter {
 
   /** An attribute of one byte. */
   attributeU8(type: number, value: number): void {
-    this.attribute(type, () => this.u8(value));
+    this.#attributeHeader(type, 1);
+    this.u8(value);
+    this.#pad();
   }
 
   /** An attribute of a 32-bit number in host order (rtnetlink). */
   attributeU32(type: number, value: number): void {
-    this.attribute(type, () => this.u32(value));
+    this.#attributeHeader(type, 4);
+    this.u32(value);
   }
 
   /** An attribute of a 32-bit number in network order (nf_tables). */
   attributeU32be(type: number, value: number): void {
-    this.attribute(type, () => this.u32be(value));
+    this.#attributeHeader(type, 4);
+    this.u32be(value);
   }
 
-  /** An attribute of a text with its terminating zero. */
+  /** An attribute of a text with its terminating zero. Names are ASCII, which TextEncoder is slow for. */
   attributeString(type: number, text: string): void {
-    this.attribute(type, () => {
-      this.raw(UTF8.encode(text));
-      this.u8(0);
-    });
+    if (!ASCII.test(text)) {
+      const bytes = UTF8.encode(text);
+      this.attribute(type, () => {
+        this.raw(bytes);
+        this.u8(0);
+      });
+      return;
+    }
+    this.#attributeHeader(type, text.length + 1);
+    this.#reserve(text.length + 1);
+    for (let index = 0; index < text.length; index++) this.#bytes[this.#length + index] = text.charCodeAt(index);
+    this.#bytes[this.#length + text.length] = 0;
+    this.#length += text.length + 1;
+    this.#pad();
   }
 
   /** An attribute of these bytes. */
   attributeBytes(type: number, bytes: Uint8Array): void {
-    this.attribute(type, () => this.raw(bytes));
+    this.#attributeHeader(type, bytes.length);
+    this.raw(bytes);
+    this.#pad();
   }
 
   u8(value: number): void {
@@ -113,6 +133,13 @@ export class NetlinkWriter {
   /** The bytes written so far. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  #attributeHeader(type: number, payloadBytes: number): void {
+    const length = ATTRIBUTE_HEADER_BYTES + payloadBytes;
+    if (length > 0xffff) throw new RangeError(`Cannot encode attribute ${type}: ${length} bytes, at most 65535`);
+    this.u16(length);
+    this.u16(type);
   }
 
   #pad(): void {

@@ -16,7 +16,19 @@ export function isOurTable(name: string): boolean {
 
 /** Whether both rules match the same packets by the same conditions, in whatever order, and do the same. */
 export function isSameRule(left: Rule, right: Rule): boolean {
-  return !isOpaque(left) && !isOpaque(right) && ruleKey(left) === ruleKey(right);
+  const key = ruleKey(left);
+  return key !== undefined && key === ruleKey(right);
+}
+
+/**
+ * A text that two rules share exactly when they are the same; undefined for a rule that is the same as none. Every field of
+ * every match and verdict is in it.
+ */
+export function ruleKey(rule: Rule): string | undefined {
+  if (isOpaque(rule)) return undefined;
+  const protocol = rule.matches.find((match) => match.kind === "protocol")?.protocol;
+  const conditions = rule.matches.map((match) => renderIptablesMatch(match, protocol).join(" "));
+  return [...conditions.toSorted(), ...renderIptablesVerdict(rule.verdict, 4)].join(" ");
 }
 
 /** Whether the rule holds something we do not model. */
@@ -33,11 +45,4 @@ export function findRules(
 ): readonly Rule[] {
   const found = rulesets.find((ruleset) => ruleset.family === family)?.tables.find(({ name }) => name === table);
   return found?.chains.find(({ name }) => name === chain)?.rules ?? [];
-}
-
-/** The text is one-to-one with the conditions: every field of every match and verdict is printed. */
-function ruleKey(rule: Rule): string {
-  const protocol = rule.matches.find((match) => match.kind === "protocol")?.protocol;
-  const conditions = rule.matches.map((match) => renderIptablesMatch(match, protocol).join(" "));
-  return [...conditions.toSorted(), ...renderIptablesVerdict(rule.verdict, 4)].join(" ");
 }

@@ -1,7 +1,7 @@
 // What has to change so that a netns holds the desired rules: as few steps as keep every chain's order, rules of others
 // untouched. Creating is the difference from nothing, removing the difference to nothing.
 
-import { isOurChain, isOurTable, isSameRule } from "./compare.ts";
+import { isOurChain, isOurTable, ruleKey } from "./compare.ts";
 import type { Chain, Rule, Ruleset, Table } from "./model.ts";
 
 /** One step; a batch carries out all of them in this order, at once. */
@@ -89,16 +89,18 @@ function diffChain<H extends Rule>(
   formerly: readonly Rule[],
 ): Change<H>[] {
   const isWhollyOurs = isOurTable(place.table) || (desired.kind === "own" && isOurChain(desired.name));
-  const known = [...desired.rules, ...formerly];
+  const wanted = desired.rules.map(ruleKey);
+  const known = new Set(desired.kind === "base" ? [...wanted, ...formerly.map(ruleKey)] : []);
+  known.delete(undefined);
   const isOurRule = (rule: Rule): boolean =>
     isWhollyOurs ||
     (rule.verdict.kind === "jump" && isOurChain(rule.verdict.chain)) ||
-    (desired.kind === "base" && known.some((other) => isSameRule(rule, other)));
+    (known.size > 0 && known.has(ruleKey(rule)));
   const ours = (held?.rules ?? []).filter(isOurRule);
   let kept = 0;
   for (const rule of ours) {
-    const wanted = desired.rules[kept];
-    if (wanted === undefined || !isSameRule(rule, wanted)) break;
+    const key = wanted[kept];
+    if (key === undefined || key !== ruleKey(rule)) break;
     kept += 1;
   }
   return [

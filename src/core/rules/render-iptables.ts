@@ -6,8 +6,12 @@ import { formatIpAsLibc } from "../address.ts";
 import { IPTABLES_TABLES } from "./iptables-tables.ts";
 import type { Match, Rule, Ruleset, Table, Verdict } from "./model.ts";
 
-/** `withIntent`: every rule is preceded by a comment line that says why it is there. */
-export type RenderOptions = { readonly withIntent?: boolean };
+export type RenderOptions = {
+  /** Every rule is preceded by a comment line that says why it is there. */
+  readonly withIntent?: boolean;
+  /** Without the lines of base chains: what iptables-restore reads then leaves the policies of others alone. */
+  readonly withoutPolicies?: boolean;
+};
 
 /** The whole ruleset: tables, then their chains with the policy, then the rules. Ends with a newline unless empty. */
 export function renderIptables(ruleset: Ruleset, options: RenderOptions = {}): string {
@@ -31,7 +35,9 @@ function renderTable(table: Table, family: Ruleset["family"], options: RenderOpt
       renderIptablesRule(chain.name, rule, family),
     ]),
   );
-  return [`*${table.name}`, ...base, ...own, ...rules, "COMMIT", ""].join("\n");
+  return [`*${table.name}`, ...(options.withoutPolicies === true ? [] : base), ...own, ...rules, "COMMIT", ""].join(
+    "\n",
+  );
 }
 
 /** iptables prints source before destination before interfaces before protocol, then the extensions in their order. */
