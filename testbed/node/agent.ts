@@ -25,6 +25,8 @@ export interface AgentOptions {
   /** Added to the chart's environment; the empty string is passed on as such. */
   readonly env?: Readonly<Record<string, string>>;
   readonly apiServer: AgentApiServer;
+  /** The token in its service account; the API server's unless told. */
+  readonly serviceAccountToken?: string;
   /** The agent's own pod, whose network it shares; without one it shares the node's. */
   readonly pod?: TestPod;
   /** Mounts what the chart adds for ambient mode, and says AMBIENT_ENABLED=true. */
@@ -78,7 +80,7 @@ export async function startAgent(deps: AgentDeps, options: AgentOptions): Promis
   const serviceAccount = join(folder, "serviceaccount");
   mkdirSync(serviceAccount, { recursive: true });
   const setToken = (token: string): void => writeFileSync(join(serviceAccount, "token"), token);
-  setToken(options.apiServer.token);
+  setToken(options.serviceAccountToken ?? options.apiServer.token);
   writeFileSync(join(serviceAccount, "ca.crt"), options.apiServer.caPem);
   writeFileSync(join(serviceAccount, "namespace"), "istio-system");
   const cgroup = `/${deps.cgroup}/${id}`;

@@ -161,26 +161,30 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
       let state = "";
       for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(10)) {
         const source = await runtime.cri.networkSource();
-        const onDisk = readConflists().some((text) => text === source);
-        if (onDisk && source.includes('"istio-cni"')) return;
-        state = onDisk ? "it is without our plugin" : "the runtime has read another than lies there";
+        const onDisk = readFirstConflist();
+        if (onDisk === source && source.includes('"istio-cni"')) return;
+        state = onDisk === source ? "it is without our plugin" : "the runtime has read another than lies there";
       }
-      throw new Error(`Cannot use the conflist: after ${timeoutMs} ms ${state}\n${readConflists().join("\n")}`);
+      throw new Error(`Cannot use the conflist: after ${timeoutMs} ms ${state}\n${readFirstConflist()}`);
     },
     destroy,
     [Symbol.asyncDispose]: destroy,
   };
 }
 
-/** What lies in the folder, as far as it can be read. */
-function readConflists(): readonly string[] {
-  return readdirSync(CNI_CONF_DIR).flatMap((name) => {
+/** The conflist that a runtime takes from the folder: the first by name that is one; "" when there is none. */
+function readFirstConflist(): string {
+  for (const name of readdirSync(CNI_CONF_DIR).toSorted()) {
+    if (!name.endsWith(".conflist")) continue;
     try {
-      return [readFileSync(join(CNI_CONF_DIR, name), "utf8")];
+      const text = readFileSync(join(CNI_CONF_DIR, name), "utf8");
+      const { plugins } = JSON.parse(text);
+      if (Array.isArray(plugins) && plugins.length > 0) return text;
     } catch {
-      return [];
+      // A directory, half a file: no runtime takes it.
     }
-  });
+  }
+  return "";
 }
 
 function installNetworkPlugins(): void {
