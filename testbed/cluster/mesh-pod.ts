@@ -1,0 +1,72 @@
+// Pods for a real kubelet: an application, and the same with the sidecar that istiod would inject, its images replaced by
+// stand-ins (native sidecar: ../sidecar/nettool.c; istio-validation: validation.c).
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { renderInjection } from "../api-server/injected-sidecar.ts";
+import type { JsonObject } from "../api-server/kube-object.ts";
+import { compileStatic } from "../node/compile.ts";
+import { renderImageArchive } from "../node/image.ts";
+import { REPOSITORY } from "../node/repository.ts";
+
+export interface PodChoice {
+  readonly name: string;
+  readonly namespace: string;
+}
+
+const IMAGE = { image: "localhost/istio-install-cni/pod:test", imagePullPolicy: "IfNotPresent" };
+export const APPLICATION_PORT = 8080;
+
+/** Renders the archive of the one image that all these pods run. */
+export function renderPodImage(): Uint8Array {
+  const program = (path: string) => ({ content: readFileSync(compileStatic(join(REPOSITORY, path))), mode: 0o755 });
+  return renderImageArchive({
+    reference: IMAGE.image,
+    files: [
+      { path: "nettool", ...program("testbed/sidecar/nettool.c") },
+      { path: "validation", ...program("testbed/cluster/validation.c") },
+    ],
+    entrypoint: ["/nettool"],
+    command: ["pause"],
+  });
+}
+
+/** A pod outside the mesh: an application on APPLICATION_PORT, probed there by the kubelet. */
+export function renderPlainPod(choice: PodChoice): JsonObject {
+  return renderPod(choice, { labels: {}, annotations: {}, initContainers: [] });
+}
+
+/** The same in the mesh. Without `isValidated` it starts uncaptured as well, where it is to be seen that it does. */
+export function renderMeshPod(choice: PodChoice, isValidated = true): JsonObject {
+  const { labels, annotations, initContainers } = renderInjection("app", { native: true });
+  const replaced = initContainers.flatMap(({ name, args, env, securityContext, restartPolicy }) => {
+    const kept = { name, args, securityContext, ...IMAGE };
+    if (name === "istio-proxy") return { ...kept, env, restartPolicy, command: ["/nettool", "sidecar"] };
+    return isValidated ? { ...kept, command: ["/validation"] } : [];
+  });
+  return renderPod(choice, { labels, annotations, initContainers: replaced });
+}
+
+function renderPod(
+  { name, namespace }: PodChoice,
+  added: { readonly labels: object; readonly annotations: object; readonly initContainers: readonly JsonObject[] },
+): JsonObject {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace, labels: { app: name, ...added.labels }, annotations: added.annotations },
+    spec: {
+      automountServiceAccountToken: false,
+      terminationGracePeriodSeconds: 1,
+      initContainers: added.initContainers,
+      containers: [
+        {
+          name: "app",
+          ...IMAGE,
+          command: ["/nettool", "serve", String(APPLICATION_PORT)],
+          securityContext: { runAsUser: 1000 },
+          readinessProbe: { tcpSocket: { port: APPLICATION_PORT }, periodSeconds: 1 },
+        },
+      ],
+    },
+  };
+}
