@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
+import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
+import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
+import { readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
+import { createNetns } from "../../testbed/netns.ts";
+import { backendOf, DIALECTS, FAMILIES, generationOf, rulesIn, sidecarCase } from "./backend-fixture.ts";
+
+const MODES = ["REDIRECT", "TPROXY"] as const;
+
+for (const dialect of DIALECTS) {
+  for (const [family, families] of Object.entries(FAMILIES)) {
+    for (const mode of MODES) {
+      const capture: SidecarCapture = { ...DEFAULT_SIDECAR_CAPTURE, mode, dnsCapture: true, families };
+
+      test(`${dialect} ${family} ${mode}: applying again changes nothing, edits are seen and repaired, removal leaves nothing`, async () => {
+        const executed: string[] = [];
+        const backend = backendOf(dialect, { executed });
+        using netns = createNetns();
+        const before = rulesIn(netns);
+        const first = await backend.apply(netns.fd, capture);
+        assert.deepEqual(first, { dialect, changed: true, replaced: [], repaired: [] });
+        const standing = rulesIn(netns);
+        const generation = generationOf(netns);
+        executed.length = 0;
+
+        const again = await backend.apply(netns.fd, capture);
+        assert.deepEqual(again, { dialect, changed: false, replaced: [], repaired: [] });
+        assert.deepEqual(await backend.drift(netns.fd, capture), []);
+        assert.equal(generationOf(netns), generation);
+        assert.deepEqual(
+          executed.filter((program) => program.includes("restore")),
+          [],
+        );
+
+        for (const edit of editsOf(dialect, family === "v6")) {
+          netns.mustExec(edit);
+          assert.notDeepEqual(await backend.drift(netns.fd, capture), [], edit.join(" "));
+          const repair = await backend.apply(netns.fd, capture);
+          assert.ok(repair.changed, edit.join(" "));
+          // Where nothing of ours is left nobody can tell it from a namespace that never had any.
+          if (!edit.includes("ruleset")) assert.notDeepEqual(repair.repaired, [], edit.join(" "));
+          assert.deepEqual(await backend.drift(netns.fd, capture), [], edit.join(" "));
+          assert.deepEqual(rulesIn(netns), standing, edit.join(" "));
+        }
+
+        assert.equal(await backend.remove(netns.fd, capture), true);
+        assert.deepEqual(rulesIn(netns), before);
+        assert.equal(await backend.remove(netns.fd, capture), false);
+      });
+    }
+  }
+}
+
+for (const dialect of DIALECTS) {
+  test(`${dialect}: every capture of the case table stands after one apply, and changing from one to the next leaves no trace of it`, async () => {
+    const backend = backendOf(dialect);
+    using netns = createNetns();
+    let formerly: SidecarCapture | undefined;
+    for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
+      await backend.apply(netns.fd, capture, formerly === undefined ? {} : { formerly });
+      assert.deepEqual(await backend.drift(netns.fd, capture), [], name);
+      using fresh = createNetns();
+      await backend.apply(fresh.fd, capture);
+      assert.deepEqual(withoutRouting(rulesIn(netns)), withoutRouting(rulesIn(fresh)), name);
+      formerly = capture;
+    }
+  });
+
+  test(`${dialect}: rules of others stay through apply, repair and removal`, async () => {
+    const backend = backendOf(dialect);
+    const capture = sidecarCase("tproxy-dns-drop-invalid");
+    using netns = createNetns();
+    const tool = dialect === "iptables-legacy" ? "iptables-legacy" : "iptables-nft";
+    const foreign = [
+      "*nat",
+      ":CNI-HOSTPORT - [0:0]",
+      "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT",
+      '-A CNI-HOSTPORT -p tcp -m tcp --dport 8080 -m comment --comment "not ours" -j DNAT --to-destination 10.0.0.2:80',
+      "COMMIT",
+      "*filter",
+      "-A INPUT -i eth+ -j ACCEPT",
+      "COMMIT",
+      "",
+    ].join("\n");
+    netns.mustExec([`${tool}-restore`, "--noflush"], { input: foreign });
+    netns.mustExec(["nft", "add", "table", "inet", "theirs"]);
+    const before = rulesIn(netns);
+    await backend.apply(netns.fd, capture);
+    assertHas(rulesIn(netns), before);
+    assert.equal((await backend.apply(netns.fd, capture)).changed, false);
+    const edit = editsOf(dialect, false)[0];
+    assert.ok(edit);
+    netns.mustExec(edit);
+    await backend.apply(netns.fd, capture);
+    assertHas(rulesIn(netns), before);
+    assert.deepEqual(await backend.drift(netns.fd, capture), []);
+    await backend.remove(netns.fd, capture);
+    assert.deepEqual(rulesIn(netns), before);
+  });
+}
+
+test("a lost policy rule and route are seen as drift and put back, and a second apply never doubles them", async () => {
+  const backend = backendOf("iptables-nft");
+  const capture = sidecarCase("tproxy");
+  using netns = createNetns();
+  await backend.apply(netns.fd, capture);
+  const standing = rulesIn(netns);
+  netns.mustExec(["ip", "rule", "del", "fwmark", "1337", "lookup", "133"]);
+  netns.mustExec(["ip", "-6", "route", "flush", "table", "133"]);
+  assert.deepEqual(await backend.drift(netns.fd, capture), [
+    "the IPv4 policy rule to table 133 is missing",
+    "the IPv6 route in table 133 is missing",
+  ]);
+  await backend.apply(netns.fd, capture);
+  await backend.apply(netns.fd, capture);
+  assert.deepEqual(await backend.drift(netns.fd, capture), []);
+  assert.deepEqual(rulesIn(netns), standing);
+});
+
+test("nothing is executed for a fresh sandbox in either dialect of nf_tables, and no legacy table comes into being anywhere", async () => {
+  for (const dialect of ["iptables-nft", "nftables"] as const) {
+    const executed: string[] = [];
+    const backend = backendOf(dialect, { executed });
+    using netns = createNetns();
+    await backend.apply(netns.fd, sidecarCase("tproxy-dns-drop-invalid"));
+    await backend.drift(netns.fd, sidecarCase("tproxy-dns-drop-invalid"));
+    await backend.remove(netns.fd, sidecarCase("tproxy-dns-drop-invalid"));
+    assert.deepEqual(executed, []);
+    assert.deepEqual(readLegacyTables(netns.fd), { 4: [], 6: [] });
+  }
+});
+
+test("calls for one namespace that come at once are carried out one after the other", async () => {
+  for (const dialect of DIALECTS) {
+    const backend = backendOf(dialect);
+    const capture = sidecarCase("default");
+    using netns = createNetns();
+    const results = await Promise.all(Array.from({ length: 4 }, () => backend.apply(netns.fd, capture)));
+    assert.deepEqual(
+      results.map(({ changed }) => changed),
+      [true, false, false, false],
+    );
+  }
+});
+
+/** What somebody may do to the rules by hand. */
+function editsOf(dialect: BackendDialect, v6Only: boolean): string[][] {
+  if (dialect === "nftables") {
+    return [
+      ["nft", "flush", "chain", "inet", "istio-proxy-nat", "istio-output"],
+      ["nft", "insert", "rule", "inet", "istio-proxy-nat", "istio-output", "tcp", "dport", "1-1024", "return"],
+      ["nft", "flush", "chain", "inet", "istio-proxy-nat", "output"],
+      ["nft", "delete", "table", "inet", "istio-proxy-raw"],
+      ["nft", "flush", "ruleset"],
+    ];
+  }
+  const suffix = dialect === "iptables-legacy" ? "legacy" : "nft";
+  const nat = [`${v6Only ? "ip6tables" : "iptables"}-${suffix}`, "-t", "nat"];
+  return [
+    [...nat, "-F", "ISTIO_OUTPUT"],
+    [...nat, "-I", "ISTIO_OUTPUT", "1", "-p", "tcp", "--dport", "1:1024", "-j", "RETURN"],
+    [...nat, "-D", "OUTPUT", "-j", "ISTIO_OUTPUT"],
+    [...nat, "-A", "OUTPUT", "-j", "ISTIO_OUTPUT"],
+    [...nat, "-N", "ISTIO_STRANGE"],
+    [...nat, "-F"],
+  ];
+}
+
+function assertHas(lines: readonly string[], wanted: readonly string[]): void {
+  for (const line of wanted) assert.ok(lines.includes(line), line);
+}
+
+function withoutRouting(lines: readonly string[]): string[] {
+  return lines.filter((line) => !line.includes("fwmark")).toSorted();
+}

@@ -1,0 +1,108 @@
+// A sidecar backend as the agent makes it, in any dialect, and what the tools print of a namespace.
+
+import { fstatSync } from "node:fs";
+import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
+import { createLegacyStore } from "../../src/agent/netfilter/legacy-store.ts";
+import { createIptablesNftStore, createNftablesStore } from "../../src/agent/netfilter/nf-tables-store.ts";
+import { createSidecarBackend, type SidecarBackend } from "../../src/agent/netfilter/sidecar-backend.ts";
+import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nfnetlink.ts";
+import { type BackendDecision, type BackendSettings, decideBackend } from "../../src/core/policy/backend-decision.ts";
+import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
+import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
+import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
+import { exec } from "../../src/platform/exec/exec.ts";
+import { findProgram } from "../../src/platform/exec/find-program.ts";
+import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
+import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
+import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import type { TestNetns } from "../../testbed/netns.ts";
+import { exchange } from "./netlink-exchange.ts";
+
+export const DIALECTS: readonly BackendDialect[] = ["iptables-nft", "nftables", "iptables-legacy"];
+
+export const FAMILIES = {
+  v4: { v4: true, v6: false },
+  v6: { v4: false, v6: true },
+  dual: { v4: true, v6: true },
+} as const;
+
+const SETTINGS: Record<BackendDialect, BackendSettings> = {
+  "iptables-nft": { nativeNftables: false, forceIptables: undefined },
+  nftables: { nativeNftables: true, forceIptables: undefined },
+  "iptables-legacy": { nativeNftables: false, forceIptables: "legacy" },
+};
+
+/** The facts of this machine. */
+export const FACTS = gatherBackendFacts({ openNetlink, createThrowawayNetns, hasLegacyTables, findProgram });
+
+/** A backend of one dialect; `executed` collects the programs it runs. */
+export function backendOf(
+  dialect: BackendDialect,
+  options: { readonly executed?: string[]; readonly decision?: Partial<BackendDecision> } = {},
+): SidecarBackend {
+  const legacyTables = readLegacyTables;
+  const stores = {
+    "iptables-nft": createIptablesNftStore({ openNetlink }),
+    nftables: createNftablesStore({ openNetlink }),
+    "iptables-legacy": createLegacyStore({
+      exec: (request) => {
+        options.executed?.push(request.argv[0]);
+        return exec(request);
+      },
+      findProgram,
+      legacyTables,
+    }),
+  };
+  const decision = { ...decideBackend(FACTS, SETTINGS[dialect]), ...options.decision };
+  return createSidecarBackend(
+    { openNetlink, stores, legacyTables, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
+    { decision, forbidden: [] },
+  );
+}
+
+/** A capture of the case table by its name. */
+export function sidecarCase(name: string): SidecarCapture {
+  const capture = SIDECAR_CASES[name];
+  if (capture === undefined) throw new TypeError(`Cannot find case ${name}: the table has no such case`);
+  return capture;
+}
+
+/** How often nf_tables of the namespace was changed. */
+export function generationOf(netns: TestNetns): number {
+  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
+  throw new Error("Cannot read the generation: the kernel did not answer");
+}
+
+/** Every rule and policy rule in the namespace, in the words of the tools; each line names where it stands. */
+export function rulesIn(netns: TestNetns): string[] {
+  const legacy = readLegacyTables(netns.fd);
+  const saved = [
+    "iptables-nft-save",
+    "ip6tables-nft-save",
+    ...(legacy[4].length > 0 ? ["iptables-legacy-save"] : []),
+    ...(legacy[6].length > 0 ? ["ip6tables-legacy-save"] : []),
+  ].flatMap((tool) => savedRules(netns, tool));
+  const native = netns.mustExec(["nft", "list", "tables"]).split("\n");
+  const routing = [
+    ["ip", "rule"],
+    ["ip", "-6", "rule"],
+  ].flatMap((argv) => netns.mustExec(argv).split("\n"));
+  return [
+    ...saved,
+    ...native.filter((line) => line.startsWith("table inet")),
+    ...routing.filter((line) => line.includes("0x539")),
+  ];
+}
+
+function savedRules(netns: TestNetns, tool: string): string[] {
+  let table = "";
+  return netns
+    .mustExec([tool])
+    .split("\n")
+    .flatMap((line) => {
+      if (line.startsWith("*")) table = line.slice(1);
+      const isOwnChain = line.startsWith(":") && line.includes(" - ");
+      return line.startsWith("-A") || isOwnChain ? [`${tool} ${table} ${line}`] : [];
+    });
+}
