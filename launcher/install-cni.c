@@ -28,6 +28,7 @@
 /* ---- Node's fixed flags: the one place to tune the agent's runtime ---- */
 static const char *const node_flags[] = {
 	"--disable-warning=ExperimentalWarning",
+	"--max-semi-space-size=1",
 };
 /* ------------------------------------------------------------------------ */
 
