@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -65,4 +74,18 @@ test("only namespaces count among the files of a runtime's folder, and symlinks 
   const proc = createProcReader("/proc");
   const { dev } = statSync("/proc/self/ns/net", { bigint: true });
   assert.deepEqual(await proc.namedNetns([tree.root, join(tree.root, "absent")], dev), []);
+});
+
+test("a node whose process 1 is hidden is told by its first kernel thread, and by nothing that only looks like it", () => {
+  using tree = createTree();
+  const own = statSync("/proc/self/ns/net", { bigint: true });
+  addProcess(tree.root, 2, "net:[1]");
+  unlinkSync(join(tree.root, "2/ns/net"));
+  symlinkSync("/proc/self/ns/net", join(tree.root, "2/ns/net"));
+  writeFileSync(join(tree.root, "2/comm"), "kthreadd\n");
+  writeFileSync(join(tree.root, "2/cmdline"), "");
+  const { dev, ino } = createProcReader(tree.root).nodeNetns();
+  assert.deepEqual([dev, ino], [own.dev, own.ino]);
+  writeFileSync(join(tree.root, "2/cmdline"), "kthreadd\0");
+  assert.throws(() => createProcReader(tree.root).nodeNetns(), { code: "not-found" });
 });

@@ -3,7 +3,7 @@
  * and not an error. Links and stat are read synchronously (the kernel answers at once); the list and the cgroups, for which
  * the kernel takes locks that others may hold for long, on the thread pool.
  */
-import { closeSync, openSync, read, readlinkSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, read, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -20,7 +20,8 @@ export interface ProcReader {
   pids(): Promise<number[]>;
   /** Inode of the network namespace of a process; undefined when it is gone or not to be seen by us. */
   netnsIno(pid: number): bigint | undefined;
-  /** The network namespace of process 1, which is the node's. To see it takes CAP_SYS_PTRACE. @throws {FileError} */
+  /** The network namespace of process 1, which is the node's; where a sandbox hides that, the kernel's own threads tell.
+   * To see it takes CAP_SYS_PTRACE. @throws {FileError} */
   nodeNetns(): NetnsFile;
   netnsPath(pid: number): string;
   /** Text of stat; undefined when it is gone. */
@@ -74,6 +75,8 @@ export function createProcReader(root: string): ProcReader {
         const { dev, ino } = statSync(path, { bigint: true });
         return { path, dev, ino };
       } catch (error) {
+        const kernelThread = initialNetns(root);
+        if (kernelThread !== undefined) return kernelThread;
         throw toFileError(error, "read", path);
       }
     },
@@ -124,4 +127,22 @@ export function createProcReader(root: string): ProcReader {
       return found;
     },
   };
+}
+
+/** The namespace of kthreadd, the first kernel thread: always the machine's initial one. Undefined inside a pid namespace,
+ * where process 2 is anybody's, and where it cannot be seen either. */
+function initialNetns(root: string): NetnsFile | undefined {
+  try {
+    if (
+      readFileSync(join(root, "2/comm"), "utf8").trimEnd() !== "kthreadd" ||
+      readFileSync(join(root, "2/cmdline")).length > 0
+    ) {
+      return undefined;
+    }
+    const path = join(root, "2/ns/net");
+    const { dev, ino } = statSync(path, { bigint: true });
+    return { path, dev, ino };
+  } catch {
+    return undefined;
+  }
 }
