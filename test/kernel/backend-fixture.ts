@@ -68,7 +68,7 @@ export function sidecarCase(name: string): SidecarCapture {
 }
 
 /** How often nf_tables of the namespace was changed. */
-export function generationOf(netns: TestNetns): number {
+export function generationOf(netns: Pick<TestNetns, "fd">): number {
   using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
   for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
   throw new Error("Cannot read the generation: the kernel did not answer");

@@ -1,0 +1,27 @@
+// Captures a namespace that nobody uses, once at start: the first pod then meets warm code and loaded kernel modules, and
+// what does not work on this node is known before a pod is refused for it.
+import { DEFAULT_SIDECAR_CAPTURE } from "../../core/rules/sidecar-capture.ts";
+import type { SidecarBackend } from "./sidecar-backend.ts";
+
+/** How often: V8 compiles what it has seen a few times. */
+const ROUNDS = 3;
+const CAPTURE = { ...DEFAULT_SIDECAR_CAPTURE, dnsCapture: true, families: { v4: true, v6: true } };
+
+/** Resolves with undefined when a capture stood and went as it should, else with what went wrong; never rejects. */
+export async function tryCapture(
+  backend: Pick<SidecarBackend, "apply" | "drift" | "remove">,
+  createThrowawayNetns: () => { readonly fd: number } & Disposable,
+): Promise<string | undefined> {
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      using netns = createThrowawayNetns();
+      await backend.apply(netns.fd, CAPTURE);
+      const [difference] = await backend.drift(netns.fd, CAPTURE);
+      if (difference !== undefined) return `the kernel does not show what was written: ${difference}`;
+      await backend.remove(netns.fd, CAPTURE);
+    }
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
+import { SIDECAR_CASES } from "../rules/sidecar-cases.ts";
+import { FEATURE_NAMES, featureProbe, featuresOf } from "./backend-features.ts";
+
+/** What every nf_tables can do. */
+const BASIC = ["iifname", "oifname", "protocol", "source", "destination", "sport", "dport"];
+const BASIC_VERDICTS = ["return", "accept", "drop", "jump"];
+
+test("every kind of match and verdict that any capture uses belongs to a feature or is basic", () => {
+  const rulesets = Object.values(SIDECAR_CASES).flatMap((capture) => [
+    ...sidecarRules(capture),
+    sidecarInetRules(capture),
+  ]);
+  for (const ruleset of rulesets) {
+    for (const rule of ruleset.tables.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules))) {
+      for (const kind of [...rule.matches.map((match) => match.kind), rule.verdict.kind]) {
+        if (BASIC.includes(kind) || BASIC_VERDICTS.includes(kind)) continue;
+        const alone = {
+          family: 4,
+          tables: [{ name: "nat", chains: [{ kind: "own", name: "X", rules: [rule] }] }],
+        } as const;
+        assert.notDeepEqual(featuresOf([alone]), [], kind);
+      }
+    }
+  }
+});
+
+test("the probe of a feature uses that feature, in both dialects and families", () => {
+  for (const feature of FEATURE_NAMES) {
+    for (const family of [4, 6] as const) {
+      const [first] = featuresOf([featureProbe("iptables-nft", [feature], family)]);
+      assert.deepEqual(first, { feature, family });
+      const native = featuresOf([featureProbe("nftables", [feature], family)]);
+      assert.ok(native.some((used) => used.feature === feature && used.family === family));
+    }
+  }
+});
+
+test("a pod without annotations needs to know the owner and to redirect, and nothing else", () => {
+  assert.deepEqual(featuresOf(sidecarRules(DEFAULT_SIDECAR_CAPTURE)), [
+    { feature: "owner", family: 4 },
+    { feature: "redirect", family: 4 },
+  ]);
+});
