@@ -19,7 +19,7 @@ build: setup ## leave out/bin/install-cni and out/bin/istio-cni
 demo: build ## start pods on a real containerd and show that they are captured; KEEP=1 leaves it up
 	@tools/node testbed/demo/main.ts $(if $(KEEP),--keep) $(ARGS)
 
-test: build ## run the gate and all test tiers: unit, plugin, kernel, runtime, cluster
+test: build ## run the gate and all test tiers; ARGS="kernel runtime" runs some
 	@tools/node tools/test.ts $(ARGS)
 
 ok: ## the one gate: types, lint, import law, own checks, unit tests

@@ -1,10 +1,22 @@
 // Where the tests of each tier lie (DESIGN 5).
 
-/** Decisions, services against simulators, the test bed's own parts. */
-export const UNIT_TESTS = ["src/**/*.test.ts", "tools/**/*.test.ts", "testbed/**/*.test.ts", "bench/**/*.test.ts"];
+/** Decisions, services against simulators, the test bed's own parts. Anywhere, in seconds. */
+export const UNIT_TESTS = [
+  "src/**/*.test.ts",
+  "tools/**/*.test.ts",
+  "testbed/**/*.test.ts",
+  "bench/**/*.test.ts",
+  "test/cluster/api-stand-in.test.ts",
+];
 
 /** The compiled C programs against scripted peers. */
 export const PROGRAM_TESTS = ["plugin/**/*.test.ts", "launcher/**/*.test.ts"];
 
-/** Real network namespaces, real containerd, a real API server; as root on Linux. */
-export const SYSTEM_TESTS = ["test/kernel/*.test.ts", "test/runtime/*.test.ts", "test/cluster/*.test.ts"];
+/** Real network namespaces and the kernel's own tools; root on Linux. */
+export const KERNEL_TESTS = ["test/kernel/*.test.ts"];
+
+/** Real containerd, runc and network plugins; root on Linux. */
+export const RUNTIME_TESTS = ["test/runtime/*.test.ts"];
+
+/** A real Kubernetes: KUBECONFIG, or the shared lab beside the checkout; root on Linux. */
+export const CLUSTER_TESTS = ["test/cluster/sidecar.test.ts", "test/cluster/watch.test.ts"];

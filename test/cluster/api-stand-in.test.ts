@@ -18,16 +18,15 @@ test("the stand-in answers as the recorded kube-apiserver did", async () => {
   compare(await answer({ url: server.url, caPem: server.caPem, token: server.token }), await readGolden());
 });
 
-test("a real kube-apiserver answers as recorded", {
-  skip: kubeconfig === undefined ? "KUBECONFIG is not set" : false,
-}, async () => {
-  ok(kubeconfig);
-  const entries = await answer(await readKubeconfig(kubeconfig));
-  if (process.env["UPDATE_API_TRANSCRIPT"] === "1") {
-    await writeFile(GOLDEN, `[\n${entries.map((entry) => `  ${JSON.stringify(entry)}`).join(",\n")}\n]\n`);
-  }
-  compare(entries, await readGolden());
-});
+if (kubeconfig !== undefined) {
+  test("a real kube-apiserver answers as recorded", async () => {
+    const entries = await answer(await readKubeconfig(kubeconfig));
+    if (process.env["UPDATE_API_TRANSCRIPT"] === "1") {
+      await writeFile(GOLDEN, `[\n${entries.map((entry) => `  ${JSON.stringify(entry)}`).join(",\n")}\n]\n`);
+    }
+    compare(entries, await readGolden());
+  });
+}
 
 async function answer(options: WireClientOptions): Promise<readonly TranscriptEntry[]> {
   const { url, caPem } = options;
