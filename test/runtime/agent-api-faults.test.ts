@@ -62,7 +62,9 @@ describe("the agent recovers from", () => {
   async function assertCapturesNext(agent: TestAgent): Promise<string> {
     pods += 1;
     const name = `next-${pods}`;
-    const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name }));
+    const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name })).catch((error: unknown) => {
+      throw new Error(`Cannot start ${name}; the agent's log:\n${agent.log.join("\n")}`, { cause: error });
+    });
     await assertCaptured(mesh.node, pod, peer, [4]);
     await pod.remove();
     assertAlive(agent);

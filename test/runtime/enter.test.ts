@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type RunningCommand, runCommand, startCommand } from "../../testbed/node/command.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { OUTSIDE, readMachine } from "./machine-state.ts";
 
 const NODE = join(REPOSITORY, "tools/node");
 const HELD_NODE = join(import.meta.dirname, "held-node.ts");
@@ -56,9 +57,6 @@ test("enterNodeNamespaces() passes exit status, arguments and output through", a
   assert.equal(done.status, 7);
 });
 
-// The test runner's variables make a child report to it.
-const OUTSIDE = { NODE_TEST_CONTEXT: "" };
-
 async function waitUntilHeld(command: RunningCommand): Promise<Held> {
   const line: unknown = JSON.parse(await command.waitForLine((text) => text.startsWith('{"held"'), 30_000));
   assert.ok(typeof line === "object" && line !== null && "initPid" in line && "cgroup" in line);
@@ -78,14 +76,6 @@ function processesOf(held: Held): readonly string[] {
 
 function cgroupsOf(held: Held): readonly string[] {
   return globSync(`/sys/fs/cgroup/{,*/}${held.cgroup}`);
-}
-
-async function readMachine(): Promise<Readonly<Record<string, string>>> {
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8");
-  const interfaces = await runCommand(["ip", "-o", "-br", "link"]);
-  const tables = await runCommand(["nft", "list", "tables"]);
-  const folders = globSync(["/etc/cni", "/opt/cni", "/var/lib/cni", "/run/containerd", "/run/netns/*", "/run/testbed"]);
-  return { mounts, interfaces: interfaces.stdout, tables: tables.stdout, folders: folders.join("\n") };
 }
 
 async function eventually(condition: () => boolean, describe: () => string): Promise<void> {

@@ -136,17 +136,18 @@ async function timeAll(
 function explain(rows: readonly DemoRow[]): readonly string[] {
   const passing = rows.filter(({ observation }) => observation.product.bypassed.length > 0).map(({ pod }) => pod.name);
   return [
-    "  Reason         the product's own word, from the agent's log; of a pod that the plugin passed by itself,",
-    "                 the agent was asked afterwards.",
-    "  In-, outbound  yes: the proxy received the connection and knows where it was going; no: the application did.",
-    `  Plugin added   median of ${PLUGIN_RUNS} runs of the installed plugin with this pod's own input in fresh network`,
-    `                 namespaces, from before vfork to after its end.`,
+    "  Reason         the product's own word, from the agent's log; about a pod that the plugin passed",
+    "                 by itself, the agent was asked afterwards.",
+    "  In-, outbound  yes: the proxy received the connection, and knows where it was going;",
+    "                 no: the application did.",
+    `  Plugin added   median of ${PLUGIN_RUNS} runs of the installed plugin with this pod's own input in fresh`,
+    "                 network namespaces, from before vfork to after its end.",
     ...(passing.length === 0
       ? []
       : [
-          `  IPv6           passes by the proxies of ${passing.join(", ")}, as upstream has it for pods whose first`,
-          "                 address is IPv4, and the agent warns of each. ISTIO_DUAL_STACK on the proxy, or",
-          "                 STRICT_FAMILIES on the agent, captures it.",
+          `  IPv6           passes by the proxies of ${passing.join(", ")}, as upstream has it for pods`,
+          "                 whose first address is IPv4, and the agent warns of each. ISTIO_DUAL_STACK on the",
+          "                 proxy, or STRICT_FAMILIES on the agent, captures it.",
         ]),
   ];
 }
