@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { readPath, readText } from "../../testbed/api-server/kube-object.ts";
 import { renderAgentImage } from "../../testbed/cluster/agent-image.ts";
-import { type Cluster, createCluster, until } from "../../testbed/cluster/create-cluster.ts";
+import { type Cluster, createCluster, refuseIstio, until } from "../../testbed/cluster/create-cluster.ts";
 import { type PodChoice, renderMeshPod, renderPlainPod, renderPodImage } from "../../testbed/cluster/mesh-pod.ts";
 import {
   AGENT_NAMESPACE,
@@ -34,6 +34,7 @@ describe("the agent's DaemonSet in a cluster", () => {
   let cluster: Cluster;
   before(async () => {
     cluster = await createCluster();
+    await refuseIstio(cluster);
     await cluster.loadImage(await renderAgentImage());
     await cluster.loadImage(renderPodImage());
     await cluster.apply(join(MANIFESTS, "rbac.yaml"));

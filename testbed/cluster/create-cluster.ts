@@ -31,12 +31,13 @@ export interface Cluster extends AsyncDisposable {
 }
 
 /** Finds a cluster and makes it ready for use.
- * @throws {Error} with a sentence that says what is missing, or that the given cluster has Istio's agent already. */
+ * @throws {Error} with a sentence that says what is missing. */
 export async function createCluster(): Promise<Cluster> {
   const source = findCluster();
   if (source.kind === "none") throw new Error(source.reason);
   const lab = source.kind === "lab" ? await startLab(source.folder) : undefined;
-  const folder = mkdtempSync(join(tmpdir(), "cluster-"));
+  // In the lab's own folder where there is one: it goes with the lab, whatever ends this process.
+  const folder = mkdtempSync(join(lab?.stateDir ?? tmpdir(), "cluster-"));
   const close = async (): Promise<void> => {
     rmSync(folder, { recursive: true, force: true });
     await lab?.[Symbol.asyncDispose]();
@@ -63,8 +64,6 @@ export async function createCluster(): Promise<Cluster> {
       applied.push(path);
       await kubectl(["apply", "-f", path]);
     };
-    if (lab === undefined) await refuseIstio(get);
-
     return {
       lab,
       kubeconfig: write("json", await kubectl(["config", "view", "--raw", "--flatten", "--minify", "-o", "json"])),
@@ -108,10 +107,11 @@ export async function until(what: string, timeoutMs: number, isDone: () => Promi
   }
 }
 
-async function refuseIstio(get: Cluster["get"]): Promise<void> {
-  const { items } = await get("daemonsets", "-A", "-l", "k8s-app=istio-cni-node");
+/** For tests that install the agent. @throws {Error} when the cluster runs one already: two would fight. */
+export async function refuseIstio(cluster: Cluster): Promise<void> {
+  const { items } = await cluster.get("daemonsets", "-A", "-l", "k8s-app=istio-cni-node");
   if (!Array.isArray(items) || items.length > 0)
-    throw new Error("Cannot run the cluster tier: the cluster of KUBECONFIG runs istio-cni-node already; take another");
+    throw new Error("Cannot run the cluster tier: the cluster runs istio-cni-node already; take another");
 }
 
 function limit(timeoutMs = 60_000): { readonly timeoutMs: number } {

@@ -15,6 +15,8 @@ import { REPOSITORY } from "../node/repository.ts";
 export interface Lab extends AsyncDisposable {
   /** The lab's own script with its sub-commands, for instance `[script, "kubectl", …]`. */
   readonly script: string;
+  /** Gone with the lab. */
+  readonly stateDir: string;
   /** What the node has on its disk, seen from here: `/etc/cni/net.d`, `/opt/cni/bin`, … */
   readonly nodeDisk: string;
   readonly kubeconfig: string;
@@ -50,6 +52,7 @@ export async function startLab(source: string): Promise<Lab> {
   const state = join(folder, "state");
   return {
     script,
+    stateDir: state,
     nodeDisk: join(state, "fs"),
     kubeconfig: join(state, "pki/admin.conf"),
     powerCut: async () => {
