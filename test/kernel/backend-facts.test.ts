@@ -44,6 +44,17 @@ test("a namespace in which somebody looked at iptables legacy is programmed in t
   assert.doesNotMatch(netns.mustExec(["iptables-legacy-save"]), /^-A/m);
 });
 
+test("without the programs of iptables legacy a pod with legacy tables is captured, and one that must be legacy is told why not", async () => {
+  using netns = createNetns();
+  netns.mustExec(["iptables-legacy", "-t", "nat", "-S"]);
+  const without = { findProgram: () => undefined };
+  assert.equal((await backendOf("iptables-nft", without).apply(netns.fd, DEFAULT_SIDECAR_CAPTURE)).changed, true);
+  await assert.rejects(
+    backendOf("iptables-legacy", without).apply(netns.fd, DEFAULT_SIDECAR_CAPTURE),
+    /^NetfilterError: Cannot program the pod as iptables-legacy: there is no program iptables-legacy-restore$|iptables-legacy-save$/,
+  );
+});
+
 test("a kernel without TPROXY: the pod that asks for it gets its name, the others are captured", async () => {
   const decision = decideBackend(gatherBackendFacts({ ...DEPS, openNetlink: kernelWithout("TPROXY") }), UNSET);
   assert.deepEqual(

@@ -38,7 +38,11 @@ export const FACTS = gatherBackendFacts({ openNetlink, createThrowawayNetns, has
 /** A backend of one dialect; `executed` collects the programs it runs. */
 export function backendOf(
   dialect: BackendDialect,
-  options: { readonly executed?: string[]; readonly decision?: Partial<BackendDecision> } = {},
+  options: {
+    readonly executed?: string[];
+    readonly decision?: Partial<BackendDecision>;
+    readonly findProgram?: typeof findProgram;
+  } = {},
 ): SidecarBackend {
   const legacyTables = readLegacyTables;
   const stores = {
@@ -49,7 +53,7 @@ export function backendOf(
         options.executed?.push(request.argv[0]);
         return exec(request);
       },
-      findProgram,
+      findProgram: options.findProgram ?? findProgram,
       legacyTables,
     }),
   };

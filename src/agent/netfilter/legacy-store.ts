@@ -11,6 +11,7 @@ import { diffRulesets } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
 import { sidecarRules } from "../../core/rules/sidecar.ts";
 import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
+import { limitExec } from "./exec-limit.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
 
 export interface LegacyDeps {
@@ -30,12 +31,16 @@ export const LEGACY_PROGRAMS = [
 
 const TOOL = { 4: "iptables-legacy", 6: "ip6tables-legacy" } as const;
 const TIMEOUT_MS = 10_000;
+/** More would only wait for each other: the kernel replaces the tables of a family under one mutex (net/netfilter/x_tables.c). */
+const MAX_PROGRAMS = 4;
 /** Seconds to wait for the lock, below our own deadline. */
 const LOCK_WAIT_S = 5;
 /** Deleting names a rule by its text, and of two equal ones takes the first: a second look then puts the order right. */
 const MAX_ROUNDS = 4;
 
 export function createLegacyStore(deps: LegacyDeps): RuleStore {
+  const exec = limitExec(deps.exec, MAX_PROGRAMS);
+
   async function read(netnsFd: number): Promise<Ruleset<LegacyRule>[]> {
     const tables = deps.legacyTables(netnsFd);
     const families = ([4, 6] as const).map((family) =>
@@ -45,7 +50,7 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
   }
 
   async function save(netnsFd: number, family: 4 | 6): Promise<Ruleset<LegacyRule>> {
-    const { stdout } = await deps.exec({
+    const { stdout } = await exec({
       argv: [program(`${TOOL[family]}-save`)],
       netnsFd,
       timeoutMs: TIMEOUT_MS,
@@ -54,7 +59,7 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
   }
 
   async function restore(netnsFd: number, family: 4 | 6, input: string): Promise<void> {
-    await deps.exec({
+    await exec({
       argv: [program(`${TOOL[family]}-restore`), "--noflush", `--wait=${LOCK_WAIT_S}`],
       input,
       env: { XTABLES_LOCKFILE: "/proc/self/fd/3" },
@@ -71,16 +76,20 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
 
   return {
     dialect: "iptables-legacy",
+    isAvailable: () => LEGACY_PROGRAMS.every((name) => deps.findProgram(name) !== undefined),
     rulesFor: sidecarRules,
     read,
     async converge(netnsFd, desired, formerly) {
       for (let round = 0; round < MAX_ROUNDS; round++) {
-        const changes = diffRulesets(await read(netnsFd), desired, formerly);
+        const held = await read(netnsFd);
+        const changes = diffRulesets(held, desired, formerly);
         if (changes.every(isNoStep)) return round > 0;
         for (const family of [4, 6] as const) {
           const input = renderLegacyRestore(changes, family);
           if (input !== "") await restore(netnsFd, family, input);
         }
+        // Nothing was there that what we wrote could have met.
+        if (held.every(({ tables }) => tables.length === 0)) return true;
       }
       const state = `its rules were still not as written after ${MAX_ROUNDS} attempts, somebody else changes them`;
       throw new NetfilterError("contended", `Cannot program the pod: ${state}`);

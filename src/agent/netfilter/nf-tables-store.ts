@@ -91,6 +91,7 @@ function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDial
   const open = (netnsFd: number) => deps.openNetlink(NETLINK_PROTOCOL.netfilter, netnsFd);
   return {
     dialect,
+    isAvailable: () => true,
     rulesFor: codec.rulesFor,
     create(netnsFd, desired) {
       const batch = codec.create(desired, { generation: FIRST_GENERATION });

@@ -6,6 +6,8 @@ import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 /** The rules of one dialect. `formerly` tells rules that may be ours although nothing in them says so. */
 export interface RuleStore {
   readonly dialect: BackendDialect;
+  /** Whether this node can look at such rules at all; if not, what others left of them stays unseen. */
+  isAvailable(): boolean;
   /** The rules of a capture in this dialect. */
   rulesFor(capture: SidecarCapture): readonly Ruleset[];
   /** What the namespace holds in this dialect, rules of others included; nothing is changed by looking. */

@@ -120,7 +120,7 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
     const disturbs = disturbsAnother(desired);
     if (disturbs && pod.hostUsers === false) {
       // The kernel lets us delete the owner matches of another user namespace, not write them, so the other set cannot be
-      // made fit to stay: for a tenth of a millisecond nothing stands.
+      // made fit to stay: for about a millisecond nothing stands.
       for (const other of others) await other.converge(netnsFd, [], known(other, capture, pod));
       await store.converge(netnsFd, desired, known(store, capture, pod));
       return;
@@ -190,7 +190,9 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
     return { own, others };
   }
 
+  /** Whether there may be legacy rules that we can look at. An empty table is no reason to refuse a pod where we cannot. */
   function hasLegacyTables(netnsFd: number): boolean {
+    if (!stores["iptables-legacy"].isAvailable()) return false;
     const tables = deps.legacyTables(netnsFd);
     return tables[4].length > 0 || tables[6].length > 0;
   }

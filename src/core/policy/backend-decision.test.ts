@@ -91,6 +91,11 @@ test("the decision's message says what is missing, by feature, family, module an
   const programs = { kernel: false, missingPrograms: ["ip6tables-legacy-save"] };
   const legacy = decideBackend({ ...FACTS, legacy: programs }, { ...NOTHING_SET, forceIptables: "legacy" });
   assert.match(legacy.message, /programs not found: ip6tables-legacy-save$/);
+  const blind = { kernel: true, missingPrograms: ["iptables-legacy-save"] };
+  assert.match(
+    decideBackend({ ...FACTS, legacy: blind }, NOTHING_SET).message,
+    /what others left in iptables-legacy is not seen, programs not found: iptables-legacy-save$/,
+  );
 });
 
 test("explainUnsupported() refuses only the pod that needs what is missing, in its families", () => {

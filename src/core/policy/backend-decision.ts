@@ -131,7 +131,13 @@ function isComplete(dialect: NetlinkDialect, facts: BackendFacts): boolean {
 
 /** What stands in the way of a dialect as a whole. */
 function absence(dialect: BackendDialect, { nfTables, legacy }: BackendFacts): string | undefined {
-  if (dialect !== "iptables-legacy") return nfTables.answers ? undefined : `nf_tables does not answer: ${nfTables.why}`;
-  if (legacy.missingPrograms.length > 0) return `programs not found: ${legacy.missingPrograms.join(", ")}`;
+  const programs = legacy.missingPrograms.join(", ");
+  if (dialect !== "iptables-legacy") {
+    if (!nfTables.answers) return `nf_tables does not answer: ${nfTables.why}`;
+    return legacy.kernel && programs !== ""
+      ? `what others left in iptables-legacy is not seen, programs not found: ${programs}`
+      : undefined;
+  }
+  if (programs !== "") return `programs not found: ${programs}`;
   return legacy.kernel ? undefined : "the kernel has not loaded iptables legacy (ip_tables), the first pod will try to";
 }
