@@ -1,15 +1,25 @@
-// The machine as tests on it may not change it, and the environment for programs that are started from a test.
+// The machine, which tests must leave as it was, and the environment for programs that are started from a test.
+import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { runCommand } from "../../testbed/node/command.ts";
 
 /** The test runner's variables make a child report to it. */
 export const OUTSIDE = { NODE_TEST_CONTEXT: "" };
 
-/** Mounts, interfaces, netfilter tables and the folders a node would write to, to be compared before and after. */
-export async function readMachine(): Promise<Readonly<Record<string, string>>> {
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8");
-  const interfaces = await runCommand(["ip", "-o", "-br", "link"]);
-  const tables = await runCommand(["nft", "list", "tables"]);
+/** What a node could leave on the machine, one line each. */
+export type MachineState = ReadonlySet<string>;
+
+/** Mounts, interfaces, netfilter tables and the folders a node would write to. */
+export async function readMachine(): Promise<MachineState> {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const interfaces = (await runCommand(["ip", "-o", "-br", "link"])).stdout.split("\n");
+  const tables = (await runCommand(["nft", "list", "tables"])).stdout.split("\n");
   const folders = globSync(["/etc/cni", "/opt/cni", "/var/lib/cni", "/run/containerd", "/run/testbed"]);
-  return { mounts, interfaces: interfaces.stdout, tables: tables.stdout, folders: folders.join("\n") };
+  // The first word of an interface is its name; what follows changes by itself.
+  return new Set([...mounts, ...interfaces.map((line) => line.split(" ")[0] ?? ""), ...tables, ...folders]);
+}
+
+/** @throws {AssertionError} with what is there now and was not there before. */
+export async function assertNothingLeft(before: MachineState): Promise<void> {
+  assert.deepEqual([...(await readMachine()).difference(before)], []);
 }
