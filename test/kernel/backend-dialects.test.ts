@@ -119,6 +119,21 @@ test("a lost policy rule and route are seen as drift and put back, and a second 
   assert.deepEqual(rulesIn(netns), standing);
 });
 
+test("what another mode of interception left behind goes with the change and with the removal", async () => {
+  for (const dialect of DIALECTS) {
+    const backend = backendOf(dialect);
+    using netns = createNetns();
+    const before = rulesIn(netns);
+    await backend.apply(netns.fd, sidecarCase("tproxy"));
+    await backend.apply(netns.fd, sidecarCase("default"));
+    using fresh = createNetns();
+    await backend.apply(fresh.fd, sidecarCase("default"));
+    assert.deepEqual(withoutRouting(rulesIn(netns)), withoutRouting(rulesIn(fresh)));
+    await backend.remove(netns.fd, sidecarCase("default"));
+    assert.deepEqual(rulesIn(netns), before);
+  }
+});
+
 test("nothing is executed for a fresh sandbox in either dialect of nf_tables, and no legacy table comes into being anywhere", async () => {
   for (const dialect of ["iptables-nft", "nftables"] as const) {
     const executed: string[] = [];

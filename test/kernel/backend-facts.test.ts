@@ -8,7 +8,7 @@ import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
 import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
-import { type NetlinkSocket, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { NETLINK_NETFILTER, type NetlinkSocket, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { openNetns } from "../../src/platform/linux/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { backendOf, DIALECTS, generationOf, sidecarCase } from "./backend-fixture.ts";
@@ -89,6 +89,29 @@ test("a kernel without nf_tables, and a node that lets us make no namespace, are
     assert.equal(facts.nfTables.answers, false);
     assert.equal(decideBackend(facts, UNSET).dialect, "iptables-legacy");
   }
+});
+
+test("on a kernel without nf_tables pods are captured by iptables legacy and nothing asks nf_tables; forced to it, they are refused", async () => {
+  const withoutNfTables: typeof openNetlink = (protocol, netnsFd) => {
+    if (protocol === NETLINK_NETFILTER) throw new Error("Cannot open a netlink socket: EPROTONOSUPPORT");
+    return openNetlink(protocol, netnsFd);
+  };
+  const facts = gatherBackendFacts({ ...DEPS, openNetlink: withoutNfTables });
+  const capture = sidecarCase("tproxy");
+  using netns = createNetns();
+  const backend = backendOf("iptables-nft", {
+    decision: decideBackend(facts, UNSET),
+    openNetlink: withoutNfTables,
+  });
+  const applied = await backend.apply(netns.fd, capture);
+  assert.deepEqual(applied, { dialect: "iptables-legacy", changed: true, replaced: [], repaired: [] });
+  assert.deepEqual(await backend.drift(netns.fd, capture), []);
+  assert.equal(await backend.remove(netns.fd, capture), true);
+  const forced = backendOf("iptables-nft", {
+    decision: decideBackend(facts, { ...UNSET, forceIptables: "nft" }),
+    openNetlink: withoutNfTables,
+  });
+  await assert.rejects(forced.apply(netns.fd, capture), /this node's kernel has no nf_tables/);
 });
 
 test("a trial capture works in every dialect and leaves no descriptor", async () => {

@@ -42,12 +42,14 @@ export function backendOf(
     readonly executed?: string[];
     readonly decision?: Partial<BackendDecision>;
     readonly findProgram?: typeof findProgram;
+    readonly openNetlink?: typeof openNetlink;
   } = {},
 ): SidecarBackend {
   const legacyTables = readLegacyTables;
+  const open = options.openNetlink ?? openNetlink;
   const stores = {
-    "iptables-nft": createIptablesNftStore({ openNetlink }),
-    nftables: createNftablesStore({ openNetlink }),
+    "iptables-nft": createIptablesNftStore({ openNetlink: open }),
+    nftables: createNftablesStore({ openNetlink: open }),
     "iptables-legacy": createLegacyStore({
       exec: (request) => {
         options.executed?.push(request.argv[0]);
@@ -59,7 +61,7 @@ export function backendOf(
   };
   const decision = { ...decideBackend(FACTS, SETTINGS[dialect]), ...options.decision };
   return createSidecarBackend(
-    { openNetlink, stores, legacyTables, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
+    { openNetlink: open, stores, legacyTables, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
     { decision, forbidden: [] },
   );
 }

@@ -54,8 +54,6 @@ export interface Applied {
 
 export type SidecarBackend = ReturnType<typeof createSidecarBackend>;
 
-const DIALECTS = ["iptables-nft", "nftables", "iptables-legacy"] as const;
-
 export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarBackendOptions) {
   const { stores } = deps;
   const routing = createPodRouting(deps);
@@ -152,12 +150,10 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
 
   async function remove(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<boolean> {
     let changed = false;
-    for (const dialect of DIALECTS) {
-      const store = stores[dialect];
-      if (dialect === "iptables-legacy" && !hasLegacyTables(netnsFd)) continue;
+    for (const store of inUse(netnsFd)) {
       changed = (await store.converge(netnsFd, [], known(store, capture, pod))) || changed;
     }
-    routing.remove(netnsFd, sidecarNetwork(capture));
+    routing.remove(netnsFd, sidecarNetwork(largest(capture)));
     return changed;
   }
 
@@ -167,6 +163,9 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
     if (writable === undefined) {
       const state = "it has a user namespace of its own (hostUsers: false), and that needs nf_tables on this node";
       throw new NetfilterError("unsupported", `Cannot capture the pod: ${state}`);
+    }
+    if (writable.dialect !== "iptables-legacy" && !options.decision.nfTables) {
+      throw new NetfilterError("unsupported", "Cannot capture the pod: this node's kernel has no nf_tables");
     }
     const why = explainUnsupported(writable, capture);
     if (why !== undefined) throw new NetfilterError("unsupported", `Cannot capture the pod: ${why}`);
@@ -182,12 +181,18 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
   async function look(netnsFd: number, store: RuleStore): Promise<{ own: readonly Ruleset[]; others: RuleStore[] }> {
     const own = await store.read(netnsFd);
     const others: RuleStore[] = [];
-    for (const dialect of DIALECTS) {
-      const other = stores[dialect];
-      if (other === store || (dialect === "iptables-legacy" && !hasLegacyTables(netnsFd))) continue;
-      if ((await other.read(netnsFd)).some(isOurs)) others.push(other);
+    for (const other of inUse(netnsFd)) {
+      if (other !== store && (await other.read(netnsFd)).some(isOurs)) others.push(other);
     }
     return { own, others };
+  }
+
+  /** The dialects that may hold something in this namespace. */
+  function inUse(netnsFd: number): RuleStore[] {
+    return [
+      ...(options.decision.nfTables ? [stores["iptables-nft"], stores.nftables] : []),
+      ...(hasLegacyTables(netnsFd) ? [stores["iptables-legacy"]] : []),
+    ];
   }
 
   /** Whether there may be legacy rules that we can look at. An empty table is no reason to refuse a pod where we cannot. */
@@ -207,13 +212,19 @@ function ruleSteps(held: readonly Ruleset[], store: RuleStore, capture: SidecarC
 /** Every rule that can be ours in this dialect: of this capture, of what was before, of either interception mode (the marks
  * of TPROXY are in no chain of ours), and of the moment between two dialects. */
 function known(store: RuleStore, capture: SidecarCapture, { formerly }: BackendPod): Ruleset[] {
-  const tproxy = store.rulesFor({ ...capture, mode: "TPROXY", families: { v4: true, v6: true } });
+  const tproxy = store.rulesFor(largest(capture));
   return joinRulesets([
     store.rulesFor(capture),
     tproxy,
     besideAnother(tproxy),
     ...(formerly === undefined ? [] : [store.rulesFor(formerly)]),
   ]);
+}
+
+/** The capture with all that another mode or more families would add to it. */
+function largest(capture: SidecarCapture): SidecarCapture {
+  const inboundPorts = { include: "*", exclude: [] } as const;
+  return { ...capture, mode: "TPROXY", inboundPorts, families: { v4: true, v6: true } };
 }
 
 /** Whether a ruleset holds anything of ours. */

@@ -44,6 +44,8 @@ export type BackendDecision = {
   /** What a pod may ask for that this node cannot do with this dialect; such a pod is refused, others are not. */
   readonly missing: readonly MissingFeature[];
   readonly message: string;
+  /** Whether nf_tables answers at all; if not, nobody can have left anything there. */
+  readonly nfTables: boolean;
   /** The same for pods with `hostUsers: false`; undefined: not at all on this node. See `dialectForPod`. */
   readonly userNamespaces: PodDialect | undefined;
 };
@@ -65,6 +67,7 @@ export function decideBackend(facts: BackendFacts, settings: BackendSettings): B
     dialect,
     reason,
     missing,
+    nfTables: facts.nfTables.answers,
     message: [`Writing rules as ${dialect}: ${why}`, ...notes].join("; "),
     userNamespaces: isComplete("nftables", facts)
       ? { dialect: "nftables", missing: facts.missing.nftables }
