@@ -1,8 +1,7 @@
 // 4. What programming one pod costs inside the agent: the same code, in this process, on fresh namespaces. The parts are
 // measured on their own, so their sum is a little more than the whole.
-import { fstatSync } from "node:fs";
 import { exchange } from "../src/agent/netfilter/netlink-conversation.ts";
-import { createSidecarNetfilter } from "../src/agent/netfilter/sidecar-netfilter.ts";
+import { createBackend } from "../src/cmd/backend.ts";
 import { encodeIptablesNft } from "../src/core/netlink/iptables-nft.ts";
 import { parseBatchOutcome } from "../src/core/netlink/nfnetlink.ts";
 import { sidecarRules } from "../src/core/rules/sidecar.ts";
@@ -28,10 +27,7 @@ const ROWS = {
 } as const;
 
 export async function measureNetfilter({ plan, say }: Pick<Bench, "plan" | "say">): Promise<Figure[]> {
-  const netfilter = createSidecarNetfilter(
-    { openNetlink, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
-    { forbidden: [] },
-  );
+  const { backend } = createBackend({ nativeNftables: false, forceIptables: undefined }, []);
   const series: Record<keyof typeof ROWS, number[]> = {
     v4: [],
     both: [],
@@ -48,27 +44,27 @@ export async function measureNetfilter({ plan, say }: Pick<Bench, "plan" | "say"
   for (let round = -WARM_UP_ROUNDS; round < plan.netfilterRounds; round++) {
     if (round === 0) say("  warm");
     const [first, second, third] = [fresh(), fresh(), fresh()];
-    const time = (row: keyof typeof ROWS, action: () => void): void => {
+    const time = async (row: keyof typeof ROWS, action: () => unknown): Promise<void> => {
       const start = performance.now();
-      action();
+      await action();
       const ms = performance.now() - start;
       if (round >= 0) series[row].push(ms);
       else if (row === "v4") firstMs ??= ms;
     };
-    time("v4", () => netfilter.apply(first, DEFAULT_SIDECAR_CAPTURE));
-    time("both", () => netfilter.apply(second, BOTH));
-    time("open", () => openNetlink(NETLINK_NETFILTER, third).close());
+    await time("v4", () => backend.apply(first, DEFAULT_SIDECAR_CAPTURE));
+    await time("both", () => backend.apply(second, BOTH));
+    await time("open", () => openNetlink(NETLINK_NETFILTER, third).close());
     let batch: Uint8Array = new Uint8Array();
-    time("encode", () => {
+    await time("encode", () => {
       batch = encodeIptablesNft(sidecarRules(DEFAULT_SIDECAR_CAPTURE));
     });
     using socket = openNetlink(NETLINK_NETFILTER, third);
-    time("commit", () => {
+    await time("commit", () => {
       const outcome = parseBatchOutcome(exchange(socket, batch));
       if (outcome?.kind !== "committed") throw new Error("Cannot measure: the kernel refused the batch");
     });
-    time("again", () => void netfilter.apply(first, DEFAULT_SIDECAR_CAPTURE));
-    time("drift", () => void netfilter.drift(first, DEFAULT_SIDECAR_CAPTURE));
+    await time("again", () => backend.apply(first, DEFAULT_SIDECAR_CAPTURE));
+    await time("drift", () => backend.drift(first, DEFAULT_SIDECAR_CAPTURE));
     // Nothing else runs in this process while a round lasts; between rounds the event loop gets its turn.
     await new Promise((resolve) => setImmediate(resolve));
   }

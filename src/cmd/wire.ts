@@ -2,10 +2,12 @@
 // socket, pod namespaces, endpoints; what one service needs of another is given here and nowhere else.
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { createInformers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import { createInstaller } from "../agent/install/installer.ts";
-import { createSidecarNetfilter } from "../agent/netfilter/sidecar-netfilter.ts";
+import { tryCapture } from "../agent/netfilter/trial-capture.ts";
+import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
 import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
 import { createSidecar } from "../agent/sidecar/sidecar.ts";
@@ -16,21 +18,25 @@ import type { AgentConfig, DirectoryCandidates } from "../core/config/agent-conf
 import type { Logger } from "../core/log.ts";
 import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
 import { createMetricsRegistry } from "../core/metrics/registry.ts";
+import { dialectForPod } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
+import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
 import { plainDeps } from "../platform/fs/atomic-write.ts";
 import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
 import { createHostFiles } from "../platform/fs/host-files.ts";
+import { createProcReader } from "../platform/fs/proc-reader.ts";
 import { createInClusterCredentials, createKubeconfigCredentials } from "../platform/http/credentials.ts";
 import { createKubeClient } from "../platform/http/kube-client.ts";
 import { listenHttp } from "../platform/http/server.ts";
+import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
-import { openNetlink } from "../platform/linux/netlink-socket.ts";
-import { type NetnsId, netnsIdAt, netnsIdOf } from "../platform/linux/netns.ts";
+import { type NetnsId, netnsIdAt } from "../platform/linux/netns.ts";
 import { createPoller } from "../platform/linux/poller.ts";
 import { trimMemory } from "../platform/linux/trim-memory.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
+import { createBackend } from "./backend.ts";
 import { buildInfo } from "./build-info.ts";
 import { findPluginDir } from "./paths.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
@@ -103,7 +109,24 @@ export async function runAgent(
   const lookup = createPodLookup({ api, clock, pods: informers.pods });
 
   // Pods: from the plugin's request to the rules in their namespace.
-  const netfilter = createSidecarNetfilter({ openNetlink, netnsId: netnsIdOf }, { forbidden: forbiddenNamespaces() });
+  const forbidden = forbiddenNamespaces();
+  const { backend, decision } = createBackend(config.policy, forbidden);
+  log.info(decision.message);
+  metrics.backend.set({ dialect: decision.dialect, reason: decision.reason }, 1);
+  for (const { feature, family } of decision.missing)
+    metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
+  using netns = createNetnsRegistry(
+    {
+      proc: createProcReader("/host/proc"),
+      dup: dupNetns,
+      open: openNetnsFile,
+      addresses: backend.addresses,
+      log,
+      nowMs: clock.nowMs,
+      yieldToLoop: () => setImmediate(),
+    },
+    { forbidden, namedFolders: ["/host/var/run/netns", "/host/proc/1/root/run/netns"] },
+  );
   const sidecar = createSidecar(
     {
       findPod: async (pod, deadline) => {
@@ -113,20 +136,27 @@ export async function runAgent(
         );
         return result.found ? result : { found: false, reason: result.message };
       },
-      netfilter,
+      netfilter: {
+        ...backend,
+        dialectFor: (pod) => (dialectForPod(decision, pod)?.dialect === "nftables" ? "nftables" : "iptables"),
+      },
+      namespaces: netns,
       log,
       countDecision: (reason) =>
         metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
-      observeProgram: (mode, seconds) => metrics.programSeconds.observe({ mode, backend: "iptables-nft" }, seconds),
+      observeProgram: (mode, dialect, seconds) => metrics.programSeconds.observe({ mode, backend: dialect }, seconds),
       nowMs: clock.nowMs,
     },
     {
       settings: sidecarSettings(config),
-      families: { dialect: "iptables", strict: config.policy.strictFamilies },
+      strictFamilies: config.policy.strictFamilies,
     },
   );
-  using _deletions = informers.pods.subscribe(({ type, pod }) => {
-    if (type === "delete") sidecar.forget(pod.uid);
+  using _ends = informers.pods.subscribe(({ type, pod }) => {
+    const isOver = type === "delete" || pod.phase === "Succeeded" || pod.phase === "Failed";
+    if (!isOver) return;
+    sidecar.forget(pod.uid);
+    netns.forget(pod.uid);
   });
   const handle = createPluginRequests({
     sandboxes: sidecar,
@@ -137,6 +167,9 @@ export async function runAgent(
     },
     nowMs: clock.nowMs,
   });
+
+  const problem = await tryCapture(backend, createThrowawayNetns);
+  if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
 
   // The host: plugin and conflist.
   const installer = createInstaller(

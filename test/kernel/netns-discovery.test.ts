@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setImmediate as yieldToLoop } from "node:timers/promises";
-import { createSidecarNetfilter } from "../../src/agent/netfilter/sidecar-netfilter.ts";
+import { createPodRouting } from "../../src/agent/netfilter/pod-routing.ts";
 import { createNetnsRegistry, type NetnsRegistry } from "../../src/agent/netns/netns-registry.ts";
 import { fakePod } from "../../src/agent/netns/testing.ts";
 import type { NetnsPod } from "../../src/core/netns/choose-netns.ts";
@@ -100,10 +100,7 @@ function createPodNetns(ips: readonly string[]): TestNetns {
 
 function createRegistry(options: { namedFolders?: readonly string[] } = {}): NetnsRegistry {
   const log = { debug() {}, info() {}, warn() {}, error() {}, scope: () => log };
-  const { addresses } = createSidecarNetfilter(
-    { openNetlink, netnsId: (fd) => statSync(`/proc/self/fd/${fd}`, { bigint: true }) },
-    { forbidden: [] },
-  );
+  const { addresses } = createPodRouting({ openNetlink });
   return createNetnsRegistry(
     {
       proc: createProcReader("/proc"),

@@ -4,11 +4,11 @@
  * told by readiness, log and metrics and tried again. At the end everything stays in place (DESIGN 3.3).
  */
 
-import type { Clock } from "../../platform/clock.ts";
 import { type DesiredInstall, decideInstall, type InstallDecision } from "../../core/cni/decide-install.ts";
 import type { InstallStep } from "../../core/cni/host-view.ts";
 import { afterRewrite, isFight, QUIET, waitBeforeRewriteMs } from "../../core/cni/rewrite-throttle.ts";
 import type { Logger } from "../../core/log.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { DirectoryWatch } from "../../platform/fs/directory-watch.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 import { applyStep, describeStep } from "./apply-step.ts";

@@ -3,7 +3,6 @@
  * file is as it is, and which plugin files were already compared, so that looking often is cheap.
  */
 
-import type { Clock } from "../../platform/clock.ts";
 import type { ConfFile } from "../../core/cni/choose-conflist.ts";
 import { isConfFileName, MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
 import {
@@ -14,6 +13,7 @@ import {
   type NetDirView,
 } from "../../core/cni/host-view.ts";
 import { PLUGIN_TYPE } from "../../core/cni/plugin-entry.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 import type { FileContent } from "../../platform/fs/read-bounded.ts";
 import { fileErrorCode, fileErrorReason } from "./file-failure.ts";

@@ -3,9 +3,9 @@
  * agent does not (contract 10.2 D8).
  */
 
-import type { Clock } from "../../platform/clock.ts";
 import { decideRemoval } from "../../core/cni/decide-removal.ts";
 import type { Logger } from "../../core/log.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 import { applyStep, describeStep } from "./apply-step.ts";
 import { cleanLeftovers } from "./clean-leftovers.ts";

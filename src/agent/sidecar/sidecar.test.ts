@@ -32,7 +32,7 @@ const sandbox: SidecarSandbox = {
 };
 
 /** A kernel with one namespace: remembers what it holds. */
-function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean } = {}) {
+function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean; failure?: string } = {}) {
   let held: SidecarCapture | undefined;
   return {
     held: () => held,
@@ -40,12 +40,14 @@ function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean } 
       held = undefined;
     },
     addresses: () => addresses,
-    apply(_fd: number, capture: SidecarCapture) {
+    dialectFor: () => "iptables" as const,
+    async apply(_fd: number, capture: SidecarCapture) {
+      if (options.failure !== undefined) throw new Error(options.failure);
       const changed = JSON.stringify(held) !== JSON.stringify(capture);
       held = capture;
-      return { changed };
+      return { dialect: "iptables-nft", changed, repaired: [] };
     },
-    drift: (_fd: number, capture: SidecarCapture) =>
+    drift: async (_fd: number, capture: SidecarCapture) =>
       JSON.stringify(held) === JSON.stringify(capture) ? [] : ["table nat of ip is missing"],
     isForbidden: () => options.forbidden ?? false,
   };
@@ -53,12 +55,22 @@ function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean } 
 
 function sidecarOf(
   netfilter: ReturnType<typeof fakeNetfilter>,
-  overrides: { findPod?: FindPod; strict?: boolean; countDecision?: SidecarDeps["countDecision"] } = {},
+  overrides: {
+    namespaces?: Map<string, string>;
+    findPod?: FindPod;
+    strict?: boolean;
+    countDecision?: SidecarDeps["countDecision"];
+  } = {},
 ) {
+  const { namespaces = new Map<string, string>() } = overrides;
   return createSidecar(
     {
       findPod: overrides.findPod ?? (async () => ({ found: true, pod })),
       netfilter,
+      namespaces: {
+        adopt: (uid, containerId) => void namespaces.set(containerId, uid),
+        release: (containerId) => void namespaces.delete(containerId),
+      },
       log: silent,
       countDecision: overrides.countDecision ?? (() => {}),
       observeProgram: () => {},
@@ -71,7 +83,7 @@ function sidecarOf(
         ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
         loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
       },
-      families: { dialect: "iptables", strict: overrides.strict ?? false },
+      strictFamilies: overrides.strict ?? false,
     },
   );
 }
@@ -168,5 +180,24 @@ test("forget() drops the records of a pod whose sandbox was never taken down", a
   await sidecar.add(sandbox, never);
   await sidecar.add({ ...sandbox, containerId: "c2" }, never);
   sidecar.forget("u1");
+  assert.deepEqual(sidecar.records(), []);
+});
+
+test("add() keeps the namespace of a captured pod at hand until its sandbox is gone", async () => {
+  const namespaces = new Map<string, string>();
+  const sidecar = sidecarOf(fakeNetfilter(ips("10.0.0.5")), { namespaces });
+  await sidecar.add(sandbox, never);
+  await sidecar.add({ ...sandbox, containerId: "c2", annotations: {} }, never);
+  assert.deepEqual([...namespaces], [["c1", "u1"]]);
+  sidecar.remove({ containerId: "c1" });
+  assert.equal(namespaces.size, 0);
+});
+
+test("add() refuses the pod when the kernel does, and says so in a way that is tried again", async () => {
+  const sidecar = sidecarOf(fakeNetfilter(ips("10.0.0.5"), { failure: "this node's kernel lacks TPROXY" }));
+  await assert.rejects(sidecar.add(sandbox, never), {
+    code: 11,
+    message: /shop\/web-0: this node's kernel lacks TPROXY/,
+  });
   assert.deepEqual(sidecar.records(), []);
 });

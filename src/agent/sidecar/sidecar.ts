@@ -25,16 +25,34 @@ export interface SidecarSandbox {
   readonly ips: readonly IpAddress[];
 }
 
-/** Programs one network namespace; synchronous, one atomic batch. */
+/** What is told of the pod beside its capture; see agent/netfilter/sidecar-backend.ts. */
+export interface SidecarPodHints {
+  readonly hostUsers?: boolean;
+  readonly formerly?: SidecarCapture;
+}
+
+/** Programs one network namespace: one batch, all or nothing. The descriptor stays open until the promise settles. */
 export interface SidecarNetfilter {
   /** The addresses in the namespace, in the kernel's order. */
   addresses(netnsFd: number): readonly IpAddress[];
-  /** Makes the namespace hold exactly this capture; `changed` is false when it did already. Throws when it cannot. */
-  apply(netnsFd: number, capture: SidecarCapture): { readonly changed: boolean };
+  /** Which families a capture has by nature: "nftables" rules hold for both. */
+  dialectFor(pod: { readonly hostUsers?: boolean }): FamilyOptions["dialect"];
+  /** Makes the namespace hold exactly this capture; `changed` is false when it did already. Rejects when it cannot. */
+  apply(
+    netnsFd: number,
+    capture: SidecarCapture,
+    pod: SidecarPodHints,
+  ): Promise<{ readonly dialect: string; readonly changed: boolean; readonly repaired: readonly string[] }>;
   /** What differs from this capture, one sentence each; empty when it stands. */
-  drift(netnsFd: number, capture: SidecarCapture): readonly string[];
+  drift(netnsFd: number, capture: SidecarCapture, pod: SidecarPodHints): Promise<readonly string[]>;
   /** True for the node's own namespace, or the agent's: programming either would cut the node off. */
   isForbidden(netnsFd: number): boolean;
+}
+
+/** Keeps namespaces of captured pods at hand for as long as their sandbox lives. */
+export interface SidecarNamespaces {
+  adopt(podUid: string, containerId: string, netnsFd: number): void;
+  release(containerId: string): void;
 }
 
 export type FindPod = (
@@ -45,17 +63,19 @@ export type FindPod = (
 export interface SidecarDeps {
   readonly findPod: FindPod;
   readonly netfilter: SidecarNetfilter;
+  readonly namespaces: SidecarNamespaces;
   readonly log: Logger;
   /** Once per decided ADD, for the metrics. */
   countDecision(reason: SidecarReason): void;
   /** Once per programmed pod: seconds from the decision to the kernel's answer. */
-  observeProgram(mode: SidecarCapture["mode"], seconds: number): void;
+  observeProgram(mode: SidecarCapture["mode"], dialect: string, seconds: number): void;
   nowMs(): number;
 }
 
 export interface SidecarOptions {
   readonly settings: SidecarSettings;
-  readonly families: Omit<FamilyOptions, "dualStack">;
+  /** Capture every family that has an address. */
+  readonly strictFamilies: boolean;
 }
 
 /** What was decided and done for one sandbox. */
@@ -110,12 +130,13 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
       });
     }
     for (const hint of decision.hints) deps.log.warn(hint, { ns: namespace, name });
-    const { capture, bypassed } = captureIn(sandbox, decision.plan);
+    const { capture, bypassed } = captureIn(sandbox, pod, decision.plan);
     return { reason: decision.reason, pod, capture, bypassed };
   }
 
   function captureIn(
     sandbox: SidecarSandbox,
+    pod: Pod,
     plan: SidecarPlan,
   ): { capture: SidecarCapture; bypassed: readonly string[] } {
     const where = `${sandbox.podNamespace}/${sandbox.podName}`;
@@ -127,7 +148,7 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     }
     const { dualStack, ...rest } = plan;
     const held = deps.netfilter.addresses(sandbox.netnsFd);
-    const family = { ...options.families, dualStack };
+    const family = { dialect: deps.netfilter.dialectFor(pod), strict: options.strictFamilies, dualStack };
     const inside = decideFamilies(held, family);
     const families = inside.kind === "families" ? inside : decideFamilies(sandbox.ips, family);
     if (families.kind === "no-address") {
@@ -143,6 +164,19 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     return { capture: { ...rest, families: { v4: families.v4, v6: families.v6 } }, bypassed: families.bypassed };
   }
 
+  async function program(sandbox: SidecarSandbox, capture: SidecarCapture, pod: SidecarPodHints) {
+    try {
+      return await deps.netfilter.apply(sandbox.netnsFd, capture, pod);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new CniError("tryAgainLater", `Cannot capture pod ${sandbox.podNamespace}/${sandbox.podName}: ${why}`, {
+        details:
+          "The pod is not started outside the mesh. The runtime tries again by itself; the log of the istio-cni-node pod of this node has more.",
+        cause,
+      });
+    }
+  }
+
   return {
     async add(sandbox, signal) {
       const startedMs = deps.nowMs();
@@ -153,14 +187,18 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         deps.log.debug("Pod stays outside the mesh", { ...labels, reason });
       } else {
         const decidedMs = deps.nowMs();
-        const { changed } = deps.netfilter.apply(sandbox.netnsFd, capture);
-        deps.observeProgram(capture.mode, (deps.nowMs() - decidedMs) / 1000);
+        const formerly = records.get(sandbox.containerId)?.capture;
+        const { dialect, changed, repaired } = await program(sandbox, capture, hintsOf(pod, formerly));
+        deps.observeProgram(capture.mode, dialect, (deps.nowMs() - decidedMs) / 1000);
+        deps.namespaces.adopt(pod?.uid ?? sandbox.podUid ?? "", sandbox.containerId, sandbox.netnsFd);
         const tookMs = deps.nowMs() - startedMs;
         deps.log.info("Captured pod", {
           ...labels,
           reason,
           mode: capture.mode,
+          dialect,
           changed,
+          ...(repaired.length > 0 && { repaired: repaired.join("; ") }),
           tookMs: Math.round(tookMs * 1000) / 1000,
         });
         for (const family of bypassed) {
@@ -189,9 +227,9 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
       });
     },
     async check(sandbox, signal) {
-      const { capture } = await desired(sandbox, signal);
+      const { pod, capture } = await desired(sandbox, signal);
       if (capture === undefined) return;
-      const drift = deps.netfilter.drift(sandbox.netnsFd, capture);
+      const drift = await deps.netfilter.drift(sandbox.netnsFd, capture, hintsOf(pod, undefined));
       if (drift.length === 0) return;
       throw new CniError(
         "internal",
@@ -201,11 +239,21 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         },
       );
     },
-    remove: ({ containerId }) => void records.delete(containerId),
+    remove({ containerId }) {
+      records.delete(containerId);
+      deps.namespaces.release(containerId);
+    },
     forget(podUid) {
       for (const [containerId, record] of records) if (record.podUid === podUid) records.delete(containerId);
     },
     records: () => [...records.values()],
+  };
+}
+
+function hintsOf(pod: Pod | undefined, formerly: SidecarCapture | undefined): SidecarPodHints {
+  return {
+    ...(pod?.hostUsers !== undefined && { hostUsers: pod.hostUsers }),
+    ...(formerly !== undefined && { formerly }),
   };
 }
 

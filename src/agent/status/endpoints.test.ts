@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../core/log.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { HttpListener } from "../../platform/http/server.ts";
 import { type EndpointOptions, healthRoutes, metricsRoutes, serveEndpoint } from "./endpoints.ts";
 import { createReadiness } from "./readiness.ts";

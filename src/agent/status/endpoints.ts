@@ -3,9 +3,9 @@
  * reported and tried again, because a predecessor on the host network may still hold it; meanwhile the agent works on.
  */
 
-import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../core/log.ts";
 import { METRICS_CONTENT_TYPE } from "../../core/metrics/registry.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { HttpAnswer, HttpListener, HttpListenOptions } from "../../platform/http/server.ts";
 import type { Condition, Readiness } from "./readiness.ts";
 

@@ -101,6 +101,18 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       help: "Pods with an address family that is not captured.",
       labels: ["family"],
     }),
+    /** The node's one decision how rules are written; the value is always 1. */
+    backend: registry.gauge({
+      name: "istio_cni_agent_backend",
+      help: "How this node writes rules, and why.",
+      labels: ["dialect", "reason"],
+    }),
+    /** 1 per feature that a pod may ask for and this kernel does not have. */
+    kernelFeatureMissing: registry.gauge({
+      name: "istio_cni_agent_kernel_feature_missing",
+      help: "Features of netfilter that are missing on this node.",
+      labels: ["feature", "family"],
+    }),
     /** 1 or 0 per condition of /readyz. */
     condition: registry.gauge({
       name: "istio_cni_agent_condition",

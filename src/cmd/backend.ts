@@ -1,0 +1,35 @@
+// The node's one backend: facts of this kernel, the decision, and the three stores behind it.
+import { gatherBackendFacts } from "../agent/netfilter/backend-facts.ts";
+import { createLegacyStore } from "../agent/netfilter/legacy-store.ts";
+import { createIptablesNftStore, createNftablesStore } from "../agent/netfilter/nf-tables-store.ts";
+import { createSidecarBackend, type SidecarBackend } from "../agent/netfilter/sidecar-backend.ts";
+import { type BackendDecision, type BackendSettings, decideBackend } from "../core/policy/backend-decision.ts";
+import { exec } from "../platform/exec/exec.ts";
+import { findProgram } from "../platform/exec/find-program.ts";
+import { hasLegacyTables, readLegacyTables } from "../platform/exec/legacy-tables.ts";
+import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
+import { openNetlink } from "../platform/linux/netlink-socket.ts";
+import { type NetnsId, netnsIdOf } from "../platform/linux/netns.ts";
+
+/** Decides once; nothing outside a throwaway namespace is touched by deciding. */
+export function createBackend(
+  settings: BackendSettings,
+  forbidden: readonly NetnsId[],
+): { readonly backend: SidecarBackend; readonly decision: BackendDecision } {
+  const facts = gatherBackendFacts({ openNetlink, createThrowawayNetns, hasLegacyTables, findProgram });
+  const decision = decideBackend(facts, settings);
+  const backend = createSidecarBackend(
+    {
+      openNetlink,
+      stores: {
+        "iptables-nft": createIptablesNftStore({ openNetlink }),
+        nftables: createNftablesStore({ openNetlink }),
+        "iptables-legacy": createLegacyStore({ exec, findProgram, legacyTables: readLegacyTables }),
+      },
+      netnsId: netnsIdOf,
+      legacyTables: readLegacyTables,
+    },
+    { decision, forbidden },
+  );
+  return { backend, decision };
+}
