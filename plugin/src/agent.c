@@ -91,7 +91,7 @@ bool agent_ask(struct agent_request *request, struct agent_answer *answer, struc
 {
 	const int64_t start_ms = clock_now_ms();
 	int64_t give_up_ms = start_ms + request->wait_ms, answer_by_ms = 0, pause_ms = FIRST_PAUSE_MS;
-	bool lost_before = false;
+	bool lost_before = false, was_told = false;
 
 	for (;;) {
 		CLEANUP_FD connection = connection_open(request->socket_path);
@@ -126,6 +126,9 @@ bool agent_ask(struct agent_request *request, struct agent_answer *answer, struc
 			}
 		}
 
+		if (!was_told && request->needs_no_answer != NULL && request->needs_no_answer(request->context))
+			return explain_absence(request, error, start_ms, why);
+		was_told = true;
 		if (answer_by_ms != 0 && give_up_ms > answer_by_ms)
 			give_up_ms = answer_by_ms;
 		left_ms = give_up_ms - clock_now_ms();

@@ -18,6 +18,10 @@ struct agent_request {
 	int netns;                         /* -1: none */
 	int wait_ms;                       /* how long to go on when nobody listens */
 	int answer_ms;
+
+	/* Called at most once, when nobody was there at a first try: true ends the asking. NULL: it goes on. */
+	bool (*needs_no_answer)(const void *context);
+	const void *context;
 };
 
 struct agent_answer {

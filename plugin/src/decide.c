@@ -17,36 +17,55 @@ static bool is_own_agent(const struct cni_args *args, const struct netconf *netc
 	       json_string_is(netconf->pod_namespace, args->pod_namespace);
 }
 
-static bool is_excluded(const struct cni_args *args, const struct netconf *netconf)
+/* Whether an array of strings, absent when its size is 0, has that namespace. */
+static bool is_among(struct slice namespaces, struct slice namespace)
 {
 	struct json_walk walk;
 	struct slice name;
 
-	if (netconf->exclude_namespaces.size == 0)
+	if (namespaces.size == 0)
 		return false;
-	walk = json_walk(netconf->exclude_namespaces);
+	walk = json_walk(namespaces);
 	while (json_next_item(&walk, &name))
-		if (json_string_is(name, args->pod_namespace))
+		if (json_string_is(name, namespace))
 			return true;
 	return false;
 }
 
-enum decision decide(const struct cni_args *args, const struct netconf *netconf)
+/* The runtime told the annotations, and the injector's is not among them. */
+static bool is_without_sidecar(const struct netconf *netconf)
 {
 	struct slice status;
 
+	return netconf->pod_annotations.size > 0 && !json_member(netconf->pod_annotations, SIDECAR_STATUS, &status);
+}
+
+enum decision decide(const struct cni_args *args, const struct netconf *netconf)
+{
 	if (args->pod_name.size == 0 || args->pod_namespace.size == 0)
 		return PASS_NOT_KUBERNETES;
 
 	/* Before everything else: the agent's pod must start on a node on which nothing of the agent works. */
 	if (is_own_agent(args, netconf))
 		return PASS_OWN_AGENT;
-	if (is_excluded(args, netconf))
+	if (is_among(netconf->exclude_namespaces, args->pod_namespace))
 		return PASS_EXCLUDED_NAMESPACE;
 
 	/* In ambient mode labels decide too, and runtimes do not pass labels. */
-	if (!netconf->ambient_enabled && netconf->pod_annotations.size > 0 &&
-	    !json_member(netconf->pod_annotations, SIDECAR_STATUS, &status))
+	if (!netconf->ambient_enabled && is_without_sidecar(netconf))
 		return PASS_NO_SIDECAR;
+	return ASK_AGENT;
+}
+
+enum decision decide_unanswered(const struct cni_args *args, const struct netconf *netconf, const struct state *state)
+{
+	if (is_among(state->excluded_namespaces, args->pod_namespace))
+		return PASS_EXCLUDED_NAMESPACE;
+
+	/* Conflist and state file have to agree on the mode: between them may lie the change of it. */
+	if (netconf->ambient_enabled && state->is_ambient && !state->is_strict && state->knows_enrollment &&
+	    is_without_sidecar(netconf) && !is_among(state->enrolling_namespaces, args->pod_namespace) &&
+	    !is_among(state->pod_enrolling_namespaces, args->pod_namespace))
+		return PASS_NEVER_ENROLLED;
 	return ASK_AGENT;
 }

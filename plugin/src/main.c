@@ -18,6 +18,7 @@
 #include "log.h"
 #include "netconf.h"
 #include "netns.h"
+#include "state.h"
 #include "text.h"
 
 /* Above the sum of all deadlines (stdin 10 s, waiting 60 s, answer 60 s): only a defect here lets it pass. */
@@ -125,6 +126,37 @@ noreturn static void relay(const struct request *request, const struct agent_ans
 	answer_success((struct slice){ "", 0 });
 }
 
+static enum decision look_into_state(const struct request *request)
+{
+	struct state state;
+
+	if (!state_read(request->netconf.run_dir, &state))
+		return ASK_AGENT;
+	return decide_unanswered(&request->args, &request->netconf, &state);
+}
+
+static bool is_excluded_by_state(const void *request)
+{
+	return look_into_state(request) == PASS_EXCLUDED_NAMESPACE;
+}
+
+/* Nobody has answered: passes what the agent's state file proves, refuses the rest. */
+noreturn static void decide_alone(const struct request *request, const char *why)
+{
+	enum decision decision = look_into_state(request);
+
+	if (decision == ASK_AGENT)
+		refuse_unanswered(request, why);
+	if (decision == PASS_NEVER_ENROLLED) {
+		log_warn(why);
+		log_info("Passed without the agent: no pod of its namespace was ever in the mesh. If this one belongs into it, the "
+			 "agent puts it there on its return");
+	} else {
+		log_info("Passed without the agent: its state file excludes the namespace");
+	}
+	pass(&request->netconf);
+}
+
 noreturn static void ask(const struct request *request)
 {
 	char path_buffer[128], why_buffer[512];
@@ -133,14 +165,17 @@ noreturn static void ask(const struct request *request)
 	struct agent_answer answer;
 
 	question.netns = netns_open(request->env.netns, request->env.netns_override);
-	if (request->env.command == CNI_CHECK) {
+	if (request->env.command == CNI_ADD) {
+		question.needs_no_answer = is_excluded_by_state;
+		question.context = request;
+	} else {
 		question.wait_ms = question.wait_ms < CHECK_WAIT_MS ? question.wait_ms : CHECK_WAIT_MS;
 		question.answer_ms = CHECK_ANSWER_MS;
 	}
 	if (agent_ask(&question, &answer, &why))
 		relay(request, &answer);
 	if (request->env.command == CNI_ADD)
-		refuse_unanswered(request, why.at);
+		decide_alone(request, why.at);
 	log_warn(why.at);
 	log_info("CHECK passes: without the agent nothing is known to be wrong with the pod");
 	answer_success((struct slice){ "", 0 });

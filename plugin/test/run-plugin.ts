@@ -68,8 +68,9 @@ export function runPlugin(
   environment: Readonly<Record<string, string>>,
   stdin: string | Uint8Array = "",
   timeoutMs = 30_000,
+  executable = pluginPath(build),
 ): Promise<PluginRun> {
-  const child = spawn(pluginPath(build), [], {
+  const child = spawn(executable, [], {
     env: { ...environment, ASAN_OPTIONS: "exitcode=99:detect_leaks=0", UBSAN_OPTIONS: "print_stacktrace=1" },
     stdio: ["pipe", "pipe", "pipe"],
     timeout: timeoutMs,
