@@ -60,14 +60,13 @@ export function createPluginRequests(
       await deps.sandboxes[request.command === "ADD" ? "add" : "check"](sandbox, signal);
       return { exitCode: 0 };
     } catch (error) {
-      const refusal = signal.aborted ? overdue(error) : toCniError(error);
+      const refusal = signal.reason === "deadline" ? overdue(error) : toCniError(error);
+      const isNobodyWaiting = signal.aborted && signal.reason !== "deadline";
       result = error instanceof CniError ? "refused" : "failed";
-      deps.log.error(`Refused ${request.command} of a pod`, {
-        containerId: request.containerId,
-        args: request.args,
-        code: refusal.code,
-        err: refusal.message,
-      });
+      const labels = { containerId: request.containerId, args: request.args };
+      if (isNobodyWaiting) deps.log.info(`Let ${request.command} of a pod go: ${signal.reason}`, labels);
+      else
+        deps.log.error(`Refused ${request.command} of a pod`, { ...labels, code: refusal.code, err: refusal.message });
       return { exitCode: 1, stdout: renderCniError(refusal, cniVersion) };
     } finally {
       deps.observe(request.command, (deps.nowMs() - startedMs) / 1000, result);

@@ -1,104 +1,11 @@
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { closeSync, fstatSync, openSync, readdirSync } from "node:fs";
 import { test } from "node:test";
-import type { Logger } from "../../core/log.ts";
-import {
-  encodeFrame,
-  FLAG_NO_ANSWER,
-  FRAME_REQUEST,
-  HEADER_LENGTH,
-  parseFields,
-  parseHeader,
-} from "../../core/plugin-protocol/frame.ts";
-import { closeFd } from "../../platform/linux/libc.ts";
-import { createPoller } from "../../platform/linux/poller.ts";
-import { connectUnix, listenUnix, SOCK_STREAM, type UnixConnection } from "../../platform/linux/unix-socket.ts";
-import {
-  PLUGIN_SERVER_DEFAULTS,
-  type PluginServerDeps,
-  type PluginServerOptions,
-  servePlugins,
-} from "./plugin-server.ts";
+import { readAnswer, requestFrame, serve } from "../../../plugin/test/server-rig.ts";
+import { FLAG_NO_ANSWER } from "../../core/plugin-protocol/frame.ts";
 
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, scope: () => silent };
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const addRequest = (flags = 0): Uint8Array =>
-  encodeFrame(
-    FRAME_REQUEST,
-    new Map([
-      [1, bytes("ADD")],
-      [2, bytes("c1")],
-      [7, bytes("{}")],
-    ]),
-    flags,
-  );
-
-interface Rig extends AsyncDisposable {
-  connect(): UnixConnection;
-  stop(): Promise<void>;
-}
-
-async function serve(handle: PluginServerDeps["handle"], options: Partial<PluginServerOptions> = {}): Promise<Rig> {
-  const folder = mkdtempSync(join(tmpdir(), "plugin-server-"));
-  const poller = createPoller((error) => assert.fail(String(error)));
-  const stopping = new AbortController();
-  const path = join(folder, "plugin.sock");
-  const running = servePlugins(
-    {
-      poller,
-      log: silent,
-      listen: () => listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: 1024 }),
-      closeDescriptor: (fd) => void closeFd(fd),
-      handle,
-    },
-    { ...PLUGIN_SERVER_DEFAULTS, allowedUids: [process.getuid?.() ?? 0], ...options },
-    stopping.signal,
-  );
-  const stop = async (): Promise<void> => {
-    stopping.abort();
-    await running;
-  };
-  return {
-    connect: () => connectUnix(path, SOCK_STREAM),
-    stop,
-    async [Symbol.asyncDispose]() {
-      await stop();
-      await poller.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-/** The fields of the answer, or undefined when the server hung up without one. */
-async function readAnswer(
-  connection: UnixConnection,
-): Promise<{ type: number; fields: Map<number, string> } | undefined> {
-  const poller = createPoller((error) => assert.fail(String(error)));
-  const chunks: Uint8Array[] = [];
-  const done = Promise.withResolvers<void>();
-  const watch = poller.watch(connection.fd, { readable: true, writable: false }, () => {
-    const buffer = new Uint8Array(65536);
-    let length = 0;
-    try {
-      length = connection.receive(buffer)?.length ?? 0;
-    } catch {
-      length = 0; // reset: the server closed with bytes of ours unread
-    }
-    if (length === 0) done.resolve();
-    else chunks.push(buffer.subarray(0, length));
-  });
-  await done.promise;
-  watch[Symbol.dispose]();
-  await poller.close();
-  const answer = Buffer.concat(chunks);
-  if (answer.length === 0) return undefined;
-  const fields = [...parseFields(answer.subarray(HEADER_LENGTH))].map(
-    ([key, value]) => [key, Buffer.from(value).toString()] as const,
-  );
-  return { type: parseHeader(answer).type, fields: new Map(fields) };
-}
+const addRequest = (flags = 0): Uint8Array => requestFrame({ command: "ADD", containerId: "c1", flags });
 
 test("a request is answered, and its namespace descriptor is closed afterwards", async () => {
   let seen: number | undefined;

@@ -1,6 +1,7 @@
 // Serves the plugin socket: connections, bounds and deadlines. What a request means is the handler's business.
 // A peer may be anybody who can reach the socket file: nothing is allocated before its credentials and its header are
-// known, and a thousand silent peers cost a thousand small objects until their deadline.
+// known, a thousand silent peers cost a thousand small objects until their deadline, and what all hold together is bounded.
+// Requests are begun in the order in which they came, and each goes on by itself: one that waits delays no other.
 import type { Logger } from "../../core/log.ts";
 import {
   FLAG_NO_ANSWER,
@@ -18,6 +19,7 @@ import {
 } from "../../core/plugin-protocol/request.ts";
 import type { Poller, Watch } from "../../platform/linux/poller.ts";
 import type { UnixConnection, UnixListener } from "../../platform/linux/unix-socket.ts";
+import { type ByteShare, createByteBudget } from "./byte-budget.ts";
 
 export interface PluginServerDeps {
   readonly poller: Poller;
@@ -25,19 +27,25 @@ export interface PluginServerDeps {
   /** Opens the socket; called once by `serve`. */
   listen(): UnixListener;
   closeDescriptor(fd: number): void;
-  /** Answers one request. `netnsFd` is the server's to close, after the answer. Must not throw. */
+  /** Answers one request. `netnsFd` is the server's to close, after the answer. Must not throw. The signal's reason is a
+   * RequestEnd. */
   handle(request: PluginRequest, netnsFd: number | undefined, signal: AbortSignal): Promise<PluginAnswer>;
 }
+
+/** Why a request ends before it is answered: the agent ends, the time is up, or the plugin was killed. */
+export type RequestEnd = "agent-ends" | "deadline" | "plugin-gone";
 
 export interface PluginServerOptions {
   /** Credentials that may ask: root runs plugins; in tests also ourselves. */
   readonly allowedUids: readonly number[];
   /** From accept to the last byte of the request. */
   readonly requestTimeoutMs: number;
-  /** From the whole request to its answer. */
+  /** From the whole request to its answer; less where the plugin waits less. */
   readonly answerTimeoutMs: number;
   /** Connections at once; above it the oldest that has not finished its request gives way. */
   readonly maxConnections: number;
+  /** Bytes of requests held at once, read or being read; at least one of the largest. Others wait in their sockets. */
+  readonly maxHeldBytes: number;
 }
 
 export const PLUGIN_SERVER_DEFAULTS: PluginServerOptions = {
@@ -45,17 +53,26 @@ export const PLUGIN_SERVER_DEFAULTS: PluginServerOptions = {
   requestTimeoutMs: 10_000,
   answerTimeoutMs: 55_000,
   maxConnections: 512,
+  maxHeldBytes: 32 * 1024 * 1024,
 };
+
+/** So much earlier than the plugin's own deadline we answer, and it can tell the runtime our reason instead of its own. */
+const ANSWER_MARGIN_MS = 500;
+const ACCEPT_AT_ONCE = 64;
+/** After a failed accept (no descriptors left) the socket, which stays readable, is not looked at for so long. */
+const ACCEPT_PAUSE_MS = 100;
 
 interface Connection {
   readonly socket: UnixConnection;
   readonly abort: AbortController;
   readonly header: Uint8Array;
   payload: Uint8Array | undefined;
+  share: ByteShare | undefined;
   flags: number;
   received: number;
   netnsFd: number | undefined;
   isHandling: boolean;
+  isPeerGone: boolean;
   deadline: NodeJS.Timeout | undefined;
   watch: Watch | undefined;
 }
@@ -70,25 +87,36 @@ export async function servePlugins(
   signal: AbortSignal,
 ): Promise<void> {
   const connections = new Set<Connection>();
+  const budget = createByteBudget(options.maxHeldBytes);
   const idle = Promise.withResolvers<void>();
   const listener = deps.listen();
   const listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
+  let acceptPause: NodeJS.Timeout | undefined;
   if (!signal.aborted)
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  clearTimeout(acceptPause);
   listenWatch[Symbol.dispose]();
   listener.close();
   for (const connection of connections) {
-    if (connection.isHandling) connection.abort.abort();
+    if (connection.isHandling) connection.abort.abort("agent-ends" satisfies RequestEnd);
     else end(connection);
   }
   if (connections.size > 0) await idle.promise;
 
   /** A bounded number at a time, so that a flood of connections does not keep the loop from anything else. */
   function acceptWaiting(): void {
-    for (let taken = 0; taken < 64; taken++) {
-      const socket = listener.accept();
-      if (socket === undefined) return;
-      open(socket);
+    try {
+      for (let taken = 0; taken < ACCEPT_AT_ONCE; taken++) {
+        const socket = listener.accept();
+        if (socket === undefined) return;
+        acceptPause = undefined;
+        open(socket);
+      }
+    } catch (error) {
+      if (acceptPause === undefined)
+        deps.log.warn("Cannot take a plugin's connection, trying again", { err: String(error) });
+      listenWatch.want({ readable: false, writable: false });
+      acceptPause = setTimeout(() => listenWatch.want({ readable: true, writable: false }), ACCEPT_PAUSE_MS);
     }
   }
 
@@ -110,21 +138,30 @@ export async function servePlugins(
       abort: new AbortController(),
       header: new Uint8Array(HEADER_LENGTH),
       payload: undefined,
+      share: undefined,
       flags: 0,
       received: 0,
       netnsFd: undefined,
       isHandling: false,
+      isPeerGone: false,
       deadline: setTimeout(() => end(connection), options.requestTimeoutMs),
       watch: undefined,
     };
     connections.add(connection);
     // The plugin sends right after it connects, so its request is normally there already.
     guarded(connection, () => readRequest(connection));
-    if (connections.has(connection) && !connection.isHandling) {
-      connection.watch = deps.poller.watch(socket.fd, { readable: true, writable: false }, () =>
-        guarded(connection, () => readRequest(connection)),
-      );
-    }
+  }
+
+  /** Calls `onReady` whenever the connection is readable, in place of whatever was called before. */
+  function watchReadable(connection: Connection, onReady: () => void): void {
+    unwatch(connection);
+    const interest = { readable: true, writable: false };
+    connection.watch = deps.poller.watch(connection.socket.fd, interest, () => guarded(connection, onReady));
+  }
+
+  function unwatch(connection: Connection): void {
+    connection.watch?.[Symbol.dispose]();
+    connection.watch = undefined;
   }
 
   /** Sets iterate in insertion order: the first reader is the oldest. */
@@ -137,12 +174,16 @@ export async function servePlugins(
     return false;
   }
 
+  /** Reads what is there, and sees to it that the rest is read when it comes. */
   function readRequest(connection: Connection): void {
     for (;;) {
       const target = connection.payload ?? connection.header;
       if (connection.received < target.length) {
         const chunk = connection.socket.receive(target.subarray(connection.received));
-        if (chunk === undefined) return;
+        if (chunk === undefined) {
+          if (connection.watch === undefined) watchReadable(connection, () => readRequest(connection));
+          return;
+        }
         for (const fd of chunk.descriptors) {
           if (connection.netnsFd === undefined) connection.netnsFd = fd;
           else deps.closeDescriptor(fd);
@@ -166,29 +207,61 @@ export async function servePlugins(
         return;
       }
       connection.flags = header.flags;
-      connection.payload = new Uint8Array(header.payloadLength);
-      connection.received = 0;
+      const begin = (): void => {
+        connection.payload = new Uint8Array(header.payloadLength);
+        connection.received = 0;
+      };
+      connection.share = budget.take(header.payloadLength, () => {
+        begin();
+        guarded(connection, () => readRequest(connection));
+      });
+      if (!connection.share.isGranted) {
+        unwatch(connection);
+        return;
+      }
+      begin();
     }
   }
 
   function answer(connection: Connection, payload: Uint8Array): void {
     const request = parseRequest(payload);
+    const wantsAnswer = (connection.flags & FLAG_NO_ANSWER) === 0;
     connection.isHandling = true;
-    connection.watch?.[Symbol.dispose]();
-    connection.watch = undefined;
+    // Who wants no answer hangs up at once; any other that does so was killed.
+    if (wantsAnswer) watchReadable(connection, () => noticeHangUp(connection));
+    else unwatch(connection);
     clearTimeout(connection.deadline);
     const { signal: requestSignal } = connection.abort;
-    connection.deadline = setTimeout(() => connection.abort.abort(), options.answerTimeoutMs);
+    const remainingMs = (request.remainingMs ?? Number.POSITIVE_INFINITY) - ANSWER_MARGIN_MS;
+    connection.deadline = setTimeout(
+      () => connection.abort.abort("deadline" satisfies RequestEnd),
+      Math.max(0, Math.min(options.answerTimeoutMs, remainingMs)),
+    );
     void deps
       .handle(request, connection.netnsFd, requestSignal)
       .then((result) => {
         const isForSuccessor = signal.aborted && result.exitCode !== 0;
-        if ((connection.flags & FLAG_NO_ANSWER) === 0 && !isForSuccessor) send(connection, encodeAnswer(result));
+        if (wantsAnswer && !isForSuccessor && !connection.isPeerGone) send(connection, encodeAnswer(result));
       })
       .catch((error: unknown) =>
         deps.log.error("Cannot answer a plugin", { command: request.command, err: String(error) }),
       )
       .finally(() => end(connection));
+  }
+
+  /** A plugin that is killed, because the runtime gives the sandbox up, must not have it programmed later: the runtime's DEL
+   * comes now, and nobody would undo it. Whatever a plugin sends after its request is as strange, and ends it as well. */
+  function noticeHangUp(connection: Connection): void {
+    try {
+      const chunk = connection.socket.receive(new Uint8Array(1));
+      if (chunk === undefined) return;
+      for (const fd of chunk.descriptors) deps.closeDescriptor(fd);
+    } catch {
+      // Reset: gone all the same.
+    }
+    unwatch(connection);
+    connection.isPeerGone = true;
+    connection.abort.abort("plugin-gone" satisfies RequestEnd);
   }
 
   /** An answer is far smaller than a socket's buffer, and the plugin reads nothing else: what does not fit is lost. */
@@ -200,10 +273,10 @@ export async function servePlugins(
   function end(connection: Connection): void {
     if (!connections.delete(connection)) return;
     clearTimeout(connection.deadline);
-    connection.watch?.[Symbol.dispose]();
-    connection.abort.abort();
+    unwatch(connection);
     if (connection.netnsFd !== undefined) deps.closeDescriptor(connection.netnsFd);
     connection.socket.close();
+    connection.share?.[Symbol.dispose]();
     if (connections.size === 0 && signal.aborted) idle.resolve();
   }
 

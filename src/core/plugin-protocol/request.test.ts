@@ -31,6 +31,7 @@ test("parseRequest() reads what the contract numbers, and skips fields it does n
     ifname: "eth0",
     args: "K8S_POD_NAME=a",
     pluginVersion: "0.1.0",
+    remainingMs: undefined,
   });
   assert.equal(text(stdin), "{}");
 });

@@ -17,6 +17,8 @@ export interface PluginRequest {
   readonly args: string;
   readonly stdin: Uint8Array;
   readonly pluginVersion: string;
+  /** How long the plugin will still wait when it sends; undefined when it does not tell. */
+  readonly remainingMs: number | undefined;
 }
 
 /** What the plugin does: exit with `exitCode`, print `stdout` (absent with 0: the previous result, unchanged). */
@@ -35,6 +37,7 @@ const REQUEST_FIELD = {
   args: 5,
   stdin: 7,
   pluginVersion: 8,
+  remainingMs: 9,
 } as const;
 const ANSWER_FIELD = { exitCode: 1, stdout: 2, logLine: 3 } as const;
 const COMMANDS: readonly string[] = ["ADD", "DEL", "CHECK"] satisfies PluginRequest["command"][];
@@ -66,6 +69,7 @@ export function parseRequest(payload: Uint8Array): PluginRequest {
     args: text("args"),
     stdin: fields.get(REQUEST_FIELD.stdin) ?? new Uint8Array(0),
     pluginVersion: text("pluginVersion"),
+    remainingMs: parseMilliseconds(text("remainingMs")),
   };
 }
 
@@ -81,6 +85,11 @@ export function encodeAnswer(answer: PluginAnswer): Uint8Array {
 /** The frame that tells a plugin of another version what we speak. */
 export function encodeVersionRefused(): Uint8Array {
   return encodeFrame(FRAME_VERSION_REFUSED, new Map([[1, new TextEncoder().encode(String(PROTOCOL_VERSION))]]));
+}
+
+/** Anything but 1 to 9 digits tells nothing. */
+function parseMilliseconds(text: string): number | undefined {
+  return /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 function isCommand(text: string): text is PluginRequest["command"] {
