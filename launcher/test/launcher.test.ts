@@ -129,7 +129,7 @@ test("the launcher drops what changes Node, OpenSSL, libuv or libc, and keeps ev
     "SSLKEYLOGFILE",
     "UV_THREADPOOL_SIZE",
     "UV_USE_IO_URING",
-    "MALLOC_ARENA_MAX",
+    "MALLOC_TRIM_THRESHOLD_",
     "GLIBC_TUNABLES",
     "ISTIO_INSTALL_CNI_UNDER_TINI",
   ];
@@ -143,6 +143,7 @@ test("the launcher drops what changes Node, OpenSSL, libuv or libc, and keeps ev
   };
   const env = {
     ...kept,
+    MALLOC_ARENA_MAX: "8",
     ...Object.fromEntries(dropped.map((name) => [name, name === "NODE_OPTIONS" ? "--no-such-flag" : "/nonexistent"])),
   };
   const told = toldBy(run([installation.launcher], env));
@@ -151,6 +152,7 @@ test("the launcher drops what changes Node, OpenSSL, libuv or libc, and keeps ev
     [],
   );
   for (const [name, value] of Object.entries(kept)) assert.equal(told.env[name], value, name);
+  assert.equal(told.env["MALLOC_ARENA_MAX"], "1", "the launcher's own");
 });
 
 test("the launcher names the part that is missing, in one line, and exits 1", () => {

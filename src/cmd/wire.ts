@@ -146,6 +146,7 @@ export async function runAgent(
         metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
       observeProgram: (mode, dialect, seconds) => metrics.programSeconds.observe({ mode, backend: dialect }, seconds),
       nowMs: clock.nowMs,
+      later: (action) => void setImmediate().then(action),
     },
     {
       settings: sidecarSettings(config),
@@ -167,9 +168,6 @@ export async function runAgent(
     },
     nowMs: clock.nowMs,
   });
-
-  const problem = await tryCapture(backend, createThrowawayNetns);
-  if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
 
   // The host: plugin and conflist.
   const installer = createInstaller(
@@ -238,6 +236,12 @@ export async function runAgent(
     serving.ready();
     return listener;
   };
+  /** After all else: what it warms is not needed before the first pod, and readiness does not wait for it. */
+  const rehearse = async (): Promise<void> => {
+    await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
+    const problem = await tryCapture(backend, createThrowawayNetns);
+    if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
+  };
   const endpoint = { listen: listenHttp, clock, log };
   const results = await Promise.allSettled([
     run(
@@ -248,6 +252,7 @@ export async function runAgent(
       ),
     ),
     run(installer.run(ending)),
+    run(rehearse()),
     run(informers.start(ending)),
     run(
       serveEndpoint(

@@ -49,6 +49,8 @@ const ERESTART = 85;
 const FIRST_GENERATION = 1;
 /** Somebody else may write between our look and our batch; the kernel then refuses the batch and we look again. */
 const MAX_ROUNDS = 5;
+/** A capture with its rules takes some 100 KB at most as objects. */
+const MAX_KNOWN_CAPTURES = 32;
 
 /** What one dialect is to this file: rules to bytes and back. */
 interface Codec<H extends Ruleset> {
@@ -89,13 +91,29 @@ export function createNftablesStore(deps: NfTablesDeps): NfTablesStore {
 
 function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDialect, codec: Codec<H>): NfTablesStore {
   const open = (netnsFd: number) => deps.openNetlink(NETLINK_PROTOCOL.netfilter, netnsFd);
+  // Nearly all pods of a node are captured alike: their rules and their first batch are made once.
+  const rules = new Map<string, readonly Ruleset[]>();
+  const firstBatches = new WeakMap<readonly Ruleset[], Uint8Array>();
+
+  function rulesFor(capture: SidecarCapture): readonly Ruleset[] {
+    const key = JSON.stringify(capture);
+    const known = rules.get(key);
+    if (known !== undefined) return known;
+    const made = codec.rulesFor(capture);
+    const [oldest] = rules.keys();
+    if (rules.size >= MAX_KNOWN_CAPTURES && oldest !== undefined) rules.delete(oldest);
+    rules.set(key, made);
+    return made;
+  }
+
   return {
     dialect,
     isAvailable: () => true,
-    rulesFor: codec.rulesFor,
+    rulesFor,
     create(netnsFd, desired) {
-      const batch = codec.create(desired, { generation: FIRST_GENERATION });
+      const batch = firstBatches.get(desired) ?? codec.create(desired, { generation: FIRST_GENERATION });
       if (batch === undefined) return false;
+      firstBatches.set(desired, batch);
       using socket = open(netnsFd);
       const outcome = commit(socket, batch);
       if (outcome.kind === "committed") return true;

@@ -75,6 +75,7 @@ function sidecarOf(
       countDecision: overrides.countDecision ?? (() => {}),
       observeProgram: () => {},
       nowMs: () => 0,
+      later: (action) => action(),
     },
     {
       settings: {

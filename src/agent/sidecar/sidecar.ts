@@ -70,6 +70,8 @@ export interface SidecarDeps {
   /** Once per programmed pod: seconds from the decision to the kernel's answer. */
   observeProgram(mode: SidecarCapture["mode"], dialect: string, seconds: number): void;
   nowMs(): number;
+  /** Does what nobody waits for, once the answer is on its way. */
+  later(action: () => void): void;
 }
 
 export interface SidecarOptions {
@@ -191,23 +193,26 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         const { dialect, changed, repaired } = await program(sandbox, capture, hintsOf(pod, formerly));
         deps.observeProgram(capture.mode, dialect, (deps.nowMs() - decidedMs) / 1000);
         deps.namespaces.adopt(pod?.uid ?? sandbox.podUid ?? "", sandbox.containerId, sandbox.netnsFd);
-        const tookMs = deps.nowMs() - startedMs;
-        deps.log.info("Captured pod", {
-          ...labels,
-          reason,
-          mode: capture.mode,
-          dialect,
-          changed,
-          ...(repaired.length > 0 && { repaired: repaired.join("; ") }),
-          tookMs: Math.round(tookMs * 1000) / 1000,
-        });
-        for (const family of bypassed) {
-          deps.log.warn("A family of this pod passes by its proxy", {
+        const tookMs = Math.round((deps.nowMs() - startedMs) * 1000) / 1000;
+        // The runtime waits for the answer, not for the log.
+        deps.later(() => {
+          deps.log.info("Captured pod", {
             ...labels,
-            family,
-            hint: "set ISTIO_DUAL_STACK on the proxy, or STRICT_FAMILIES on the agent",
+            reason,
+            mode: capture.mode,
+            dialect,
+            changed,
+            ...(repaired.length > 0 && { repaired: repaired.join("; ") }),
+            tookMs,
           });
-        }
+          for (const family of bypassed) {
+            deps.log.warn("A family of this pod passes by its proxy", {
+              ...labels,
+              family,
+              hint: "set ISTIO_DUAL_STACK on the proxy, or STRICT_FAMILIES on the agent",
+            });
+          }
+        });
       }
       if (records.size >= MAX_RECORDS) {
         for (const oldest of records.keys()) {
