@@ -1,8 +1,11 @@
 /*
  * nettool [--netns PATH] [--uid N] [--gid N] COMMAND ...
  *
- *   sidecar [--transparent]      stands in for Envoy: listens on 15001 and 15006, tells each connection's original destination
- *   serve PORT...                stands in for an application: answers "direct PORT"
+ *   sidecar [--transparent] [--dns] [--owner UID:GID]
+ *                                stands in for Envoy: listens on 15001 and 15006, tells each connection's original destination;
+ *                                with --dns for its resolver as well: 15053 of loopback, TCP and UDP. --owner: whose its
+ *                                sockets are for netfilter, while the process keeps the right to make them transparent
+ *   serve PORT|PORT/udp...       stands in for an application: answers "direct PORT"
  *   probe [--timeout MS] IP PORT connects, reads the answer, prints what happened
  *   pause                        process 1 of a pod sandbox
  *
@@ -20,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -34,6 +38,7 @@ typedef struct sockaddr_storage address;
 struct listener {
   int fd;
   int port;
+  int type;
 };
 
 static void fail(const char *action, const char *object) {
@@ -79,9 +84,11 @@ static socklen_t make_address(address *a, int family, int port) {
   return sizeof(struct sockaddr_in6);
 }
 
-/* Listens on every address of one family; -1 when the kernel has no such family. */
-static int listen_on(int family, int port, int transparent) {
-  int one = 1, fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+enum place { EVERYWHERE, ON_LOOPBACK };
+
+/* Listens on every address of one family, or on its loopback address; -1 when the kernel has no such family. */
+static int listen_on(int family, int type, enum place place, int port, int transparent) {
+  int one = 1, fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   char name[32];
   snprintf(name, sizeof name, "port %d", port);
   if (fd < 0) {
@@ -93,8 +100,12 @@ static int listen_on(int family, int port, int transparent) {
   if (transparent && setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
                                 family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one, sizeof one))
     fail("make transparent", name);
+  /* Who answers a datagram has to say from which of its addresses. */
+  if (type == SOCK_DGRAM) setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO, &one, sizeof one);
   address local;
   socklen_t length = make_address(&local, family, port);
+  if (place == ON_LOOPBACK && family == AF_INET) ((struct sockaddr_in *)&local)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (place == ON_LOOPBACK && family == AF_INET6) ((struct sockaddr_in6 *)&local)->sin6_addr = in6addr_loopback;
   if (bind(fd, (struct sockaddr *)&local, length)) {
     if (errno == EADDRNOTAVAIL) { /* IPv6 switched off by sysctl */
       close(fd);
@@ -102,20 +113,20 @@ static int listen_on(int family, int port, int transparent) {
     }
     fail("bind", name);
   }
-  if (listen(fd, 128)) fail("listen on", name);
+  if (type == SOCK_STREAM && listen(fd, 128)) fail("listen on", name);
   return fd;
 }
 
-static size_t listen_everywhere(struct listener *listeners, size_t count, int port, int transparent) {
+static size_t listen_in_both(struct listener *listeners, size_t count, int type, enum place place, int port, int transparent) {
   const int families[] = {AF_INET, AF_INET6};
   for (size_t i = 0; i < 2; i++) {
-    int fd = listen_on(families[i], port, transparent);
+    int fd = listen_on(families[i], type, place, port, transparent);
     if (fd < 0) continue;
     if (count == MAX_LISTENERS) {
       fprintf(stderr, "nettool: Cannot listen on port %d: at most %d listeners\n", port, MAX_LISTENERS);
       exit(2);
     }
-    listeners[count++] = (struct listener){fd, port};
+    listeners[count++] = (struct listener){fd, port, type};
   }
   return count;
 }
@@ -130,7 +141,30 @@ static void original_destination(int fd, address *original) {
     *original = translated;
 }
 
+/* One datagram, answered from the address it was sent to. Nobody tells a datagram's original destination. */
+static void answer_datagram(const struct listener *listener, int is_sidecar) {
+  address peer = {0};
+  char question[512], line[64];
+  union {
+    char space[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
+    struct cmsghdr align;
+  } control = {0};
+  struct iovec content = {question, sizeof question};
+  struct msghdr message = {.msg_name = &peer, .msg_namelen = sizeof peer, .msg_iov = &content, .msg_iovlen = 1,
+                           .msg_control = &control, .msg_controllen = sizeof control};
+  if (recvmsg(listener->fd, &message, 0) < 0) return;
+  for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part))
+    if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) ((struct in_pktinfo *)CMSG_DATA(part))->ipi_ifindex = 0;
+    else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) ((struct in6_pktinfo *)CMSG_DATA(part))->ipi6_ifindex = 0;
+  content = (struct iovec){line, (size_t)snprintf(line, sizeof line, is_sidecar ? "captured %d\n" : "direct %d\n", listener->port)};
+  sendmsg(listener->fd, &message, 0);
+}
+
 static void answer(const struct listener *listener, int is_sidecar) {
+  if (listener->type == SOCK_DGRAM) {
+    answer_datagram(listener, is_sidecar);
+    return;
+  }
   address peer = {0}, original = {0};
   socklen_t length = sizeof peer;
   int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
@@ -160,16 +194,40 @@ static _Noreturn void serve(struct listener *listeners, size_t count, int is_sid
 }
 
 static _Noreturn void sidecar(int argc, char **argv) {
-  int transparent = argc == 1 && !strcmp(argv[0], "--transparent");
-  struct listener listeners[4];
-  size_t count = listen_everywhere(listeners, 0, 15001, transparent);
-  serve(listeners, listen_everywhere(listeners, count, 15006, transparent), 1);
+  int transparent = 0, dns = 0;
+  for (int i = 0; i < argc; i++) {
+    char *gid = i + 1 < argc ? strchr(argv[i + 1], ':') : NULL;
+    if (!strcmp(argv[i], "--transparent")) transparent = 1;
+    else if (!strcmp(argv[i], "--dns")) dns = 1;
+    else if (!strcmp(argv[i], "--owner") && gid) {
+      *gid = 0;
+      setfsgid((gid_t)number(gid + 1, 0x7fffffff));
+      setfsuid((uid_t)number(argv[++i], 0x7fffffff));
+    } else {
+      fprintf(stderr, "nettool: Cannot use \"%s\": --transparent, --dns or --owner UID:GID is wanted\n", argv[i]);
+      exit(2);
+    }
+  }
+  if (getppid() != 0) prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of ids has cleared it */
+  struct listener listeners[8];
+  size_t count = listen_in_both(listeners, 0, SOCK_STREAM, EVERYWHERE, 15001, transparent);
+  count = listen_in_both(listeners, count, SOCK_STREAM, EVERYWHERE, 15006, transparent);
+  if (dns) {
+    count = listen_in_both(listeners, count, SOCK_STREAM, ON_LOOPBACK, 15053, 0);
+    count = listen_in_both(listeners, count, SOCK_DGRAM, ON_LOOPBACK, 15053, 0);
+  }
+  serve(listeners, count, 1);
 }
 
 static _Noreturn void application(int argc, char **argv) {
   struct listener listeners[MAX_LISTENERS];
   size_t count = 0;
-  for (int i = 0; i < argc; i++) count = listen_everywhere(listeners, count, (int)number(argv[i], 65535), 0);
+  for (int i = 0; i < argc; i++) {
+    char *protocol = strchr(argv[i], '/');
+    int is_udp = protocol && !strcmp(protocol, "/udp");
+    if (is_udp) *protocol = 0;
+    count = listen_in_both(listeners, count, is_udp ? SOCK_DGRAM : SOCK_STREAM, EVERYWHERE, (int)number(argv[i], 65535), 0);
+  }
   serve(listeners, count, 0);
 }
 
@@ -292,6 +350,6 @@ int main(int argc, char **argv) {
   if (!strcmp(command, "sidecar")) sidecar(argc - 1, argv + 1);
   if (!strcmp(command, "serve") && argc > 1) application(argc - 1, argv + 1);
   if (!strcmp(command, "probe")) return probe(argc - 1, argv + 1);
-  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] | serve PORT... | probe IP PORT | pause\n");
+  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] [--dns] [--owner UID:GID] | serve PORT[/udp]... | probe IP PORT | pause\n");
   return 2;
 }
