@@ -1,0 +1,3 @@
+import { testCaseTable } from "./case-table-run.ts";
+
+testCaseTable("REDIRECT");

@@ -1,0 +1,244 @@
+// Runs the case table: each combination of dialect, families, mode and case is checked by golden text, by the packet tracer
+// and by real connections, all against the landings written in case-table-probes.ts and case-table-cases.ts.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseIpAddress } from "../../src/core/address.ts";
+import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
+import { decideFamilies } from "../../src/core/policy/capture-families.ts";
+import { CAPTURE_ANNOTATIONS } from "../../src/core/policy/sidecar-annotations.ts";
+import type { Ruleset } from "../../src/core/rules/model.ts";
+import { sidecarInetRules, sidecarRules } from "../../src/core/rules/sidecar.ts";
+import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
+import { type Packet, trace } from "../../src/core/rules/tracer.ts";
+import { backendOf, DIALECTS } from "./backend-fixture.ts";
+import { CASES, type Case, expectedLanding, planOf, proxyUser } from "./case-table-cases.ts";
+import { assertGolden, caseText, familyText } from "./case-table-golden.ts";
+import { assertToolsPrint } from "./case-table-listing.ts";
+import type { Family, Landing, Mode, Place, Probe } from "./case-table-probes.ts";
+import { LOOPBACK_PLACES, PLACES, PROBES, USERS } from "./case-table-probes.ts";
+import { createStage, type Question, type Stage } from "./case-table-stage.ts";
+
+export const POD_FAMILIES = { v4: [4], v6: [6], dual: [4, 6] } as const satisfies Record<string, readonly Family[]>;
+type PodFamilies = keyof typeof POD_FAMILIES;
+const BOTH: readonly Family[] = [4, 6];
+
+/** What a combination is. */
+interface Combination {
+  readonly dialect: BackendDialect;
+  readonly podFamilies: PodFamilies;
+  readonly mode: Mode;
+  readonly testCase: Case;
+}
+
+/** A probe with its addresses, ready to be traced and sent. */
+interface Shot {
+  readonly name: string;
+  readonly packet: Packet;
+  readonly direction: "inbound" | "outbound";
+  readonly question: Question;
+  readonly expected: Landing;
+}
+
+/** One test for each dialect and family of a mode, one below it for each case, and one that finds none missing. */
+export function testCaseTable(mode: Mode): void {
+  const done: string[] = [];
+  for (const dialect of DIALECTS) {
+    for (const podFamilies of Object.keys(POD_FAMILIES) as PodFamilies[]) {
+      test(`${mode} by ${dialect}, ${podFamilies} pod: every packet of every case lands where it should`, async (t) => {
+        await using stage = await createStage(POD_FAMILIES[podFamilies]);
+        const nextPort = countUp(16_000);
+        for (const testCase of CASES) {
+          await t.test(testCase.name, async () => {
+            await checkCombination(stage, { dialect, podFamilies, mode, testCase }, nextPort);
+            done.push([dialect, podFamilies, mode, testCase.name].join(" / "));
+          });
+        }
+      });
+    }
+  }
+  test(`${mode}: no combination of the case table is missing`, () => {
+    const wanted = ["iptables-nft", "iptables-legacy", "nftables"].flatMap((dialect) =>
+      ["v4", "v6", "dual"].flatMap((families) => CASES.map(({ name }) => [dialect, families, mode, name].join(" / "))),
+    );
+    assert.deepEqual(done.toSorted(), wanted.toSorted());
+  });
+}
+
+async function checkCombination(stage: Stage, combination: Combination, nextPort: () => number): Promise<void> {
+  const { dialect, podFamilies, mode, testCase } = combination;
+  const backend = backendOf(dialect);
+  const { dualStack, ...plan } = planOf(testCase, mode, podFamilies === "dual");
+  const families = decideFamilies(backend.addresses(stage.pod.fd), {
+    dialect: dialect === "nftables" ? "nftables" : "iptables",
+    dualStack,
+    strict: false,
+  });
+  assert.ok(families.kind === "families");
+  const captured = capturedFamilies(combination);
+  assert.deepEqual({ v4: families.v4, v6: families.v6 }, { v4: captured.includes(4), v6: captured.includes(6) });
+  const capture: SidecarCapture = { ...plan, families: { v4: families.v4, v6: families.v6 } };
+  const rulesets = dialect === "nftables" ? [sidecarInetRules(capture)] : sidecarRules(capture);
+  assertGolden(testCase);
+  assertRulesAreOfGolden(combination, rulesets);
+
+  const shots = BOTH.flatMap((family) => aimAll(combination, family, captured, nextPort));
+  assertLandings(shots, (shot) => tracedLanding(rulesets, shot), "the tracer");
+
+  try {
+    const applied = await backend.apply(stage.pod.fd, capture);
+    assert.deepEqual(applied, { dialect, changed: true, replaced: [], repaired: [] });
+    assert.deepEqual(await backend.drift(stage.pod.fd, capture), []);
+    assertToolsPrint(stage.pod, dialect, rulesets);
+    await using _proxy = await stage.startProxy(proxyUser(testCase, mode), mode);
+    const answers = await stage.ask(shots.map(({ question }) => question));
+    assertLandings(shots, (shot, index) => answeredLanding(shot.question, answers[index] ?? ""), "the kernel");
+  } catch (error) {
+    await backend.remove(stage.pod.fd, capture); // the next case is to have a pod without rules
+    throw error;
+  }
+  assert.equal(await backend.remove(stage.pod.fd, capture), true);
+}
+
+/** Contract 5.3 and 5.5: IPv4 always, IPv6 by the first address or ISTIO_DUAL_STACK, by nftables always. */
+function capturedFamilies({ dialect, podFamilies, testCase }: Combination): readonly Family[] {
+  if (dialect === "nftables" || podFamilies === "v6") return [4, 6];
+  return podFamilies === "dual" && testCase.turnsDualStackRound === undefined ? [4, 6] : [4];
+}
+
+function assertRulesAreOfGolden({ mode, dialect, testCase }: Combination, rulesets: readonly Ruleset[]): void {
+  if (dialect === "nftables") return; // one text for all families, and the golden file is of it
+  const text = caseText(testCase, mode, "iptables");
+  for (const ruleset of rulesets) assert.ok(text.includes(familyText(ruleset)), `IPv${ruleset.family} is of the text`);
+}
+
+/** Why a probe cannot be sent in a combination; undefined: it can. */
+function impossible(
+  probe: Probe,
+  { podFamilies, mode, testCase }: Combination,
+  family: Family,
+  captured: readonly Family[],
+): string | undefined {
+  const places: Place[] = [probe.to, ...(probe.source === undefined ? [] : [probe.source])];
+  const isWithinPod = probe.from === "pod" && places.every((place) => LOOPBACK_PLACES.includes(place));
+  const hasFamily = (POD_FAMILIES[podFamilies] as readonly Family[]).includes(family);
+  if (places.some((place) => PLACES[place][family] === undefined)) return "IPv6 has one loopback address only";
+  if (!hasFamily && !isWithinPod) return "the pod has no address of this family";
+  if (family === 6 && places.includes("passthrough") && !captured.includes(6)) return "::6 comes with IPv6 capture";
+  if (probe.mark !== undefined && mode === "REDIRECT") return "only TPROXY routes by mark";
+  if (probe.mark !== undefined && !captured.includes(family)) return "there is no mark routing in this family";
+  if (probe.mark !== undefined && testCase.pod.annotations?.[INCLUDE_INBOUND] === "")
+    return "without inbound capture there is no mark routing (5.6)";
+  if (probe.mark !== undefined && testCase.pod.annotations?.[INCLUDE_OUTBOUND]?.startsWith("127."))
+    return "without row 17, row 19 turns the connection back to the proxy's loopback socket, whose answer has no route";
+  return undefined;
+}
+
+const { includeInboundPorts: INCLUDE_INBOUND, includeOutboundIpRanges: INCLUDE_OUTBOUND } = CAPTURE_ANNOTATIONS;
+
+function aimAll(
+  combination: Combination,
+  family: Family,
+  captured: readonly Family[],
+  nextPort: () => number,
+): readonly Shot[] {
+  let sourcePort = nextPort();
+  return [...PROBES].flatMap(([name, probe]) => {
+    if (impossible(probe, combination, family, captured) !== undefined) return [];
+    // No two connections of a stage are alike, so that what conntrack remembers of one says nothing about another.
+    // An invalid packet is followed by a valid one from the next port.
+    if (probe.sameSourcePort !== true) sourcePort = nextPort();
+    if (probe.protocol === "invalid") nextPort();
+    const user =
+      probe.as === "proxy" ? { uid: 0, gid: proxyUser(combination.testCase, combination.mode).gid } : USERS[probe.as];
+    const isCaptured = captured.includes(family);
+    return {
+      name: `IPv${family} ${name}`,
+      ...aim(probe, user, family, sourcePort),
+      expected: expectedLanding(combination.testCase, name, combination.mode, family, isCaptured),
+    };
+  });
+}
+
+function aim(
+  probe: Probe,
+  user: Question["user"],
+  family: Family,
+  sourcePort: number,
+): Omit<Shot, "name" | "expected"> {
+  const destination = address(probe.to, family);
+  const isOutbound = probe.from === "pod";
+  const source = address(probe.source ?? usualSource(probe, family), family);
+  return {
+    direction: isOutbound ? "outbound" : "inbound",
+    packet: {
+      protocol: probe.protocol === "udp" ? "udp" : "tcp",
+      source: parseIpAddress(source) ?? assert.fail(source),
+      destination: parseIpAddress(destination) ?? assert.fail(destination),
+      sport: sourcePort,
+      dport: probe.port,
+      interface: interfaceOf(probe),
+      mark: probe.mark ?? 0,
+      ...(isOutbound ? { owner: user } : {}),
+      ...(probe.protocol === "invalid" ? { ctstate: "INVALID" } : {}),
+    },
+    question: {
+      from: probe.from,
+      protocol: probe.protocol,
+      user,
+      source: probe.source === undefined ? undefined : source,
+      sourcePort,
+      mark: probe.mark ?? 0,
+      destination,
+      port: probe.port,
+    },
+  };
+}
+
+/** What routing chooses. */
+function usualSource({ from, to }: Probe, family: Family): Place {
+  if (from === "guest") return "guest";
+  if (from === "peer") return to === "pod's eth1" ? "peer's eth1" : "peer";
+  if (LOOPBACK_PLACES.includes(to)) return family === 4 ? "loopback" : to;
+  if (to === "peer's eth1") return "pod's eth1";
+  return "pod";
+}
+
+/** By which interface of the pod a packet comes or goes. */
+function interfaceOf({ from, to }: Probe): string {
+  if (from === "guest") return "vnet0";
+  if (to === "pod's eth1" || to === "peer's eth1") return "eth1";
+  return from === "pod" && (to === "pod" || LOOPBACK_PLACES.includes(to)) ? "lo" : "eth0";
+}
+
+function address(place: Place, family: Family): string {
+  return PLACES[place][family] ?? assert.fail(`${place} has no IPv${family} address`);
+}
+
+function tracedLanding(rulesets: readonly Ruleset[], { packet, direction }: Shot): string {
+  const { end } = trace(rulesets, packet, direction);
+  if (end.kind === "dropped") return "dropped";
+  // Whoever gets an invalid packet resets it.
+  if (packet.ctstate === "INVALID") return "reset";
+  return end.kind === "untouched" ? "direct" : String(end.port);
+}
+
+/** Who answered; anything but the very destination that was asked is told in full. */
+function answeredLanding({ destination, port, protocol }: Question, answer: string): string {
+  const asked = destination.includes(":") ? `[${destination}]:${port}` : `${destination}:${port}`;
+  if (answer === `answered direct ${port}`) return "direct";
+  const captured = /^answered captured (\d+)(?: orig=(\S+))?$/.exec(answer);
+  if (captured?.[1] !== undefined && captured[2] === (protocol === "udp" ? undefined : asked)) return captured[1];
+  return answer;
+}
+
+function assertLandings(shots: readonly Shot[], landingOf: (shot: Shot, index: number) => string, who: string): void {
+  const [seen, expected] = [shots.map(landingOf), shots.map((shot) => shot.expected)];
+  const lines = (landings: readonly string[]): string[] =>
+    landings.flatMap((landing, index) => (seen[index] === expected[index] ? [] : `${shots[index]?.name}: ${landing}`));
+  assert.deepEqual(lines(seen), lines(expected), `${who} sends packets elsewhere`);
+}
+
+function countUp(from: number): () => number {
+  let next = from;
+  return () => next++;
+}
