@@ -45,6 +45,8 @@ const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
 const RECHECK_HOST_MS = 10_000;
 const SETTLE_MS = 2000;
+/** Patience with the watch before the API is asked for one pod. */
+const ASK_AFTER_MS = 300;
 /** The first looks and lists are done by then. */
 const TRIM_AFTER_READY_MS = 1000;
 
@@ -92,7 +94,13 @@ export async function runAgent(
           clock.nowMs,
         )
       : createKubeconfigCredentials(config.api.kubeconfigPath, clock.nowMs);
-  const api = createKubeClient(credentials, { userAgent: `istio-install-cni/${buildInfo.version}` });
+  const api = createKubeClient(credentials, {
+    userAgent: `istio-install-cni/${buildInfo.version}`,
+    onAnswer: (action, code) => {
+      const [verb = "", resource = ""] = action.split(/[ /]/);
+      metrics.apiRequests.increment({ verb, resource, code });
+    },
+  });
   const informers = createInformers(
     {
       api,
@@ -106,7 +114,10 @@ export async function runAgent(
     },
     { nodeName: nodeNameOf(config, log) },
   );
-  const lookup = createPodLookup({ api, clock, pods: informers.pods });
+  const lookup = createPodLookup(
+    { api, clock, pods: informers.pods },
+    { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
+  );
 
   // Pods: from the plugin's request to the rules in their namespace.
   const forbidden = forbiddenNamespaces();

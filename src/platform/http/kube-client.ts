@@ -14,6 +14,8 @@ import type { KubeApi, KubeSelection, KubeWatchQuery } from "./kube-api.ts";
 import { createLimit, type Limit } from "./kube-request-limit.ts";
 
 export type KubeClientOptions = {
+  /** Once per request that was answered, or was not ("error"): `action` as in messages, its first word is the verb. */
+  readonly onAnswer?: (action: string, code: string) => void;
   /** Sent as User-Agent: it is what the API's audit log and flow control see. */
   readonly userAgent: string;
   /** From request to the end of the answer; for a watch, to its headers. @default 30000 */
@@ -107,18 +109,21 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
     const request = open(send);
     limit.destroys(request);
     try {
-      return await new Promise<IncomingMessage>((resolve, reject) => {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
         request.once("response", resolve);
         // Stays for the whole life: an error after the answer began reaches the body's reader and this one.
         request.on("error", reject);
         request.setSocketKeepAlive(true, TCP_KEEPALIVE_MS);
         request.end(send.body);
       });
+      options.onAnswer?.(send.action, String(response.statusCode ?? 0));
+      return response;
     } catch (error) {
       // The server closed a kept connection while we were about to use it; nothing was answered, a GET changes nothing.
       if (request.reusedSocket && !isRepeat && send.method === "GET" && !limit.isOver() && isReset(error)) {
         return await answerTo(send, limit, true);
       }
+      options.onAnswer?.(send.action, "error");
       throw limit.reasonFor(error, send.action);
     }
   }
