@@ -197,6 +197,7 @@ static _Noreturn void sidecar(int argc, char **argv) {
   int transparent = 0, dns = 0;
   for (int i = 0; i < argc; i++) {
     char *gid = i + 1 < argc ? strchr(argv[i + 1], ':') : NULL;
+    if (argv[i][0] != '-') break; /* the arguments of the proxy it stands in for, as injection writes them */
     if (!strcmp(argv[i], "--transparent")) transparent = 1;
     else if (!strcmp(argv[i], "--dns")) dns = 1;
     else if (!strcmp(argv[i], "--owner") && gid) {
