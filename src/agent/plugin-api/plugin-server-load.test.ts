@@ -10,8 +10,9 @@ import type { RequestEnd } from "./plugin-server.ts";
 const countDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
 /** Resolves with why the request ended. */
-function waitForEnd(signal: AbortSignal): Promise<RequestEnd> {
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason), { once: true }));
+async function waitForEnd(signal: AbortSignal): Promise<RequestEnd> {
+  if (signal.aborted) return signal.reason;
+  return await new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason), { once: true }));
 }
 
 test("100 requests of every kind at once are begun in order, those that wait delay no other, and nothing stays open", async () => {
@@ -152,4 +153,53 @@ test("without descriptors left for a connection, the server says so once and tak
   client.send(requestFrame());
   assert.equal((await readAnswer(client))?.fields.get(1), "0");
   assert.equal(rig.warnings.length, 1);
+});
+
+test("of requests that are there at once, each that needs no waiting is answered before the next is begun", async () => {
+  const events: string[] = [];
+  await using rig = await serve(async ({ containerId }) => {
+    events.push(`begin ${containerId}`);
+    // As looking up a pod that is known: asynchronous in form only.
+    for (let step = 0; step < 20; step++) await undefined;
+    events.push(`end ${containerId}`);
+    return { exitCode: 0 };
+  });
+  const ids = Array.from({ length: 20 }, (_, index) => `c${index}`);
+  const clients = ids.map((containerId) => {
+    const client = rig.connect();
+    client.send(requestFrame({ containerId }));
+    return client;
+  });
+  for (const client of clients) {
+    assert.equal((await readAnswer(client))?.fields.get(1), "0");
+    client.close();
+  }
+  assert.deepEqual(
+    events,
+    ids.flatMap((id) => [`begin ${id}`, `end ${id}`]),
+  );
+});
+
+test("a request whose turn has not come when the agent ends is left to the successor, without being begun", async () => {
+  const begun: string[] = [];
+  const first = Promise.withResolvers<void>();
+  await using rig = await serve(async ({ containerId }) => {
+    begun.push(containerId);
+    first.resolve();
+    return { exitCode: 0 };
+  });
+  const clients = ["c1", "c2", "c3"].map((containerId) => {
+    const client = rig.connect();
+    client.send(requestFrame({ containerId }));
+    return client;
+  });
+  await first.promise;
+  await rig.stop();
+  const answers = await Promise.all(clients.map(readAnswer));
+  assert.deepEqual(begun, ["c1"]);
+  assert.deepEqual(
+    answers.map((answer) => answer?.fields.get(1)),
+    ["0", undefined, undefined],
+  );
+  for (const client of clients) client.close();
 });

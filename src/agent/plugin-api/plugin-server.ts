@@ -1,7 +1,7 @@
 // Serves the plugin socket: connections, bounds and deadlines. What a request means is the handler's business.
 // A peer may be anybody who can reach the socket file: nothing is allocated before its credentials and its header are
 // known, a thousand silent peers cost a thousand small objects until their deadline, and what all hold together is bounded.
-// Requests are begun in the order in which they came, and each goes on by itself: one that waits delays no other.
+// Requests are begun one by one in the order in which they came, and each goes on by itself: one that waits delays no other.
 import type { Logger } from "../../core/log.ts";
 import {
   FLAG_NO_ANSWER,
@@ -28,7 +28,7 @@ export interface PluginServerDeps {
   listen(): UnixListener;
   closeDescriptor(fd: number): void;
   /** Answers one request. `netnsFd` is the server's to close, after the answer. Must not throw. The signal's reason is a
-   * RequestEnd. */
+   * RequestEnd; it may have come before the request's turn. */
   handle(request: PluginRequest, netnsFd: number | undefined, signal: AbortSignal): Promise<PluginAnswer>;
 }
 
@@ -89,6 +89,7 @@ export async function servePlugins(
   const connections = new Set<Connection>();
   const budget = createByteBudget(options.maxHeldBytes);
   const idle = Promise.withResolvers<void>();
+  const queue: (() => void)[] = [];
   const listener = deps.listen();
   const listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
   let acceptPause: NodeJS.Timeout | undefined;
@@ -196,7 +197,7 @@ export async function servePlugins(
         if (connection.received < target.length) continue;
       }
       if (connection.payload !== undefined) {
-        answer(connection, connection.payload);
+        enqueue(connection, connection.payload);
         return;
       }
       const header = parseHeader(connection.header);
@@ -223,7 +224,8 @@ export async function servePlugins(
     }
   }
 
-  function answer(connection: Connection, payload: Uint8Array): void {
+  /** From here on the request is whole. It is begun in its turn; until then it can only be let go. */
+  function enqueue(connection: Connection, payload: Uint8Array): void {
     const request = parseRequest(payload);
     const wantsAnswer = (connection.flags & FLAG_NO_ANSWER) === 0;
     connection.isHandling = true;
@@ -231,12 +233,30 @@ export async function servePlugins(
     if (wantsAnswer) watchReadable(connection, () => noticeHangUp(connection));
     else unwatch(connection);
     clearTimeout(connection.deadline);
-    const { signal: requestSignal } = connection.abort;
     const remainingMs = (request.remainingMs ?? Number.POSITIVE_INFINITY) - ANSWER_MARGIN_MS;
     connection.deadline = setTimeout(
       () => connection.abort.abort("deadline" satisfies RequestEnd),
       Math.max(0, Math.min(options.answerTimeoutMs, remainingMs)),
     );
+    queue.push(() => answer(connection, request, wantsAnswer));
+    if (queue.length === 1) setImmediate(beginNext);
+  }
+
+  /** One in each turn of the loop: what needs no waiting is answered before the next is begun, where requests that go on side
+   * by side would all be answered at the end; and the loop has time for others. */
+  function beginNext(): void {
+    queue.shift()?.();
+    if (queue.length > 0) setImmediate(beginNext);
+  }
+
+  function answer(connection: Connection, request: PluginRequest, wantsAnswer: boolean): void {
+    const { signal: requestSignal } = connection.abort;
+    const reason: unknown = requestSignal.reason;
+    // Nothing was begun, and nobody waits for it here any more.
+    if (reason === "agent-ends" || reason === "plugin-gone") {
+      end(connection);
+      return;
+    }
     void deps
       .handle(request, connection.netnsFd, requestSignal)
       .then((result) => {
