@@ -28,6 +28,8 @@ import {
 import { temporaryFolder } from "./run-plugin.ts";
 
 export interface ServerRig extends AsyncDisposable {
+  /** For netconf's cni_agent_run_dir. */
+  readonly runDir: string;
   readonly warnings: readonly string[];
   connect(): UnixConnection;
   /** Ends the server as the agent's end does. */
@@ -64,6 +66,7 @@ export async function serve(handle: PluginServerDeps["handle"], options: ServerR
     await running;
   };
   return {
+    runDir: folder.path,
     warnings,
     connect: () => connectUnix(path, SOCK_STREAM),
     stop,
