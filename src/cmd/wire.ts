@@ -10,6 +10,7 @@ import { tryCapture } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
 import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
+import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
 import { createSidecar } from "../agent/sidecar/sidecar.ts";
 import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
 import { createReadiness } from "../agent/status/readiness.ts";
@@ -181,9 +182,10 @@ export async function runAgent(
   });
 
   // The host: plugin and conflist.
+  const files = createHostFiles(plainDeps);
   const installer = createInstaller(
     {
-      files: createHostFiles(plainDeps),
+      files,
       watchFolders: createDirectoryWatch,
       clock,
       random: Math.random,
@@ -228,6 +230,19 @@ export async function runAgent(
     },
   );
 
+  // What the plugin may know while no agent answers.
+  const pluginState = createPluginState(
+    { files, clock, log },
+    {
+      runDir: config.install.runDir,
+      mode: config.ambient.enabled ? "ambient" : "sidecar",
+      whenAway: "strict",
+      excludedNamespaces: config.policy.excludeNamespaces,
+      uid: process.getuid?.() ?? 0,
+      recheckMs: RECHECK_HOST_MS,
+    },
+  );
+
   /** Whatever ends early ends all: an agent without one of its parts must not look alive. */
   const failing = new AbortController();
   const ending = AbortSignal.any([signal, failing.signal]);
@@ -263,6 +278,7 @@ export async function runAgent(
       ),
     ),
     run(installer.run(ending)),
+    run(pluginState.run(ending)),
     run(rehearse()),
     run(informers.start(ending)),
     run(
