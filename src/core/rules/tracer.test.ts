@@ -118,7 +118,7 @@ const ROWS: Row[] = [
   // DNS
   ["dns", "outbound", { ...TO_PEER, dport: 53 }, "redirected 15053"],
   ["dns", "outbound", { ...TO_PEER, dport: 53, protocol: UDP }, "redirected 15053", { zone: 2 }],
-  ["dns", "outbound", { ...TO_PEER, dport: 53, protocol: UDP, owner: PROXY }, "untouched", { zone: 2 }],
+  ["dns", "outbound", { ...TO_PEER, dport: 53, protocol: UDP, owner: PROXY }, "untouched", { zone: 1 }],
   ["dns", "outbound", { ...TO_PEER, dport: 53, owner: PROXY }, "untouched"],
   ["dns", "outbound", { ...TO_PEER, to: LOOPBACK, from: LOOPBACK, interface: "lo", dport: 53 }, "redirected 15053"],
   ["dns", "outbound", { ...TO_PEER, to: POD, interface: "lo", dport: 53, owner: PROXY }, "untouched"],

@@ -54,7 +54,7 @@ type State = {
   dport: number;
   mark: number;
   connmark: number;
-  zone: number;
+  zone: number | undefined;
   landed: { kind: "redirected" | "tproxied"; port: number } | undefined;
   readonly path: string[];
 };
@@ -74,12 +74,12 @@ export function trace(rulesets: readonly Ruleset[], packet: Packet, direction: "
     dport: packet.dport,
     mark: packet.mark ?? 0,
     connmark: packet.connmark ?? 0,
-    zone: 0,
+    zone: undefined,
     landed: undefined,
     path: [],
   };
   const isDropped = direction === "inbound" ? walkInbound(rulesets, state) : walkOutbound(rulesets, state);
-  const { mark, connmark, zone, path } = state;
+  const { mark, connmark, zone = 0, path } = state;
   return { end: isDropped ? { kind: "dropped" } : (state.landed ?? { kind: "untouched" }), mark, connmark, zone, path };
 }
 
@@ -91,6 +91,7 @@ function walkInbound(rulesets: readonly Ruleset[], state: State): boolean {
 function walkOutbound(rulesets: readonly Ruleset[], state: State): boolean {
   if (walkHook(rulesets, state, "output")) return true;
   if (state.interface !== "lo") return walkHook(rulesets, state, "postrouting");
+  state.zone ??= 0; // tracked already
   const seenAgain = rulesets.map((ruleset) => withoutNat(ruleset));
   return walkHook(seenAgain, state, "prerouting") || walkHook(seenAgain, state, "input");
 }
@@ -175,7 +176,7 @@ function act(verdict: Verdict, walk: Walk, name: string, state: State, depth: nu
       state.mark = xmark(state.mark, and(state.connmark, verdict.ctmask), verdict.nfmask);
       return "next";
     case "ct-zone":
-      state.zone = verdict.zone;
+      state.zone ??= verdict.zone; // the first one counts (xt_ct_target, nft_ct_set_zone_eval)
       return "next";
     case "opaque":
       throw new TraceError(`Cannot trace ${walk.table} ${name}: ${verdict.summary} is not understood`);
