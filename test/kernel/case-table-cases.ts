@@ -1,31 +1,18 @@
 // The pods of the case table: one for every parameter of contract 5.1, with what it changes against a pod that sets none.
 // What is written here comes from contract/05; the code under test never made it.
 
-import { sidecarSettings } from "../../src/cmd/sidecar-settings.ts";
-import { resolveConfig } from "../../src/core/config/resolve-config.ts";
-import { parsePod } from "../../src/core/kube/pod.ts";
 import { CAPTURE_ANNOTATIONS } from "../../src/core/policy/sidecar-annotations.ts";
-import { decideSidecar, type SidecarPlan } from "../../src/core/policy/sidecar-decision.ts";
+import type { SidecarPlan } from "../../src/core/policy/sidecar-decision.ts";
+import { type PodWords, planOfPod } from "../../testbed/sidecar/pod-words.ts";
 import type { Family, Landing, Mode, ProbeName, User } from "./case-table-probes.ts";
 import { PROBES } from "./case-table-probes.ts";
-
-/** What a case says about its pod, in the words of Kubernetes. */
-export interface CasePod {
-  readonly annotations?: Readonly<Record<string, string>>;
-  /** Of the container istio-proxy. */
-  readonly env?: Readonly<Record<string, string>>;
-  readonly runAsUser?: number;
-  readonly runAsGroup?: number;
-  /** Environment of the agent. */
-  readonly agentEnv?: Readonly<Record<string, string>>;
-}
 
 /** One landing for all, or what differs by mode or family. */
 type Change = Landing | Partial<Record<Mode, Landing>> | Partial<Record<`${Mode} ${Family}`, Landing>>;
 
 export interface Case {
   readonly name: string;
-  readonly pod: CasePod;
+  readonly pod: PodWords;
   readonly changes: Readonly<Partial<Record<ProbeName, Change>>>;
   /** Why the parameters of this case change no landing, where none does. */
   readonly changesNothingBecause?: string;
@@ -264,39 +251,13 @@ export function expectedLanding(
 
 /** The decision for the case's pod, made as the agent makes it. */
 export function planOf(testCase: Case, mode: Mode, hasBothFamilies: boolean): SidecarPlan {
-  const { annotations, env, runAsUser, runAsGroup, agentEnv } = testCase.pod;
+  const { annotations, env, ...rest } = testCase.pod;
   const isDualStack = hasBothFamilies !== (testCase.turnsDualStackRound === true);
-  const proxyEnv = { ...env, ...(isDualStack ? { ISTIO_DUAL_STACK: "true" } : {}) };
-  const pod = parsePod({
-    metadata: {
-      uid: "1",
-      namespace: "shop",
-      name: "cart",
-      resourceVersion: "1",
-      annotations: {
-        "sidecar.istio.io/status": "{}",
-        ...(mode === "TPROXY" ? { [NAME.interceptionMode]: mode } : {}),
-        ...annotations,
-      },
-    },
-    spec: {
-      containers: [
-        {
-          name: "istio-proxy",
-          args: ["proxy", "sidecar"],
-          env: Object.entries(proxyEnv).map(([name, value]) => ({ name, value })),
-          securityContext: {
-            ...(runAsUser === undefined ? {} : { runAsUser }),
-            ...(runAsGroup === undefined ? {} : { runAsGroup }),
-          },
-        },
-      ],
-    },
+  return planOfPod({
+    ...rest,
+    annotations: { ...(mode === "TPROXY" ? { [NAME.interceptionMode]: mode } : {}), ...annotations },
+    env: { ...env, ...(isDualStack ? { ISTIO_DUAL_STACK: "true" } : {}) },
   });
-  const { config } = resolveConfig({ flags: new Map(), env: agentEnv ?? {} });
-  const decision = decideSidecar(pod, sidecarSettings(config));
-  if (decision.kind !== "capture") throw new Error(`Cannot capture ${testCase.name}: ${JSON.stringify(decision)}`);
-  return decision.plan;
 }
 
 /** Whom the stand-in for the proxy runs as: in TPROXY mode the injector makes it root, with the group that tells it. */
@@ -306,7 +267,7 @@ export function proxyUser(testCase: Case, mode: Mode): User {
   return { uid, gid: id(testCase.pod.runAsGroup) };
 }
 
-function annotated(name: string, annotations: CasePod["annotations"], changes: Case["changes"]): Case {
+function annotated(name: string, annotations: PodWords["annotations"], changes: Case["changes"]): Case {
   return { name, pod: annotations === undefined ? {} : { annotations }, changes };
 }
 
