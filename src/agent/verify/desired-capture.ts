@@ -1,0 +1,86 @@
+// What one pod should have: what its sandbox was started with where that is known, else what its annotations said when this
+// agent first saw it (ADR 0007), completed by the families its namespace holds.
+import type { IpAddress } from "../../core/address.ts";
+import type { Pod } from "../../core/kube/pod.ts";
+import { decideFamilies, type FamilyOptions } from "../../core/policy/capture-families.ts";
+import { decideSidecar, type SidecarReason, type SidecarSettings } from "../../core/policy/sidecar-decision.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+
+/** What was decided at the ADD of the pod's present sandbox. */
+export interface StartedWith {
+  readonly reason: SidecarReason;
+  /** Undefined: the pod was passed. */
+  readonly capture: SidecarCapture | undefined;
+}
+
+export type DesiredSource = "add" | "annotations";
+
+export type Desired =
+  | {
+      readonly kind: "none";
+      readonly state: "out" | "refused";
+      readonly reason: SidecarReason | "finished";
+      readonly source: DesiredSource | undefined;
+      readonly message?: string;
+    }
+  /** Decided before, families and all. */
+  | {
+      readonly kind: "fixed";
+      readonly reason: SidecarReason;
+      readonly source: DesiredSource;
+      readonly capture: SidecarCapture;
+    }
+  | {
+      readonly kind: "new";
+      readonly reason: SidecarReason;
+      readonly source: "annotations";
+      readonly capture: Omit<SidecarCapture, "families">;
+      readonly dualStack: boolean;
+    };
+
+/** @param pinned what was decided from the annotations before: later edits do not count. */
+export function decideDesired(
+  pod: Pod,
+  started: StartedWith | undefined,
+  pinned: SidecarCapture | undefined,
+  settings: SidecarSettings,
+): Desired {
+  if (pod.phase === "Succeeded" || pod.phase === "Failed") {
+    return { kind: "none", state: "out", reason: "finished", source: undefined };
+  }
+  if (started !== undefined) {
+    const { reason, capture } = started;
+    if (capture === undefined) return { kind: "none", state: "out", reason, source: "add" };
+    return { kind: "fixed", reason, source: "add", capture };
+  }
+  const source = "annotations";
+  if (pinned !== undefined) return { kind: "fixed", reason: "sidecar", source, capture: pinned };
+  const decision = decideSidecar(pod, settings);
+  const { reason } = decision;
+  if (decision.kind === "pass") return { kind: "none", state: "out", reason, source };
+  if (decision.kind === "refuse") return { kind: "none", state: "refused", reason, source, message: decision.message };
+  const { dualStack, ...capture } = decision.plan;
+  return { kind: "new", reason, source, capture, dualStack };
+}
+
+/** The whole capture, and the families that pass by it. A family that was captured stays so; with `strict` one that came
+ * later joins. Undefined: the namespace has no address yet. */
+export function completeCapture(
+  desired: Exclude<Desired, { kind: "none" }>,
+  addresses: readonly IpAddress[],
+  families: Omit<FamilyOptions, "dualStack">,
+): { readonly capture: SidecarCapture; readonly bypassed: readonly string[] } | undefined {
+  const present = decideFamilies(addresses, { dialect: "iptables", dualStack: true, strict: true });
+  const chosen = decideFamilies(addresses, { ...families, dualStack: desired.kind === "new" && desired.dualStack });
+  if (present.kind === "no-address" || chosen.kind === "no-address") return undefined;
+  const capture = desired.kind === "new" ? { ...desired.capture, families: pick(chosen) } : desired.capture;
+  const isLate = families.strict && present.v6 && !capture.families.v6;
+  return {
+    capture: isLate ? { ...capture, families: { ...capture.families, v6: true } } : capture,
+    bypassed: present.v6 && !capture.families.v6 && !isLate ? ["ipv6"] : [],
+  };
+}
+
+function pick({ v4, v6 }: SidecarCapture["families"]): SidecarCapture["families"] {
+  return { v4, v6 };
+}

@@ -1,0 +1,79 @@
+// One look at one namespace: is what should be there, there, and did it stay so while we looked? What is not is repaired
+// where that is allowed, and looked at again.
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { ChangeMonitor, RuleChange } from "./change-monitor.ts";
+
+/** The part of the backend that is needed. Calls for one namespace follow each other; `netnsFd` has to stay open. */
+export interface VerifiedBackend {
+  apply(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<unknown>;
+  drift(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<readonly string[]>;
+}
+
+/** See agent/netfilter: what the backend wants to know of the pod beside its capture. */
+export interface BackendPod {
+  readonly hostUsers?: boolean;
+  readonly formerly?: SidecarCapture;
+}
+
+/** `generation` undefined: unknown, so the next look has to be a whole one again. `drift`: what was found at first. */
+export type Look =
+  | { readonly kind: "stands"; readonly generation: number | undefined }
+  | {
+      readonly kind: "repaired";
+      readonly generation: number | undefined;
+      readonly drift: readonly string[];
+      readonly changedBy: RuleChange["by"];
+    }
+  | { readonly kind: "forbidden"; readonly drift: readonly string[] }
+  | { readonly kind: "failed"; readonly drift: readonly string[]; readonly message: string };
+
+/** Somebody else may write between two looks; so often we look again. */
+const MAX_ROUNDS = 4;
+
+export async function lookAtPod(
+  backend: VerifiedBackend,
+  {
+    netnsFd,
+    capture,
+    pod,
+    monitor,
+    mayRepair,
+    knownGeneration,
+  }: {
+    readonly netnsFd: number;
+    readonly capture: SidecarCapture;
+    readonly pod: BackendPod;
+    readonly monitor: ChangeMonitor | undefined;
+    readonly mayRepair: boolean;
+    /** That of the last look that found everything in place. */
+    readonly knownGeneration: number | undefined;
+  },
+): Promise<Look> {
+  let found: readonly string[] | undefined;
+  let changedBy: RuleChange["by"];
+  for (let round = 1; round <= MAX_ROUNDS; round++) {
+    const generation = monitor?.generation();
+    const drift = await backend.drift(netnsFd, capture, pod);
+    if (drift.length === 0) {
+      const isTorn = monitor !== undefined && monitor.generation() !== generation;
+      if (isTorn && round < MAX_ROUNDS) continue;
+      const stable = isTorn ? undefined : generation;
+      if (found === undefined) return { kind: "stands", generation: stable };
+      return { kind: "repaired", generation: stable, drift: found, changedBy };
+    }
+    if (!mayRepair) return { kind: "forbidden", drift };
+    if (found === undefined) {
+      found = drift;
+      const change = monitor?.lastChange();
+      // A commit that was looked at before is not the one that made the difference.
+      if (change !== undefined && change.generation !== knownGeneration) changedBy = change.by;
+    }
+    try {
+      await backend.apply(netnsFd, capture, pod);
+    } catch (error) {
+      return { kind: "failed", drift: found, message: error instanceof Error ? error.message : String(error) };
+    }
+  }
+  const message = `Cannot keep the redirection in place: it was altered again after each of ${MAX_ROUNDS} repairs`;
+  return { kind: "failed", drift: found ?? [], message };
+}

@@ -1,0 +1,200 @@
+// What the verifier remembers of one pod, and how the outcome of a look becomes record, metric, log line and Event.
+import type { Pod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { ChangeMonitor } from "./change-monitor.ts";
+import type { Look } from "./look-at-pod.ts";
+import type { VerificationRecord } from "./verification-record.ts";
+
+export interface PodState {
+  readonly record: { -readonly [K in keyof VerificationRecord]: VerificationRecord[K] };
+  /** On the namespace the pod has now. */
+  monitor: NetnsMonitor | undefined;
+  /** Decided from the annotations at the first look. */
+  pinned: SidecarCapture | undefined;
+  /** What was last seen in place. */
+  applied: SidecarCapture | undefined;
+  /** Times on the monotonic clock. */
+  wholeLookDueMs: number;
+  quietUntilMs: number;
+  repairTimesMs: readonly number[];
+  failures: number;
+  /** Reasons that were told once and still hold. */
+  readonly told: Set<VerifierEventReason>;
+}
+
+export interface NetnsMonitor {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly rules: ChangeMonitor;
+  /** What routing is listened for, which `applied` decides; undefined: none. */
+  routing: { readonly capture: SidecarCapture; readonly changes: Disposable | undefined } | undefined;
+}
+
+export type VerifierEventReason =
+  | "RedirectionRepaired"
+  | "RedirectionRepairFailed"
+  | "RedirectionMissing"
+  | "RedirectionUnverified"
+  | "AddressFamilyBypassed";
+
+export interface PodReporterDeps {
+  /** An Event on the pod; returns at once. */
+  recordEvent(event: {
+    readonly pod: Pod;
+    readonly type: "Warning";
+    readonly reason: VerifierEventReason;
+    readonly message: string;
+  }): void;
+  readonly metrics: {
+    /** A difference was found. "left": no mode of repair allows to change it; counted once for each pod. */
+    drift(action: "repaired" | "failed" | "left"): void;
+    /** `istio_cni_repair_pods_repaired_total{type="repair"}`: pods that had started without their redirection. */
+    podRepaired(result: "success" | "fail"): void;
+  };
+  /** Wall time in milliseconds since 1970. */
+  wallMs(): number;
+  readonly log: Logger;
+}
+
+/** What one look was about. */
+export interface LookOutcome {
+  readonly capture: SidecarCapture;
+  /** The pod was captured before, so a difference is somebody's doing and no missed start. */
+  readonly isKnown: boolean;
+  /** Why no mode of repair may touch a pod that is not known; undefined: it may. */
+  readonly whyNot: string | undefined;
+  readonly result: Look;
+}
+
+/** A namespace that is not found at the first tries is a pod that is just starting or ending. */
+const TELL_UNVERIFIED_AFTER = 4;
+const SENTENCES_TOLD = 3;
+
+export function createPodState({ uid, namespace, name }: Pod): PodState {
+  return {
+    record: {
+      podUid: uid,
+      podNamespace: namespace,
+      podName: name,
+      state: "waiting",
+      reason: undefined,
+      decidedBy: undefined,
+      desired: undefined,
+      bypassed: [],
+      message: undefined,
+      lastVerifiedMs: undefined,
+      generation: undefined,
+      lastDrift: [],
+      lastDriftMs: undefined,
+      repairs: 0,
+      netns: undefined,
+      isMonitored: false,
+    },
+    monitor: undefined,
+    pinned: undefined,
+    applied: undefined,
+    wholeLookDueMs: 0,
+    quietUntilMs: 0,
+    repairTimesMs: [],
+    failures: 0,
+    told: new Set(),
+  };
+}
+
+export function createPodReporter(deps: PodReporterDeps) {
+  /** Returns whether the look has to be repeated soon. */
+  function settle(pod: Pod, state: PodState, { capture, isKnown, whyNot, result }: LookOutcome): boolean {
+    const { record } = state;
+    const wallMs = deps.wallMs();
+    record.generation = undefined;
+    if (result.kind !== "stands") {
+      record.lastDrift = result.drift;
+      record.lastDriftMs = wallMs;
+    }
+    if (result.kind === "forbidden") {
+      record.state = "uncaptured";
+      record.message = `The redirection of this pod is missing and may not be repaired: ${whyNot}`;
+      const isNews = tellOnce(pod, state, "RedirectionMissing", `${record.message}; ${summary(result.drift)}`);
+      if (isNews) deps.metrics.drift("left");
+      return false;
+    }
+    if (result.kind === "failed") {
+      record.state = "failed";
+      record.message = result.message;
+      deps.metrics.drift("failed");
+      if (!isKnown) deps.metrics.podRepaired("fail");
+      deps.recordEvent({ pod, type: "Warning", reason: "RedirectionRepairFailed", message: result.message });
+      warn(pod, "Cannot repair the redirection of a pod", { err: result.message, drift: summary(result.drift) });
+      return true;
+    }
+    record.state = result.kind === "stands" ? "verified" : "repaired";
+    record.message = undefined;
+    record.generation = result.generation;
+    record.lastVerifiedMs = wallMs;
+    state.applied = capture;
+    state.failures = 0;
+    for (const reason of ["RedirectionMissing", "RedirectionUnverified"] as const) state.told.delete(reason);
+    if (result.kind === "repaired") repaired(pod, state, isKnown, result);
+    return false;
+  }
+
+  function repaired(
+    pod: Pod,
+    { record }: PodState,
+    isKnown: boolean,
+    { drift, changedBy }: Extract<Look, { kind: "repaired" }>,
+  ): void {
+    record.repairs++;
+    deps.metrics.drift("repaired");
+    if (!isKnown) deps.metrics.podRepaired("success");
+    const by = changedBy === undefined ? "" : ` (by ${changedBy.program}, pid ${changedBy.pid})`;
+    const what = isKnown
+      ? `redirection of this pod was altered${by} and has been repaired`
+      : "pod ran without its redirection, which is in place now";
+    const message = `${what}: ${summary(drift)}`;
+    deps.recordEvent({ pod, type: "Warning", reason: "RedirectionRepaired", message });
+    warn(pod, isKnown ? "Redirection was altered, and repaired" : "pod repaired", {
+      drift: summary(drift),
+      ...(changedBy !== undefined && { changedBy: changedBy.program, changedByPid: changedBy.pid }),
+    });
+  }
+
+  /** `kind` as the registry of namespaces has it; a pod without an address is only young. */
+  function unverifiable(pod: Pod, state: PodState, message: string, kind?: string): void {
+    const { record } = state;
+    const isYoung = kind === "no-ip-yet";
+    record.state = isYoung && record.state === "waiting" ? "waiting" : "unverifiable";
+    record.message = message;
+    record.generation = undefined;
+    if (!isYoung && state.failures + 1 >= TELL_UNVERIFIED_AFTER) {
+      tellOnce(pod, state, "RedirectionUnverified", message);
+    }
+  }
+
+  function bypassed(pod: Pod, state: PodState, families: readonly string[]): void {
+    state.record.bypassed = families;
+    if (families.length === 0) return;
+    const hint = "set ISTIO_DUAL_STACK on the proxy, or STRICT_FAMILIES on the agent";
+    tellOnce(pod, state, "AddressFamilyBypassed", `${families.join(", ")} of this pod passes by its proxy; ${hint}`);
+  }
+
+  function tellOnce(pod: Pod, state: PodState, reason: VerifierEventReason, message: string): boolean {
+    if (state.told.has(reason)) return false;
+    state.told.add(reason);
+    deps.recordEvent({ pod, type: "Warning", reason, message });
+    warn(pod, message, {});
+    return true;
+  }
+
+  function warn(pod: Pod, message: string, labels: Readonly<Record<string, string | number>>): void {
+    deps.log.warn(message, { ns: pod.namespace, name: pod.name, podUid: pod.uid, ...labels });
+  }
+
+  return { settle, unverifiable, bypassed };
+}
+
+function summary(drift: readonly string[]): string {
+  const told = drift.slice(0, SENTENCES_TOLD).join("; ");
+  return drift.length > SENTENCES_TOLD ? `${told}; and ${drift.length - SENTENCES_TOLD} more` : told;
+}

@@ -1,0 +1,399 @@
+// Keeps the redirection of every pod of this node as it should be: compares desired with actual at start, when the kernel or
+// the API tells of a change, and on a timer, and repairs in place. Level-triggered: what is missed once is found the next time.
+import type { IpAddress } from "../../core/address.ts";
+import type { Pod } from "../../core/kube/pod.ts";
+import type { FamilyOptions } from "../../core/policy/capture-families.ts";
+import { leaveAlone, type RepairOptions } from "../../core/policy/repair-decision.ts";
+import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
+import { sidecarNetwork } from "../../core/rules/sidecar.ts";
+import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { NetnsHandle } from "../../platform/linux/netns.ts";
+import { type ChangeMonitorDeps, openChangeMonitor, openRouteMonitor } from "./change-monitor.ts";
+import { completeCapture, type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
+import { createDueQueue } from "./due-queue.ts";
+import { lookAtPod, type VerifiedBackend } from "./look-at-pod.ts";
+import { createPodReporter, createPodState, type PodReporterDeps, type PodState } from "./pod-state.ts";
+import type { VerificationRecord } from "./verification-record.ts";
+
+/** A pod's namespace, lent: `fd` is good until the next `await`. */
+export interface LentNetns {
+  readonly fd: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly source: "add" | "uid" | "ip";
+}
+
+export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
+  readonly pods: {
+    get(uid: string): Pod | undefined;
+    list(): readonly Pod[];
+    subscribe(listener: (event: { readonly type: "add" | "update" | "delete"; readonly pod: Pod }) => void): Disposable;
+    waitSynced(signal: AbortSignal): Promise<void>;
+  };
+  readonly netns: {
+    get(pod: Pod): LentNetns | undefined;
+    /** One look through the node for the namespaces of all these pods; `get` lends what was found. */
+    find(
+      pods: readonly Pod[],
+      signal: AbortSignal,
+    ): Promise<ReadonlyMap<{ readonly uid: string }, { readonly kind: string; readonly message?: string }>>;
+    /** The complete list of the node's pods. */
+    retain(pods: readonly Pod[]): void;
+  };
+  readonly backend: VerifiedBackend & {
+    addresses(netnsFd: number): readonly IpAddress[];
+    isForbidden(netnsFd: number): boolean;
+  };
+  /** A second descriptor of a namespace: the lent one may be closed while the kernel is asked. */
+  dup(netnsFd: number): NetnsHandle;
+  /** What was decided when the pod's sandbox was made, where this agent did that: it holds for the sandbox's life. */
+  startedWith(podUid: string): StartedWith | undefined;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  random(): number;
+  /** Resolves after whatever else waits for the thread has had its turn. */
+  yieldToLoop(): Promise<void>;
+}
+
+export interface VerifierOptions {
+  readonly settings: SidecarSettings;
+  readonly families: Omit<FamilyOptions, "dualStack">;
+  readonly repair: RepairOptions;
+  /** The rules are in nf_tables, which numbers its generations and tells of changes; false: iptables legacy. */
+  readonly hasGenerations: boolean;
+  /** Between two looks at a pod. @default 60000 */
+  readonly intervalMs?: number;
+  /** Between two looks that do not rely on the generation number. @default 600000 */
+  readonly wholeLookMs?: number;
+  /** After an ADD or DEL, so that looking does not compete with it. @default 500 */
+  readonly afterSandboxMs?: number;
+}
+
+export interface Verifier {
+  /** Verifies until the signal aborts, then resolves. To be called once. */
+  run(signal: AbortSignal): Promise<void>;
+  /** An ADD is done: the pod may have another namespace and other rules than before. */
+  sandboxAdded(podUid: string): void;
+  /** A DEL, after the registry let go of the namespace: our socket in it has to go too. Without a UID all pods are looked
+   * through. */
+  sandboxRemoved(podUid?: string): void;
+  /** Looks at one pod, or at all, as soon as possible, whatever the generation says. */
+  request(podUid?: string): void;
+  records(): readonly VerificationRecord[];
+  record(podUid: string): VerificationRecord | undefined;
+}
+
+const FIRST_RETRY_MS = 1000;
+const MAX_RETRY_MS = 60_000;
+/** Nothing we do makes a sandbox of its own kernel visible. */
+const UNSUPPORTED_RETRY_MS = 600_000;
+/** So many repairs of one pod within a minute are made at once; before each further one the wait doubles. */
+const FREE_REPAIRS = 5;
+const REPAIR_WINDOW_MS = 60_000;
+const MAX_QUIET_MS = 30_000;
+
+export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Verifier {
+  const { intervalMs = 60_000, wholeLookMs = 600_000, afterSandboxMs = 500 } = options;
+  const states = new Map<string, PodState>();
+  const queue = createDueQueue();
+  const report = createPodReporter(deps);
+  /** Pods whose namespace is being looked for. */
+  const sought = new Set<string>();
+  let finding: Promise<void> = Promise.resolve();
+  let wake = new AbortController();
+  let isMonitorFailureSaid = false;
+
+  async function run(signal: AbortSignal): Promise<void> {
+    using _changes = deps.pods.subscribe(({ type, pod }) => {
+      if (type === "delete") drop(pod.uid);
+      else ask(pod.uid, 0, false);
+    });
+    try {
+      await deps.pods.waitSynced(signal);
+      let nextPassMs = deps.clock.nowMs();
+      while (!signal.aborted) {
+        wake = new AbortController();
+        const nowMs = deps.clock.nowMs();
+        if (nowMs >= nextPassMs) {
+          beginPass();
+          nextPassMs = nowMs + intervalMs * (0.9 + 0.2 * deps.random());
+        }
+        const uid = queue.next(nowMs);
+        if (uid === undefined) {
+          const waitMs = Math.max(1, Math.min(nextPassMs, queue.nextDueMs()) - nowMs);
+          await deps.clock.sleep(waitMs, AbortSignal.any([signal, wake.signal])).catch(() => undefined);
+        } else {
+          queue.remove(uid);
+          await verify(uid, signal);
+          await deps.yieldToLoop();
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      await finding;
+      for (const uid of states.keys()) drop(uid);
+    }
+  }
+
+  function ask(uid: string, delayMs: number, isUrgent: boolean): void {
+    const dueMs = Math.max(deps.clock.nowMs() + delayMs, states.get(uid)?.quietUntilMs ?? 0);
+    queue.put(uid, { dueMs, isUrgent });
+    wake.abort();
+  }
+
+  function beginPass(): void {
+    const pods = deps.pods.list();
+    deps.netns.retain(pods);
+    const uids = new Set(pods.map(({ uid }) => uid));
+    for (const uid of states.keys()) if (!uids.has(uid)) drop(uid);
+    for (const uid of uids) {
+      // What could not be found is tried again by its own, growing intervals.
+      const isWaiting = states.get(uid)?.record.state === "unverifiable" && queue.has(uid);
+      if (!isWaiting) ask(uid, 0, false);
+    }
+  }
+
+  async function verify(uid: string, signal: AbortSignal): Promise<void> {
+    const pod = deps.pods.get(uid);
+    if (pod === undefined) return drop(uid);
+    const state = stateOf(pod);
+    const desired = desiredOf(pod, state);
+    if (desired.kind === "none") return letGo(state);
+    if (deps.netns.get(pod) === undefined) {
+      // Found or not, it is asked for again.
+      if (sought.has(uid)) return;
+      finding = finding.then(() => findNetns(signal));
+      return;
+    }
+    try {
+      await look(pod, state, desired);
+    } catch (error) {
+      closeMonitor(state);
+      report.unverifiable(pod, state, messageOf(error));
+      retry(pod, state);
+    }
+  }
+
+  function desiredOf(pod: Pod, { record, pinned }: PodState): Desired {
+    const desired = decideDesired(pod, deps.startedWith(pod.uid), pinned, options.settings);
+    record.reason = desired.reason;
+    record.decidedBy = desired.source;
+    if (desired.kind === "none") {
+      Object.assign(record, { state: desired.state, message: desired.message, desired: undefined, bypassed: [] });
+    }
+    return desired;
+  }
+
+  /** One pass through the node for every pod that should be captured and whose namespace nobody knows. */
+  async function findNetns(signal: AbortSignal): Promise<void> {
+    const pods = deps.pods.list().filter((pod) => {
+      return deps.netns.get(pod) === undefined && desiredOf(pod, stateOf(pod)).kind !== "none";
+    });
+    if (pods.length === 0 || signal.aborted) return;
+    for (const { uid } of pods) {
+      sought.add(uid);
+      queue.remove(uid);
+    }
+    const missing = new Map(pods.map((pod) => [pod.uid, { kind: "not-found", message: "nobody looked for it" }]));
+    try {
+      for (const [{ uid }, { kind, message = "it has just ended" }] of await deps.netns.find(pods, signal)) {
+        missing.set(uid, { kind, message });
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      for (const uid of missing.keys()) missing.set(uid, { kind: "not-found", message: messageOf(error) });
+    } finally {
+      sought.clear();
+    }
+    for (const [uid, { kind, message }] of missing) {
+      const pod = deps.pods.get(uid);
+      if (pod === undefined) continue;
+      const state = stateOf(pod);
+      if (deps.netns.get(pod) !== undefined) ask(uid, 0, false);
+      else {
+        letGo(state);
+        report.unverifiable(pod, state, message, kind);
+        retry(pod, state, kind === "unsupported" ? UNSUPPORTED_RETRY_MS : 0);
+      }
+    }
+  }
+
+  async function look(pod: Pod, state: PodState, desired: Exclude<Desired, { kind: "none" }>): Promise<void> {
+    const lent = deps.netns.get(pod);
+    if (lent === undefined) return ask(pod.uid, 0, false);
+    if (deps.backend.isForbidden(lent.fd)) {
+      throw new Error("Cannot look into the pod's network namespace: it is the node's or the agent's own");
+    }
+    using netns = deps.dup(lent.fd);
+    state.record.netns = { ino: String(lent.ino), source: lent.source };
+    monitorNetns(pod.uid, state, netns);
+    if (isUnchanged(state)) {
+      state.record.lastVerifiedMs = deps.wallMs();
+      return;
+    }
+    const complete = completeCapture(desired, deps.backend.addresses(netns.fd), options.families);
+    if (complete === undefined) {
+      report.unverifiable(pod, state, "Cannot verify the pod: its network namespace has no address yet", "no-ip-yet");
+      return retry(pod, state);
+    }
+    const { capture, bypassed } = complete;
+    if (desired.kind === "new") state.pinned = capture;
+    state.record.desired = capture;
+    monitorRouting(pod.uid, state, netns.fd, capture);
+    report.bypassed(pod, state, bypassed);
+    const isKnown = desired.source === "add" || state.applied !== undefined;
+    const whyNot = isKnown ? undefined : whyNotRepaired(pod);
+    const result = await lookAtPod(deps.backend, {
+      netnsFd: netns.fd,
+      capture,
+      pod: {
+        ...(pod.hostUsers !== undefined && { hostUsers: pod.hostUsers }),
+        ...(state.applied !== undefined && { formerly: state.applied }),
+      },
+      monitor: state.monitor?.rules,
+      mayRepair: whyNot === undefined,
+      knownGeneration: state.record.generation,
+    });
+    // It may have been deleted meanwhile.
+    if (states.get(pod.uid) !== state) return;
+    if (report.settle(pod, state, { capture, isKnown, whyNot, result })) return retry(pod, state);
+    state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
+    if (result.kind === "repaired") rest(state);
+  }
+
+  /** Nothing can have changed: the same generation, and no word of a change to routing, which forgets the generation. */
+  function isUnchanged({ record, monitor, wholeLookDueMs }: PodState): boolean {
+    if (monitor?.routing === undefined || record.generation === undefined) return false;
+    return deps.clock.nowMs() < wholeLookDueMs && monitor.rules.generation() === record.generation;
+  }
+
+  /** Why a pod that nobody has seen captured is left as it is; undefined: it is repaired. */
+  function whyNotRepaired(pod: Pod): string | undefined {
+    if (options.repair.mode !== "repair") return "repair in place is off (REPAIR_REPAIR_PODS)";
+    const reason = leaveAlone(pod, options.repair, options.settings);
+    return reason === undefined ? undefined : `repair leaves this pod alone (${reason})`;
+  }
+
+  /** Somebody who undoes every repair must not get the whole processor. */
+  function rest(state: PodState): void {
+    const nowMs = deps.clock.nowMs();
+    const recent = [...state.repairTimesMs, nowMs].filter((timeMs) => nowMs - timeMs < REPAIR_WINDOW_MS);
+    state.repairTimesMs = recent.slice(-FREE_REPAIRS - 10);
+    const surplus = recent.length - FREE_REPAIRS;
+    if (surplus > 0) state.quietUntilMs = nowMs + Math.min(FIRST_RETRY_MS * 2 ** (surplus - 1), MAX_QUIET_MS);
+  }
+
+  function retry(pod: Pod, state: PodState, atLeastMs = 0): void {
+    const delayMs = Math.max(atLeastMs, Math.min(FIRST_RETRY_MS * 2 ** state.failures, MAX_RETRY_MS));
+    state.failures = Math.min(state.failures + 1, 16);
+    ask(pod.uid, delayMs * (0.75 + 0.5 * deps.random()), false);
+  }
+
+  /** One monitor, on the namespace the pod has now; without one the timer looks. */
+  function monitorNetns(uid: string, state: PodState, { fd, dev, ino }: NetnsHandle): void {
+    if (!options.hasGenerations || (state.monitor?.ino === ino && state.monitor.dev === dev)) return;
+    closeMonitor(state);
+    state.record.generation = undefined;
+    listening(uid, () => {
+      // Our own batches are known by the generation they made.
+      const rules = openChangeMonitor(deps, fd, () => {
+        const change = rules.lastChange();
+        if (change === undefined || change.generation !== state.record.generation) ask(uid, 0, true);
+      });
+      state.monitor = { rules, dev, ino, routing: undefined };
+      state.record.isMonitored = true;
+    });
+  }
+
+  /** Routing has no generation: whatever changes, somebody has to look. */
+  function monitorRouting(uid: string, state: PodState, netnsFd: number, capture: SidecarCapture): void {
+    const { monitor } = state;
+    if (monitor === undefined || monitor.routing?.capture === capture) return;
+    monitor.routing?.changes?.[Symbol.dispose]();
+    monitor.routing = undefined;
+    listening(uid, () => {
+      const changes = openRouteMonitor(deps, netnsFd, sidecarNetwork(capture), () => {
+        state.record.generation = undefined;
+        ask(uid, 0, true);
+      });
+      monitor.routing = { capture, changes };
+    });
+  }
+
+  function listening(uid: string, open: () => void): void {
+    try {
+      open();
+    } catch (error) {
+      if (isMonitorFailureSaid) return;
+      isMonitorFailureSaid = true;
+      deps.log.warn("Cannot listen to a pod's network namespace: changes of rules are found by the timer only", {
+        podUid: uid,
+        err: messageOf(error),
+      });
+    }
+  }
+
+  function closeMonitor(state: PodState): void {
+    state.monitor?.rules[Symbol.dispose]();
+    state.monitor?.routing?.changes?.[Symbol.dispose]();
+    state.monitor = undefined;
+    state.record.isMonitored = false;
+  }
+
+  function letGo(state: PodState): void {
+    closeMonitor(state);
+    state.record.netns = undefined;
+    state.record.generation = undefined;
+  }
+
+  function drop(uid: string): void {
+    queue.remove(uid);
+    const state = states.get(uid);
+    if (state !== undefined) closeMonitor(state);
+    states.delete(uid);
+  }
+
+  function stateOf(pod: Pod): PodState {
+    const state = states.get(pod.uid) ?? createPodState(pod);
+    states.set(pod.uid, state);
+    return state;
+  }
+
+  return {
+    run,
+    sandboxAdded(podUid) {
+      // Its namespace and rules are new, and so is what was told of them.
+      const state = states.get(podUid);
+      if (state !== undefined) letGo(state);
+      states.delete(podUid);
+      ask(podUid, afterSandboxMs, false);
+    },
+    sandboxRemoved(podUid) {
+      for (const uid of podUid === undefined ? states.keys() : [podUid]) {
+        const state = states.get(uid);
+        if (state?.monitor === undefined) continue;
+        const pod = deps.pods.get(uid);
+        const held = pod === undefined ? undefined : deps.netns.get(pod);
+        if (held?.ino === state.monitor.ino && held.dev === state.monitor.dev) continue;
+        letGo(state);
+        ask(uid, afterSandboxMs, false);
+      }
+    },
+    request(podUid) {
+      for (const uid of podUid === undefined ? states.keys() : [podUid]) {
+        const state = states.get(uid);
+        if (state === undefined) continue;
+        Object.assign(state, { quietUntilMs: 0, wholeLookDueMs: 0 });
+        ask(uid, 0, true);
+      }
+    },
+    records: () => [...states.values()].map(({ record }) => record),
+    record: (podUid) => states.get(podUid)?.record,
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
