@@ -1,6 +1,6 @@
 // The agent is restarted again and again over running pods under traffic: long-lived connections through the capture
 // survive, new ones are captured, and no rule is touched, which the kernel's generation counters prove.
-// RESTARTS and PODS (20 and 20 unless told) choose how much: `RESTARTS=1000 PODS=50` is the long variant of half an hour.
+// RESTARTS and PODS (20 and 20 unless told) choose how much: `RESTARTS=1000 PODS=50` is the long variant, of about ten minutes.
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
