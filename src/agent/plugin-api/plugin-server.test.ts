@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, openSync, readdirSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { readAnswer, requestFrame, serve } from "../../../plugin/test/server-rig.ts";
 import { FLAG_NO_ANSWER } from "../../core/plugin-protocol/frame.ts";
@@ -105,4 +106,14 @@ test("at the end a request that succeeds is answered, any other is left to the s
   assert.equal(await readAnswer(second), undefined);
   assert.equal(await readAnswer(quiet), undefined);
   await stopped;
+});
+
+test("a socket file that somebody removed is made anew", async () => {
+  await using rig = await serve(async () => ({ exitCode: 0 }), { recheckMs: 5 });
+  const socketPath = join(rig.runDir, "plugin.sock");
+  rmSync(socketPath);
+  while (!existsSync(socketPath)) await new Promise((resolve) => setImmediate(resolve));
+  using client = rig.connect();
+  client.send(addRequest());
+  assert.equal((await readAnswer(client))?.fields.get(1), "0");
 });

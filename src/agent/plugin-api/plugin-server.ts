@@ -24,7 +24,7 @@ import { type ByteShare, createByteBudget } from "./byte-budget.ts";
 export interface PluginServerDeps {
   readonly poller: Poller;
   readonly log: Logger;
-  /** Opens the socket; called once by `serve`. */
+  /** Opens the socket; called at the start, and again where its file was removed. */
   listen(): UnixListener;
   closeDescriptor(fd: number): void;
   /** Answers one request. `netnsFd` is the server's to close, after the answer. Must not throw. The signal's reason is a
@@ -46,6 +46,8 @@ export interface PluginServerOptions {
   readonly maxConnections: number;
   /** Bytes of requests held at once, read or being read; at least one of the largest. Others wait in their sockets. */
   readonly maxHeldBytes: number;
+  /** How often it is looked whether the socket's file is still there. */
+  readonly recheckMs: number;
 }
 
 export const PLUGIN_SERVER_DEFAULTS: PluginServerOptions = {
@@ -54,6 +56,7 @@ export const PLUGIN_SERVER_DEFAULTS: PluginServerOptions = {
   answerTimeoutMs: 55_000,
   maxConnections: 512,
   maxHeldBytes: 32 * 1024 * 1024,
+  recheckMs: 2000,
 };
 
 /** So much earlier than the plugin's own deadline we answer, and it can tell the runtime our reason instead of its own. */
@@ -90,11 +93,13 @@ export async function servePlugins(
   const budget = createByteBudget(options.maxHeldBytes);
   const idle = Promise.withResolvers<void>();
   const queue: (() => void)[] = [];
-  const listener = deps.listen();
-  const listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
+  let listener = deps.listen();
+  let listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
   let acceptPause: NodeJS.Timeout | undefined;
+  const recheck = setInterval(listenAgain, options.recheckMs);
   if (!signal.aborted)
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  clearInterval(recheck);
   clearTimeout(acceptPause);
   listenWatch[Symbol.dispose]();
   listener.close();
@@ -103,6 +108,21 @@ export async function servePlugins(
     else end(connection);
   }
   if (connections.size > 0) await idle.promise;
+
+  /** Somebody may clean the run directory; a file that is there is ours or a successor's. */
+  function listenAgain(): void {
+    try {
+      if (listener.isPathTaken()) return;
+      const next = deps.listen();
+      deps.log.warn("The plugin socket was removed: listening anew", { path: next.path });
+      listenWatch[Symbol.dispose]();
+      listener.close();
+      listener = next;
+      listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
+    } catch (error) {
+      deps.log.warn("Cannot listen anew for plugins, trying again", { err: String(error) });
+    }
+  }
 
   /** A bounded number at a time, so that a flood of connections does not keep the loop from anything else. */
   function acceptWaiting(): void {

@@ -101,7 +101,7 @@ export const INSTALL_OPTIONS = {
   }),
   pluginAgentWait: option({
     env: "PLUGIN_AGENT_WAIT",
-    type: duration(100, 110_000),
+    type: duration(100, 60_000),
     fallback: 15_000,
     doc: "How long the plugin waits for the agent before it refuses a pod that may be in the mesh (not upstream's).",
   }),

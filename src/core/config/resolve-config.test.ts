@@ -20,7 +20,7 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "install.cniAgentRunDir": { bad: `/${"r".repeat(90)}`, good: "/run/cni" },
   "install.cniConfGroupRead": { bad: "2", good: "1", shown: "true" },
   "install.kubecfgFileName": { bad: "a/b", good: "cfg" },
-  "install.pluginAgentWait": { bad: "15", good: "1m30s" },
+  "install.pluginAgentWait": { bad: "15", good: "40s" },
   "api.serviceHost": { bad: "a\nb", good: "10.96.0.1" },
   "api.servicePort": { bad: "65536", good: "6443" },
   "api.kubeconfig": { bad: OVERSIZE, good: "/root/.kube/config" },

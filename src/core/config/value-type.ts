@@ -134,7 +134,7 @@ const DURATION_UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
 export function duration(minMs: number, maxMs: number): ValueType<number> {
   return {
     name: "duration",
-    accepts: `a duration from ${renderDuration(minMs)} to ${renderDuration(maxMs)}, such as 15s, 1m30s or 500ms`,
+    accepts: `a duration from ${renderDuration(minMs)} to ${renderDuration(maxMs)}, such as 15s, 1m or 500ms`,
     parse: (text) => {
       if (text.length > 32 || !/^(?:\d+(?:\.\d+)?(?:ms|s|m))+$/.test(text)) return undefined;
       let totalMs = 0;

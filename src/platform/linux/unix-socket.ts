@@ -49,6 +49,8 @@ export interface PeerCredentials {
 export interface UnixListener extends Disposable {
   readonly fd: number;
   readonly path: string;
+  /** Whether there is anything at the path: this listener's file, or a successor's. */
+  isPathTaken(): boolean;
   /** The next waiting connection, or undefined when there is none. @throws {ErrnoError} EMFILE and the like. */
   accept(): UnixConnection | undefined;
   /** Closes; the file is removed unless another listener has taken the path over meanwhile. */
@@ -97,10 +99,11 @@ export function listenUnix(path: string, type: number, options: { mode: number; 
   return {
     fd,
     path,
+    isPathTaken: () => lstatSync(path, { throwIfNoEntry: false }) !== undefined,
     accept() {
       for (;;) {
         const accepted = accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (accepted >= 0) return wrapConnection(accepted);
+        if (accepted >= 0) return ownConnection(accepted);
         const errno = lastErrno();
         if (errno === EAGAIN) return undefined;
         if (errno !== EINTR) throw new ErrnoError("accept4", errno, `take a connection at ${path}`);
@@ -118,6 +121,16 @@ export function connectUnix(path: string, type: number): UnixConnection {
   try {
     const address = socketAddress(path);
     checked("connect", `connect to ${path}`, () => connectSocket(fd, address, address.length));
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+  return ownConnection(fd);
+}
+
+/** Takes ownership of a connected socket; closes it when it cannot be used. */
+function ownConnection(fd: number): UnixConnection {
+  try {
     return wrapConnection(fd);
   } catch (error) {
     closeFd(fd);
