@@ -33,3 +33,20 @@ export function createBackend(
   );
   return { backend, decision };
 }
+
+/** The same, made at the first call and announced then: asking the kernel what it can do takes some 20 ms, and being
+ * ready need not wait for it. */
+export function createBackendOnce(
+  settings: BackendSettings,
+  forbidden: readonly NetnsId[],
+  onDecision: (decision: BackendDecision) => void,
+): () => ReturnType<typeof createBackend> {
+  let made: ReturnType<typeof createBackend> | undefined;
+  return () => {
+    if (made === undefined) {
+      made = createBackend(settings, forbidden);
+      onDecision(made.decision);
+    }
+    return made;
+  };
+}

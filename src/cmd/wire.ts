@@ -37,7 +37,7 @@ import { createPoller } from "../platform/linux/poller.ts";
 import { trimMemory } from "../platform/linux/trim-memory.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
-import { createBackend } from "./backend.ts";
+import { createBackendOnce } from "./backend.ts";
 import { buildInfo } from "./build-info.ts";
 import { findPluginDir } from "./paths.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
@@ -48,6 +48,8 @@ const RECHECK_HOST_MS = 10_000;
 const SETTLE_MS = 2000;
 /** Patience with the watch before the API is asked for one pod. */
 const ASK_AFTER_MS = 300;
+/** The kubelet's or a person's first look at /readyz is answered by then. */
+const REHEARSE_AFTER_MS = 200;
 /** The first looks and lists are done by then. */
 const TRIM_AFTER_READY_MS = 1000;
 
@@ -122,17 +124,17 @@ export async function runAgent(
 
   // Pods: from the plugin's request to the rules in their namespace.
   const forbidden = forbiddenNamespaces();
-  const { backend, decision } = createBackend(config.policy, forbidden);
-  log.info(decision.message);
-  metrics.backend.set({ dialect: decision.dialect, reason: decision.reason }, 1);
-  for (const { feature, family } of decision.missing)
-    metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
+  const node = createBackendOnce(config.policy, forbidden, ({ message, dialect, reason, missing }) => {
+    log.info(message);
+    metrics.backend.set({ dialect, reason }, 1);
+    for (const { feature, family } of missing) metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
+  });
   using netns = createNetnsRegistry(
     {
       proc: createProcReader("/host/proc"),
       dup: dupNetns,
       open: openNetnsFile,
-      addresses: backend.addresses,
+      addresses: (fd) => node().backend.addresses(fd),
       log,
       nowMs: clock.nowMs,
       yieldToLoop: () => setImmediate(),
@@ -149,8 +151,11 @@ export async function runAgent(
         return result.found ? result : { found: false, reason: result.message };
       },
       netfilter: {
-        ...backend,
-        dialectFor: (pod) => (dialectForPod(decision, pod)?.dialect === "nftables" ? "nftables" : "iptables"),
+        addresses: (fd) => node().backend.addresses(fd),
+        apply: (fd, capture, pod) => node().backend.apply(fd, capture, pod),
+        drift: (fd, capture, pod) => node().backend.drift(fd, capture, pod),
+        isForbidden: (fd) => node().backend.isForbidden(fd),
+        dialectFor: (pod) => (dialectForPod(node().decision, pod)?.dialect === "nftables" ? "nftables" : "iptables"),
       },
       namespaces: netns,
       log,
@@ -265,7 +270,9 @@ export async function runAgent(
   /** After all else: what it warms is not needed before the first pod, and readiness does not wait for it. */
   const rehearse = async (): Promise<void> => {
     await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
-    const problem = await tryCapture(backend, createThrowawayNetns);
+    await clock.sleep(REHEARSE_AFTER_MS, ending).catch(ignoreAbort(ending));
+    if (ending.aborted) return;
+    const problem = await tryCapture(node().backend, createThrowawayNetns);
     if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
   };
   const endpoint = { listen: listenHttp, clock, log };
