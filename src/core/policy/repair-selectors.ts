@@ -11,11 +11,13 @@ export class SelectorError extends Error {
   readonly code = "malformed-selector";
   readonly option: string;
   readonly value: string;
+  readonly accepted: string;
 
   constructor(option: string, value: string, state: string, accepted: string) {
     super(`Cannot use ${option}: ${state}; accepted: ${accepted}`);
     this.option = option;
     this.value = value;
+    this.accepted = accepted;
   }
 }
 
@@ -128,7 +130,9 @@ function splitOutsideParentheses(text: string): string[] {
 }
 
 function splitUnescaped(text: string): string[] {
-  return text.match(/(?:^|,)(?:\\.|[^,\\])*/gs)?.map((part, index) => (index === 0 ? part : part.slice(1))) ?? [text];
+  return (
+    text.match(/(?:^|,)(?:\\.|[^,\\]|\\$)*/gs)?.map((part, index) => (index === 0 ? part : part.slice(1))) ?? [text]
+  );
 }
 
 function quote(part: string): string {
