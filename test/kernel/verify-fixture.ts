@@ -119,7 +119,7 @@ export function createVerifiedNode(
         find: async (wanted) => new Map(wanted.map((pod) => [pod, { kind: "not-found", message: "no such pod here" }])),
         retain: () => {},
       },
-      backend,
+      backend: { ...backend, dialectFor: () => (dialect === "nftables" ? "nftables" : "iptables") },
       dup: dupNetns,
       openNetlink,
       joinGroup,
@@ -138,7 +138,7 @@ export function createVerifiedNode(
     },
     {
       settings: SETTINGS,
-      families: { dialect: dialect === "nftables" ? "nftables" : "iptables", strict: false },
+      strictFamilies: false,
       repair: repairOptions(options.repair ?? "repair"),
       hasGenerations: dialect !== "iptables-legacy",
       intervalMs: options.intervalMs ?? 3_600_000,

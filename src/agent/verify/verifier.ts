@@ -44,6 +44,8 @@ export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
   readonly backend: VerifiedBackend & {
     addresses(netnsFd: number): readonly IpAddress[];
     isForbidden(netnsFd: number): boolean;
+    /** The dialect in which this pod's rules are written: it decides which families are captured. */
+    dialectFor(pod: Pod): FamilyOptions["dialect"];
   };
   /** A second descriptor of a namespace: the lent one may be closed while the kernel is asked. */
   dup(netnsFd: number): NetnsHandle;
@@ -58,7 +60,8 @@ export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
 
 export interface VerifierOptions {
   readonly settings: SidecarSettings;
-  readonly families: Omit<FamilyOptions, "dualStack">;
+  /** Capture every family that has an address, also one that came later. */
+  readonly strictFamilies: boolean;
   readonly repair: RepairOptions;
   /** The rules are in nf_tables, which numbers its generations and tells of changes; false: iptables legacy. */
   readonly hasGenerations: boolean;
@@ -233,7 +236,8 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       state.record.lastVerifiedMs = deps.wallMs();
       return;
     }
-    const complete = completeCapture(desired, deps.backend.addresses(netns.fd), options.families);
+    const families = { dialect: deps.backend.dialectFor(pod), strict: options.strictFamilies };
+    const complete = completeCapture(desired, deps.backend.addresses(netns.fd), families);
     if (complete === undefined) {
       report.unverifiable(pod, state, "Cannot verify the pod: its network namespace has no address yet", "no-ip-yet");
       return retry(pod, state);

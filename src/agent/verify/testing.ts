@@ -1,0 +1,376 @@
+// For tests: a node in memory. Namespaces hold one capture each and number their generations; sockets hear of commits; time
+// passes when the test says so.
+import { type IpAddress, parseIpAddress } from "../../core/address.ts";
+import { type Pod, parsePod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import { NFT_MSG } from "../../core/netlink/nfnetlink.ts";
+import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
+import { NetlinkWriter } from "../../core/netlink/writer.ts";
+import type { RepairOptions } from "../../core/policy/repair-decision.ts";
+import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
+import type { StartedWith } from "./desired-capture.ts";
+import type { BackendPod } from "./look-at-pod.ts";
+import { createVerifier, type Verifier, type VerifierOptions } from "./verifier.ts";
+
+/** Who changes rules, as the kernel names them. */
+export interface Writer {
+  readonly pid: number;
+  readonly program: string;
+}
+
+const AGENT: Writer = { pid: 1000, program: "install-cni" };
+const DEV = 4n;
+const NFTA_GEN = { ID: 1, PROC_PID: 2, PROC_NAME: 3 } as const;
+
+interface FakeNetns {
+  readonly ino: bigint;
+  addresses: readonly string[];
+  capture: SidecarCapture | undefined;
+  generation: number;
+}
+
+interface FakeSocket {
+  readonly netns: FakeNetns;
+  readonly protocol: number;
+  readonly waiting: (Uint8Array | Error)[];
+  onReadable: (() => void) | undefined;
+  isSubscribed: boolean;
+}
+
+export class FakeNode {
+  readonly pods = new Map<string, Pod>();
+  /** By pod UID. */
+  readonly namespaces = new Map<string, FakeNetns>();
+  /** Pods whose namespace the registry holds. */
+  readonly held = new Set<string>();
+  readonly started = new Map<string, StartedWith>();
+  readonly sockets = new Map<number, FakeSocket>();
+  readonly events: string[] = [];
+  readonly counted: string[] = [];
+  readonly logged: string[] = [];
+  /** What was asked of the node, in order: "drift web", "apply web", "find web,api". */
+  readonly asked: string[] = [];
+  /** Descriptors of namespaces that are open, with what they lead to. */
+  readonly open = new Map<number, FakeNetns>();
+  nowMs = 0;
+  /** Refuses to apply with this sentence. */
+  applyFailure: string | undefined;
+  /** Refuses to open sockets with this sentence. */
+  socketFailure: string | undefined;
+  findFailure: string | undefined;
+  findKind = "not-found";
+  isForbidden = false;
+  /** Called within every look, before the answer: the place to change things meanwhile. */
+  meanwhile: (podName: string) => void = () => undefined;
+  #nextFd = 100;
+  readonly #listeners = new Set<(event: { type: "add" | "update" | "delete"; pod: Pod }) => void>();
+  readonly #sleepers = new Set<{ readonly untilMs: number; wake(): void }>();
+  readonly #ending = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  /** A running pod, whose namespace the registry holds unless told. */
+  addPod(
+    name: string,
+    options: {
+      readonly annotations?: Readonly<Record<string, string>>;
+      readonly isHeld?: boolean;
+      readonly addresses?: readonly string[];
+      readonly change?: Partial<Pod>;
+    } = {},
+  ): Pod {
+    const pod: Pod = { ...parseSidecarPod(name, options.annotations), ...options.change };
+    const addresses = options.addresses ?? ["10.0.0.5"];
+    this.namespaces.set(pod.uid, { ino: BigInt(this.#nextFd++), addresses, capture: undefined, generation: 1 });
+    if (options.isHeld ?? true) this.held.add(pod.uid);
+    this.show("add", pod);
+    return pod;
+  }
+
+  show(type: "add" | "update" | "delete", pod: Pod): void {
+    if (type === "delete") this.pods.delete(pod.uid);
+    else this.pods.set(pod.uid, pod);
+    for (const listener of this.#listeners) listener({ type, pod });
+  }
+
+  /** Somebody else commits to nf_tables. */
+  write(pod: Pod, capture: SidecarCapture | undefined, by: Writer = { pid: 4711, program: "iptables" }): void {
+    this.#commit(this.netnsOf(pod), capture, by);
+  }
+
+  /** The sockets that listen to the pod's rules fail at the next read, with this code. What the poller gets to see of it. */
+  failSockets(pod: Pod, code: string): unknown[] {
+    const netns = this.netnsOf(pod);
+    const thrown: unknown[] = [];
+    for (const socket of this.sockets.values()) {
+      if (socket.netns !== netns) continue;
+      socket.waiting.push(Object.assign(new Error(code), { code }));
+      try {
+        socket.onReadable?.();
+      } catch (error) {
+        thrown.push(error);
+      }
+    }
+    return thrown;
+  }
+
+  /** Something changes in the routing: a socket is readable. */
+  stir(pod: Pod, protocol: number): void {
+    const netns = this.netnsOf(pod);
+    for (const socket of this.sockets.values()) {
+      if (socket.netns === netns && socket.protocol === protocol && socket.isSubscribed) socket.onReadable?.();
+    }
+  }
+
+  netnsOf(pod: Pod): FakeNetns {
+    const netns = this.namespaces.get(pod.uid);
+    if (netns === undefined) throw new Error(`Pod ${pod.name} has no namespace`);
+    return netns;
+  }
+
+  start(options: Partial<VerifierOptions> & { readonly mode?: RepairOptions["mode"] } = {}): Verifier {
+    const { mode = "repair", ...rest } = options;
+    const verifier = createVerifier(
+      {
+        pods: {
+          get: (uid) => this.pods.get(uid),
+          list: () => [...this.pods.values()],
+          subscribe: (listener) => {
+            this.#listeners.add(listener);
+            return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+          },
+          waitSynced: async () => {},
+        },
+        netns: {
+          get: (pod) => this.#lend(pod),
+          find: async (pods) => {
+            this.asked.push(`find ${pods.map(({ name }) => name).join(",")}`);
+            if (this.findFailure !== undefined) throw new Error(this.findFailure);
+            return new Map(pods.map((pod) => [pod, this.#find(pod)]));
+          },
+          retain: () => {},
+        },
+        backend: {
+          addresses: (fd) => this.#netnsAt(fd).addresses.map(ipOf),
+          isForbidden: () => this.isForbidden,
+          dialectFor: () => "iptables",
+          drift: async (fd, capture) => {
+            const netns = this.#netnsAt(fd);
+            this.asked.push(`drift ${this.#nameOf(netns)}`);
+            this.meanwhile(this.#nameOf(netns));
+            return isSame(netns.capture, capture) ? [] : ["chain nat/ISTIO_OUTPUT of IPv4 is missing"];
+          },
+          apply: async (fd, capture, pod: BackendPod) => {
+            const netns = this.#netnsAt(fd);
+            this.asked.push(`apply ${this.#nameOf(netns)}${pod.formerly === undefined ? "" : " formerly"}`);
+            if (this.applyFailure !== undefined) throw new Error(this.applyFailure);
+            this.#commit(netns, capture, AGENT);
+          },
+        },
+        dup: (fd) => this.#openNetns(this.#netnsAt(fd)),
+        openNetlink: (protocol, fd) => this.#openSocket(protocol, this.#netnsAt(fd)),
+        joinGroup: (fd) => {
+          const socket = this.sockets.get(fd);
+          if (socket !== undefined) socket.isSubscribed = true;
+        },
+        watchReadable: (fd, onReadable) => {
+          const socket = this.sockets.get(fd);
+          if (socket !== undefined) socket.onReadable = onReadable;
+          return {
+            [Symbol.dispose]: () => {
+              if (socket !== undefined) socket.onReadable = undefined;
+            },
+          };
+        },
+        startedWith: (uid) => this.started.get(uid),
+        recordEvent: ({ pod, reason, message }) => void this.events.push(`${pod.name} ${reason}: ${message}`),
+        metrics: {
+          drift: (action) => void this.counted.push(`drift ${action}`),
+          podRepaired: (result) => void this.counted.push(`repair ${result}`),
+        },
+        clock: { nowMs: () => this.nowMs, sleep: (ms, signal) => this.#sleep(ms, signal) },
+        wallMs: () => 1_000_000 + this.nowMs,
+        random: () => 0.5,
+        yieldToLoop: () => new Promise((resolve) => void setImmediate(resolve)),
+        log: this.#logger(),
+      },
+      {
+        settings: {
+          excludedNamespaces: ["kube-system"],
+          agentNamespace: "istio-system",
+          ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
+          loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
+        },
+        strictFamilies: false,
+        repair: {
+          mode,
+          selects: () => true,
+          sidecarAnnotation: "sidecar.istio.io/status",
+          initContainerName: "istio-validation",
+          terminationMessage: "",
+          exitCode: 126,
+          labelKey: "cni.istio.io/uninitialized",
+        },
+        hasGenerations: true,
+        ...rest,
+      },
+    );
+    this.#running = verifier.run(this.#ending.signal);
+    return verifier;
+  }
+
+  /** Lets everything that can happen now happen. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => void setImmediate(resolve));
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.settle();
+    const untilMs = this.nowMs + ms;
+    for (;;) {
+      const next = [...this.#sleepers].toSorted((left, right) => left.untilMs - right.untilMs)[0];
+      if (next === undefined || next.untilMs > untilMs) break;
+      this.nowMs = Math.max(this.nowMs, next.untilMs);
+      this.#sleepers.delete(next);
+      next.wake();
+      await this.settle();
+    }
+    this.nowMs = untilMs;
+  }
+
+  /** Ends the verifier. */
+  async end(): Promise<void> {
+    this.#ending.abort(new Error("the test is over"));
+    await this.#running;
+  }
+
+  #lend(pod: Pod) {
+    if (!this.held.has(pod.uid)) return undefined;
+    const netns = this.netnsOf(pod);
+    const fd = this.#nextFd++;
+    // Lent until the next await: whoever uses it later uses nothing.
+    this.open.set(fd, netns);
+    queueMicrotask(() => this.open.delete(fd));
+    return { fd, dev: DEV, ino: netns.ino, source: "add" as const };
+  }
+
+  #find(pod: Pod): { readonly kind: string; readonly message?: string } {
+    if (this.findKind !== "found") return { kind: this.findKind, message: `Cannot find the namespace of ${pod.name}` };
+    this.held.add(pod.uid);
+    return { kind: "found" };
+  }
+
+  #commit(netns: FakeNetns, capture: SidecarCapture | undefined, by: Writer): void {
+    netns.capture = capture;
+    netns.generation++;
+    for (const socket of this.sockets.values()) {
+      if (socket.netns !== netns || !socket.isSubscribed || socket.protocol !== NETLINK_PROTOCOL.netfilter) continue;
+      socket.waiting.push(encodeNewGeneration(netns.generation, by, 7));
+      setImmediate(() => {
+        if (socket.waiting.length > 0) socket.onReadable?.();
+      });
+    }
+  }
+
+  #openSocket(protocol: number, netns: FakeNetns): NetlinkSocket {
+    if (this.socketFailure !== undefined) throw new Error(this.socketFailure);
+    const fd = this.#nextFd++;
+    const socket: FakeSocket = { netns, protocol, waiting: [], onReadable: undefined, isSubscribed: false };
+    this.sockets.set(fd, socket);
+    const close = (): void => {
+      if (!this.sockets.delete(fd)) throw new Error(`Socket ${fd} is closed twice`);
+    };
+    return {
+      fd,
+      send: (bytes) => {
+        const view = new DataView(bytes.buffer, bytes.byteOffset);
+        if (view.getUint16(4, true) !== NFT_MSG.GETGEN) return;
+        socket.waiting.push(encodeNewGeneration(netns.generation, AGENT, view.getUint32(8, true)));
+      },
+      receive: () => {
+        const next = socket.waiting.shift();
+        if (next instanceof Error) throw next;
+        return next;
+      },
+      close,
+      [Symbol.dispose]: close,
+    };
+  }
+
+  #openNetns(netns: FakeNetns) {
+    const fd = this.#nextFd++;
+    this.open.set(fd, netns);
+    return { fd, dev: DEV, ino: netns.ino, [Symbol.dispose]: () => void this.open.delete(fd) };
+  }
+
+  #netnsAt(fd: number): FakeNetns {
+    const netns = this.open.get(fd);
+    if (netns === undefined) throw new Error(`EBADF: ${fd}`);
+    return netns;
+  }
+
+  #nameOf(netns: FakeNetns): string {
+    const [uid] = [...this.namespaces].find(([, candidate]) => candidate === netns) ?? [];
+    return uid?.replace("uid-of-", "") ?? "?";
+  }
+
+  #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sleeper = { untilMs: this.nowMs + ms, wake: resolve };
+      this.#sleepers.add(sleeper);
+      const end = (): void => {
+        this.#sleepers.delete(sleeper);
+        reject(signal.reason);
+      };
+      if (signal.aborted) end();
+      else signal.addEventListener("abort", end, { once: true });
+    });
+  }
+
+  #logger(): Logger {
+    const log: Logger = {
+      debug() {},
+      info() {},
+      warn: (message) => void this.logged.push(message),
+      error: (message) => void this.logged.push(message),
+      scope: () => log,
+    };
+    return log;
+  }
+}
+
+function encodeNewGeneration(generation: number, { pid, program }: Writer, sequence: number): Uint8Array {
+  const writer = new NetlinkWriter();
+  writer.message({ type: NFT_MSG.NEWGEN, flags: 0, sequence }, () => {
+    for (const byte of [0, 0, 0, 0]) writer.u8(byte);
+    writer.attributeU32be(NFTA_GEN.ID, generation);
+    writer.attributeU32be(NFTA_GEN.PROC_PID, pid);
+    writer.attributeString(NFTA_GEN.PROC_NAME, program);
+  });
+  return writer.finish();
+}
+
+function parseSidecarPod(name: string, annotations: Readonly<Record<string, string>> = {}): Pod {
+  return parsePod({
+    metadata: {
+      uid: `uid-of-${name}`,
+      name,
+      namespace: "shop",
+      resourceVersion: "1",
+      annotations: { "sidecar.istio.io/status": "{}", ...annotations },
+    },
+    spec: { containers: [{ name: "app" }, { name: "istio-proxy", args: ["proxy", "sidecar"] }] },
+    status: { phase: "Running" },
+  });
+}
+
+function isSame(left: SidecarCapture | undefined, right: SidecarCapture): boolean {
+  const text = (capture: SidecarCapture): string => JSON.stringify(Object.entries(capture).toSorted());
+  return left !== undefined && text(left) === text(right);
+}
+
+function ipOf(text: string): IpAddress {
+  const ip = parseIpAddress(text);
+  if (ip === undefined) throw new Error(`Cannot use ${text} as an address`);
+  return ip;
+}
