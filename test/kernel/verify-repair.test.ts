@@ -35,7 +35,7 @@ for (const dialect of ["iptables-nft", "nftables"] as const) {
       await using node = createVerifiedNode({ dialect });
       const { pod, netns } = node.addPod("web");
       node.start();
-      await node.until(pod, ({ state }) => state === "repaired");
+      await node.until(pod, ({ repairs }) => repairs === 1);
       const whole = rulesIn(netns);
       await using connection = await holdCaptured(netns);
       netns.mustExec(argv);
@@ -73,7 +73,7 @@ test("rules of others that are none of ours are looked at and left", async () =>
   await using node = createVerifiedNode();
   const { pod, netns } = node.addPod("web");
   node.start();
-  await node.until(pod, ({ state }) => state === "repaired");
+  await node.until(pod, ({ repairs }) => repairs === 1);
   netns.mustExec(["nft", "add", "table", "inet", "of-somebody"]);
   const generation = generationOf(netns);
   const record = await node.until(pod, (seen) => seen.generation === generation);
@@ -143,7 +143,7 @@ test("after DEL, deletion and the end of the verifier no socket keeps a namespac
     const { pod } = node.addPod("gone");
     const { pod: other } = node.addPod("stays");
     node.start();
-    await node.untilAll([pod, other], ({ state }) => state === "repaired");
+    await node.untilAll([pod, other], ({ repairs }) => repairs === 1);
     assert.equal(openNetlinkSockets(), before + 2);
     node.deletePod(pod);
     assert.equal(openNetlinkSockets(), before + 1);

@@ -70,6 +70,11 @@ export interface LookOutcome {
 /** A namespace that is not found at the first tries is a pod that is just starting or ending. */
 const TELL_UNVERIFIED_AFTER = 4;
 const SENTENCES_TOLD = 3;
+/** So many repairs of one pod within a minute are made at once; before each further one the wait doubles. */
+const FREE_REPAIRS = 5;
+const REPAIR_WINDOW_MS = 60_000;
+const FIRST_REST_MS = 1000;
+const MAX_REST_MS = 30_000;
 
 export function createPodState({ uid, namespace, name }: Pod): PodState {
   return {
@@ -100,6 +105,14 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
     failures: 0,
     told: new Set(),
   };
+}
+
+/** After a repair: somebody who undoes each of them must not get the whole processor. */
+export function restAfterRepair(state: PodState, nowMs: number): void {
+  const recent = [...state.repairTimesMs, nowMs].filter((timeMs) => nowMs - timeMs < REPAIR_WINDOW_MS);
+  state.repairTimesMs = recent.slice(-FREE_REPAIRS - 10);
+  const surplus = recent.length - FREE_REPAIRS;
+  if (surplus > 0) state.quietUntilMs = nowMs + Math.min(FIRST_REST_MS * 2 ** (surplus - 1), MAX_REST_MS);
 }
 
 export function createPodReporter(deps: PodReporterDeps) {

@@ -339,6 +339,24 @@ export class FakeNode {
   }
 }
 
+/** A pod without any annotation that counts, and with IPv4 only. */
+export const CAPTURE: SidecarCapture = { ...DEFAULT_SIDECAR_CAPTURE, families: { v4: true, v6: false } };
+
+/** Annotations of a pod that needs routing. */
+export const TPROXY = { "sidecar.istio.io/interceptionMode": "TPROXY" };
+
+/** A node whose pods came up captured, by an agent before this one, and have been looked at. */
+export async function verifiedNode(options: Parameters<FakeNode["start"]>[0] = {}, ...names: readonly string[]) {
+  const node = new FakeNode();
+  const first = node.addPod(names[0] ?? "web");
+  const pods = [first, ...names.slice(1).map((name) => node.addPod(name))];
+  for (const pod of pods) node.netnsOf(pod).capture = CAPTURE;
+  const verifier = node.start(options);
+  await node.settle();
+  node.asked.length = 0;
+  return { node, verifier, pod: first, pods };
+}
+
 function encodeNewGeneration(generation: number, { pid, program }: Writer, sequence: number): Uint8Array {
   const writer = new NetlinkWriter();
   writer.message({ type: NFT_MSG.NEWGEN, flags: 0, sequence }, () => {

@@ -1,25 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
-import { DEFAULT_SIDECAR_CAPTURE } from "../../core/rules/sidecar-capture.ts";
-import { FakeNode } from "./testing.ts";
+import { CAPTURE, FakeNode, TPROXY, verifiedNode } from "./testing.ts";
 import type { Verifier } from "./verifier.ts";
-
-const CAPTURE = { ...DEFAULT_SIDECAR_CAPTURE, families: { v4: true, v6: false } };
-const TPROXY = { "sidecar.istio.io/interceptionMode": "TPROXY" };
-
-/** A node whose pods came up captured, by an agent before this one. */
-async function verifiedNode(options: Parameters<FakeNode["start"]>[0] = {}, ...names: readonly string[]) {
-  const node = new FakeNode();
-  const pods = (names.length === 0 ? ["web"] : names).map((name) => node.addPod(name));
-  for (const pod of pods) node.netnsOf(pod).capture = CAPTURE;
-  const verifier = node.start(options);
-  await node.settle();
-  const [pod] = pods;
-  assert.ok(pod !== undefined);
-  node.asked.length = 0;
-  return { node, verifier, pod, pods };
-}
 
 const stateOf = (verifier: Verifier, name = "web") => verifier.record(`uid-of-${name}`)?.state;
 
@@ -203,72 +186,6 @@ test("a terminating pod that never was captured is left alone", async () => {
   await node.end();
 });
 
-for (const [reason, change] of Object.entries({
-  "host-network": { hostNetwork: true },
-  "excluded-namespace": { namespace: "kube-system" },
-  "not-injected": { annotations: {} },
-  finished: { phase: "Succeeded" },
-})) {
-  test(`a pod that is ${reason} is out: its namespace is neither sought nor entered`, async () => {
-    const node = new FakeNode();
-    node.addPod("web", { isHeld: false, change });
-    const verifier = node.start();
-    await node.advance(120_000);
-    assert.deepEqual([stateOf(verifier), verifier.record("uid-of-web")?.reason], ["out", reason]);
-    assert.deepEqual([node.asked, node.sockets.size], [[], 0]);
-    await node.end();
-  });
-}
-
-test("what the sandbox was started with holds, whatever the annotations say later", async () => {
-  const { node, verifier, pod } = await verifiedNode();
-  const ofAdd = { ...CAPTURE, proxyUids: [4242] };
-  node.started.set(pod.uid, { reason: "sidecar", capture: ofAdd });
-  node.netnsOf(pod).capture = ofAdd;
-  verifier.sandboxAdded(pod.uid);
-  node.show("update", { ...pod, annotations: { ...pod.annotations, ...TPROXY } });
-  await node.advance(1_000);
-  assert.deepEqual(verifier.record(pod.uid)?.desired, ofAdd);
-  assert.equal(verifier.record(pod.uid)?.decidedBy, "add");
-  assert.deepEqual(node.events, []);
-  await node.end();
-});
-
-test("a pod that was there before the agent keeps what its annotations said when it was first seen", async () => {
-  const { node, verifier, pod } = await verifiedNode();
-  node.show("update", { ...pod, annotations: { ...pod.annotations, ...TPROXY } });
-  await node.advance(60_000);
-  assert.deepEqual(verifier.record(pod.uid)?.desired, CAPTURE);
-  node.show("update", { ...pod, annotations: {} });
-  node.write(pod, undefined);
-  await node.advance(60_000);
-  assert.deepEqual(node.netnsOf(pod).capture, CAPTURE);
-  await node.end();
-});
-
-test("a pod that was passed at its ADD stays out, whatever its annotations say later", async () => {
-  const node = new FakeNode();
-  const pod = node.addPod("web");
-  node.started.set(pod.uid, { reason: "not-injected", capture: undefined });
-  const verifier = node.start();
-  await node.settle();
-  assert.deepEqual([stateOf(verifier), node.asked], ["out", []]);
-  await node.end();
-});
-
-test("annotations that cannot be followed are refused with their sentence, until they are corrected", async () => {
-  const node = new FakeNode();
-  const pod = node.addPod("web", { annotations: { "sidecar.istio.io/interceptionMode": "nonsense" } });
-  const verifier = node.start();
-  await node.settle();
-  assert.equal(stateOf(verifier), "refused");
-  assert.match(verifier.record(pod.uid)?.message ?? "", /nonsense/);
-  node.show("update", { ...pod, annotations: { "sidecar.istio.io/status": "{}" } });
-  await node.settle();
-  assert.equal(stateOf(verifier), "repaired");
-  await node.end();
-});
-
 test("namespaces are looked for all at once, with growing intervals, and who is not found is told of, not forgotten", async () => {
   const node = new FakeNode();
   for (const name of ["a", "b", "c"]) node.addPod(name, { isHeld: false });
@@ -323,20 +240,6 @@ test("the node's own namespace is never written to, whoever says it is the pod's
   assert.equal(stateOf(verifier), "unverifiable");
   assert.equal(node.netnsOf(pod).capture, undefined);
   await node.end();
-});
-
-test("a family that passes by the proxy is told once; with strict one that comes later is captured", async () => {
-  for (const strict of [false, true]) {
-    const { node, verifier, pod } = await verifiedNode({ strictFamilies: strict });
-    node.netnsOf(pod).addresses = ["10.0.0.5", "fd00::5"];
-    for (let count = 0; count < 3; count++) verifier.request(pod.uid);
-    await node.settle();
-    const record = verifier.record(pod.uid);
-    assert.deepEqual(record?.bypassed, strict ? [] : ["ipv6"]);
-    assert.equal(record?.desired?.families.v6, strict);
-    assert.equal(node.events.filter((line) => line.includes("AddressFamilyBypassed")).length, strict ? 0 : 1);
-    await node.end();
-  }
 });
 
 test("an ADD is followed by a look in its new namespace, a little later so as not to compete with it", async () => {

@@ -13,7 +13,13 @@ import { type ChangeMonitorDeps, openChangeMonitor, openRouteMonitor } from "./c
 import { completeCapture, type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
 import { createDueQueue } from "./due-queue.ts";
 import { lookAtPod, type VerifiedBackend } from "./look-at-pod.ts";
-import { createPodReporter, createPodState, type PodReporterDeps, type PodState } from "./pod-state.ts";
+import {
+  createPodReporter,
+  createPodState,
+  type PodReporterDeps,
+  type PodState,
+  restAfterRepair,
+} from "./pod-state.ts";
 import type { VerificationRecord } from "./verification-record.ts";
 
 /** A pod's namespace, lent: `fd` is good until the next `await`. */
@@ -91,10 +97,6 @@ const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 /** Nothing we do makes a sandbox of its own kernel visible. */
 const UNSUPPORTED_RETRY_MS = 600_000;
-/** So many repairs of one pod within a minute are made at once; before each further one the wait doubles. */
-const FREE_REPAIRS = 5;
-const REPAIR_WINDOW_MS = 60_000;
-const MAX_QUIET_MS = 30_000;
 
 export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Verifier {
   const { intervalMs = 60_000, wholeLookMs = 600_000, afterSandboxMs = 500 } = options;
@@ -264,7 +266,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     if (states.get(pod.uid) !== state) return;
     if (report.settle(pod, state, { capture, isKnown, whyNot, result })) return retry(pod, state);
     state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
-    if (result.kind === "repaired") rest(state);
+    if (result.kind === "repaired") restAfterRepair(state, deps.clock.nowMs());
   }
 
   /** Nothing can have changed: the same generation, and no word of a change to routing, which forgets the generation. */
@@ -278,15 +280,6 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     if (options.repair.mode !== "repair") return "repair in place is off (REPAIR_REPAIR_PODS)";
     const reason = leaveAlone(pod, options.repair, options.settings);
     return reason === undefined ? undefined : `repair leaves this pod alone (${reason})`;
-  }
-
-  /** Somebody who undoes every repair must not get the whole processor. */
-  function rest(state: PodState): void {
-    const nowMs = deps.clock.nowMs();
-    const recent = [...state.repairTimesMs, nowMs].filter((timeMs) => nowMs - timeMs < REPAIR_WINDOW_MS);
-    state.repairTimesMs = recent.slice(-FREE_REPAIRS - 10);
-    const surplus = recent.length - FREE_REPAIRS;
-    if (surplus > 0) state.quietUntilMs = nowMs + Math.min(FIRST_RETRY_MS * 2 ** (surplus - 1), MAX_QUIET_MS);
   }
 
   function retry(pod: Pod, state: PodState, atLeastMs = 0): void {
