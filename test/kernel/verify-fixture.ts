@@ -119,7 +119,11 @@ export function createVerifiedNode(
         find: async (wanted) => new Map(wanted.map((pod) => [pod, { kind: "not-found", message: "no such pod here" }])),
         retain: () => {},
       },
-      backend: { ...backend, dialectFor: () => (dialect === "nftables" ? "nftables" : "iptables") },
+      backend: {
+        ...backend,
+        dialectFor: () => (dialect === "nftables" ? "nftables" : "iptables"),
+        hasGenerations: () => dialect !== "iptables-legacy",
+      },
       dup: dupNetns,
       openNetlink,
       joinGroup,
@@ -140,7 +144,6 @@ export function createVerifiedNode(
       settings: SETTINGS,
       strictFamilies: false,
       repair: repairOptions(options.repair ?? "repair"),
-      hasGenerations: dialect !== "iptables-legacy",
       intervalMs: options.intervalMs ?? 3_600_000,
     },
   );

@@ -61,6 +61,7 @@ export class FakeNode {
   findFailure: string | undefined;
   findKind = "not-found";
   isForbidden = false;
+  hasGenerations = true;
   /** Called within every look, before the answer: the place to change things meanwhile. */
   meanwhile: (podName: string) => void = () => undefined;
   #nextFd = 100;
@@ -154,6 +155,7 @@ export class FakeNode {
           addresses: (fd) => this.#netnsAt(fd).addresses.map(ipOf),
           isForbidden: () => this.isForbidden,
           dialectFor: () => "iptables",
+          hasGenerations: () => this.hasGenerations,
           drift: async (fd, capture) => {
             const netns = this.#netnsAt(fd);
             this.asked.push(`drift ${this.#nameOf(netns)}`);
@@ -211,7 +213,6 @@ export class FakeNode {
           exitCode: 126,
           labelKey: "cni.istio.io/uninitialized",
         },
-        hasGenerations: true,
         ...rest,
       },
     );

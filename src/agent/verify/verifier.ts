@@ -52,6 +52,8 @@ export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
     isForbidden(netnsFd: number): boolean;
     /** The dialect in which this pod's rules are written: it decides which families are captured. */
     dialectFor(pod: Pod): FamilyOptions["dialect"];
+    /** The rules are in nf_tables, which numbers its generations and tells of changes; false: iptables legacy. */
+    hasGenerations(): boolean;
   };
   /** A second descriptor of a namespace: the lent one may be closed while the kernel is asked. */
   dup(netnsFd: number): NetnsHandle;
@@ -69,8 +71,6 @@ export interface VerifierOptions {
   /** Capture every family that has an address, also one that came later. */
   readonly strictFamilies: boolean;
   readonly repair: RepairOptions;
-  /** The rules are in nf_tables, which numbers its generations and tells of changes; false: iptables legacy. */
-  readonly hasGenerations: boolean;
   /** Between two looks at a pod. @default 60000 */
   readonly intervalMs?: number;
   /** Between two looks that do not rely on the generation number. @default 600000 */
@@ -290,7 +290,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
 
   /** One monitor, on the namespace the pod has now; without one the timer looks. */
   function monitorNetns(uid: string, state: PodState, { fd, dev, ino }: NetnsHandle): void {
-    if (!options.hasGenerations || (state.monitor?.ino === ino && state.monitor.dev === dev)) return;
+    if (!deps.backend.hasGenerations() || (state.monitor?.ino === ino && state.monitor.dev === dev)) return;
     closeMonitor(state);
     state.record.generation = undefined;
     listening(uid, () => {
