@@ -2,16 +2,10 @@
 // socket, pod namespaces, endpoints; what one service needs of another is given here and nowhere else.
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import { createInformers } from "../agent/informers/informers.ts";
-import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import { createInstaller } from "../agent/install/installer.ts";
-import { tryCapture } from "../agent/netfilter/trial-capture.ts";
-import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
-import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
 import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
-import { createSidecar } from "../agent/sidecar/sidecar.ts";
 import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
 import { createReadiness } from "../agent/status/readiness.ts";
 import { createPluginEntry } from "../core/cni/plugin-entry.ts";
@@ -19,37 +13,28 @@ import type { AgentConfig, DirectoryCandidates } from "../core/config/agent-conf
 import type { Logger } from "../core/log.ts";
 import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
 import { createMetricsRegistry } from "../core/metrics/registry.ts";
-import { dialectForPod } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
-import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
 import { plainDeps } from "../platform/fs/atomic-write.ts";
 import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
 import { createHostFiles } from "../platform/fs/host-files.ts";
-import { createProcReader } from "../platform/fs/proc-reader.ts";
 import { createInClusterCredentials, createKubeconfigCredentials } from "../platform/http/credentials.ts";
 import { createKubeClient } from "../platform/http/kube-client.ts";
 import { listenHttp } from "../platform/http/server.ts";
-import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
-import { type NetnsId, netnsIdAt } from "../platform/linux/netns.ts";
 import { createPoller } from "../platform/linux/poller.ts";
 import { trimMemory } from "../platform/linux/trim-memory.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
-import { createBackendOnce } from "./backend.ts";
 import { buildInfo } from "./build-info.ts";
+import { ignoreAbort } from "./ignore-abort.ts";
 import { findPluginDir } from "./paths.ts";
-import { sidecarSettings } from "./sidecar-settings.ts";
+import { wirePods } from "./wire-pods.ts";
 
 const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
 const RECHECK_HOST_MS = 10_000;
 const SETTLE_MS = 2000;
-/** Patience with the watch before the API is asked for one pod. */
-const ASK_AFTER_MS = 300;
-/** The kubelet's or a person's first look at /readyz is answered by then. */
-const REHEARSE_AFTER_MS = 200;
 /** The first looks and lists are done by then. */
 const TRIM_AFTER_READY_MS = 1000;
 
@@ -104,6 +89,7 @@ export async function runAgent(
       metrics.apiRequests.increment({ verb, resource, code });
     },
   });
+  const nodeName = nodeNameOf(config, log);
   const informers = createInformers(
     {
       api,
@@ -115,76 +101,9 @@ export async function runAgent(
         reported: (kind, what, count) => metrics.watchRestarts.increment({ resource: kind, reason: what }, count),
       },
     },
-    { nodeName: nodeNameOf(config, log) },
+    { nodeName },
   );
-  const lookup = createPodLookup(
-    { api, clock, pods: informers.pods },
-    { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
-  );
-
-  // Pods: from the plugin's request to the rules in their namespace.
-  const forbidden = forbiddenNamespaces();
-  const node = createBackendOnce(config.policy, forbidden, ({ message, dialect, reason, missing }) => {
-    log.info(message);
-    metrics.backend.set({ dialect, reason }, 1);
-    for (const { feature, family } of missing) metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
-  });
-  using netns = createNetnsRegistry(
-    {
-      proc: createProcReader("/host/proc"),
-      dup: dupNetns,
-      open: openNetnsFile,
-      addresses: (fd) => node().backend.addresses(fd),
-      log,
-      nowMs: clock.nowMs,
-      yieldToLoop: () => setImmediate(),
-    },
-    { forbidden, namedFolders: ["/host/var/run/netns", "/host/proc/1/root/run/netns"] },
-  );
-  const sidecar = createSidecar(
-    {
-      findPod: async (pod, deadline) => {
-        const result = await lookup.findPod(
-          pod,
-          AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
-        );
-        return result.found ? result : { found: false, reason: result.message };
-      },
-      netfilter: {
-        addresses: (fd) => node().backend.addresses(fd),
-        apply: (fd, capture, pod) => node().backend.apply(fd, capture, pod),
-        drift: (fd, capture, pod) => node().backend.drift(fd, capture, pod),
-        isForbidden: (fd) => node().backend.isForbidden(fd),
-        dialectFor: (pod) => (dialectForPod(node().decision, pod)?.dialect === "nftables" ? "nftables" : "iptables"),
-      },
-      namespaces: netns,
-      log,
-      countDecision: (reason) =>
-        metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
-      observeProgram: (mode, dialect, seconds) => metrics.programSeconds.observe({ mode, backend: dialect }, seconds),
-      nowMs: clock.nowMs,
-      later: (action) => void setImmediate().then(action),
-    },
-    {
-      settings: sidecarSettings(config),
-      strictFamilies: config.policy.strictFamilies,
-    },
-  );
-  using _ends = informers.pods.subscribe(({ type, pod }) => {
-    const isOver = type === "delete" || pod.phase === "Succeeded" || pod.phase === "Failed";
-    if (!isOver) return;
-    sidecar.forget(pod.uid);
-    netns.forget(pod.uid);
-  });
-  const handle = createPluginRequests({
-    sandboxes: sidecar,
-    log,
-    observe: (command, seconds, result) => {
-      metrics.pluginCommands.increment({ command, result });
-      metrics.pluginCommandSeconds.observe({ command }, seconds);
-    },
-    nowMs: clock.nowMs,
-  });
+  using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName });
 
   // The host: plugin and conflist.
   const files = createHostFiles(plainDeps);
@@ -267,26 +186,18 @@ export async function runAgent(
     serving.ready();
     return listener;
   };
-  /** After all else: what it warms is not needed before the first pod, and readiness does not wait for it. */
-  const rehearse = async (): Promise<void> => {
-    await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
-    await clock.sleep(REHEARSE_AFTER_MS, ending).catch(ignoreAbort(ending));
-    if (ending.aborted) return;
-    const problem = await tryCapture(node().backend, createThrowawayNetns);
-    if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
-  };
   const endpoint = { listen: listenHttp, clock, log };
   const results = await Promise.allSettled([
     run(
       servePlugins(
-        { poller, log, listen, closeDescriptor: (fd) => void closeFd(fd), handle },
+        { poller, log, listen, closeDescriptor: (fd) => void closeFd(fd), handle: pods.handle },
         { ...PLUGIN_SERVER_DEFAULTS, allowedUids: [...new Set([0, process.getuid?.() ?? 0])] },
         ending,
       ),
     ),
     run(installer.run(ending)),
     run(pluginState.run(ending)),
-    run(rehearse()),
+    ...pods.runs.map((work) => run(work(ending))),
     run(informers.start(ending)),
     run(
       serveEndpoint(
@@ -321,13 +232,6 @@ export async function runAgent(
   if (failed !== undefined) throw failed.reason;
 }
 
-/** Waiting that ends because the agent ends is no failure. */
-function ignoreAbort(signal: AbortSignal): (error: unknown) => void {
-  return (error) => {
-    if (!signal.aborted) throw error;
-  };
-}
-
 /** The chart gives the name; without it the host's name is the best guess, and a wrong one shows at once in the log. */
 function nodeNameOf(config: AgentConfig, log: Logger): string {
   if (config.api.nodeName !== undefined) return config.api.nodeName;
@@ -336,11 +240,6 @@ function nodeNameOf(config: AgentConfig, log: Logger): string {
     `NODE_NAME is not set: taking this host's name ${guess} for the node's; the DaemonSet should set it from spec.nodeName`,
   );
   return guess;
-}
-
-/** The agent's own network namespace, and the node's where it can be seen. */
-function forbiddenNamespaces(): NetnsId[] {
-  return ["/proc/self/ns/net", "/host/proc/1/ns/net"].flatMap((path) => netnsIdAt(path) ?? []);
 }
 
 /** The first candidate that exists, else the first: its absence is then what the log and readiness tell. */

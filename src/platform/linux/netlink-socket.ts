@@ -12,6 +12,7 @@ const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const MSG_TRUNC = 0x20;
@@ -81,6 +82,16 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/** Subscribes a netlink socket to a multicast group of its protocol. Send something before: a socket that is not bound yet
+ * has port id 0, which rtnetlink leaves out of its notifications. @throws {ErrnoError} EPERM for groups of the privileged. */
+export function joinNetlinkGroup(fd: number, group: number): void {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, group, true);
+  checked("setsockopt", `join netlink group ${group}`, () =>
+    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, bytes, 4),
+  );
 }
 
 /** Beyond the limit of net.core.wmem_max only where CAP_NET_ADMIN holds; else as far as that goes. */

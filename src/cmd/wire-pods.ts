@@ -1,0 +1,222 @@
+// Joins what concerns pods: deciding and programming at ADD, holding their namespaces, verifying and repairing them, telling
+// about it. Part of wire.ts, which joins the rest.
+import { setImmediate } from "node:timers/promises";
+import { createEventRecorder } from "../agent/events/event-recorder.ts";
+import type { Informers } from "../agent/informers/informers.ts";
+import { createPodLookup } from "../agent/informers/pod-lookup.ts";
+import type { SidecarBackend } from "../agent/netfilter/sidecar-backend.ts";
+import { tryCapture } from "../agent/netfilter/trial-capture.ts";
+import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
+import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
+import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
+import { runRepairController } from "../agent/repair/repair-controller.ts";
+import { createSidecar } from "../agent/sidecar/sidecar.ts";
+import { createVerifier } from "../agent/verify/verifier.ts";
+import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { Pod } from "../core/kube/pod.ts";
+import type { Logger } from "../core/log.ts";
+import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import { dialectForPod } from "../core/policy/backend-decision.ts";
+import type { SystemClock } from "../platform/clock.ts";
+import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
+import { createProcReader } from "../platform/fs/proc-reader.ts";
+import type { KubeApi } from "../platform/http/kube-api.ts";
+import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
+import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
+import { type NetnsId, netnsIdAt } from "../platform/linux/netns.ts";
+import type { Poller } from "../platform/linux/poller.ts";
+import { createBackendOnce } from "./backend.ts";
+import { ignoreAbort } from "./ignore-abort.ts";
+import { repairSettings } from "./repair-settings.ts";
+import { sidecarSettings } from "./sidecar-settings.ts";
+
+/** The first list has arrived and been answered for by then. */
+const REHEARSE_AFTER_MS = 200;
+/** Patience with the watch before the API is asked for one pod. */
+const ASK_AFTER_MS = 300;
+
+export interface PodsInput {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly metrics: AgentMetrics;
+  readonly api: KubeApi;
+  readonly informers: Informers;
+  readonly poller: Poller;
+  readonly nodeName: string;
+}
+
+export interface WiredPods extends Disposable {
+  /** Answers plugins. */
+  readonly handle: PluginServerDeps["handle"];
+  /** What has to run until the agent ends. */
+  readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+}
+
+export function wirePods({ config, log, clock, metrics, api, informers, poller, nodeName }: PodsInput): WiredPods {
+  const lookup = createPodLookup(
+    { api, clock, pods: informers.pods },
+    { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
+  );
+
+  // Pods: from the plugin's request to the rules in their namespace.
+  const forbidden = forbiddenNamespaces();
+  const node = createBackendOnce(config.policy, forbidden, ({ message, dialect, reason, missing }) => {
+    log.info(message);
+    metrics.backend.set({ dialect, reason }, 1);
+    for (const { feature, family } of missing) metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
+  });
+  const netns = createNetnsRegistry(
+    {
+      proc: createProcReader("/host/proc"),
+      dup: dupNetns,
+      open: openNetnsFile,
+      addresses: (fd) => node().backend.addresses(fd),
+      log,
+      nowMs: clock.nowMs,
+      yieldToLoop: () => setImmediate(),
+    },
+    { forbidden, namedFolders: ["/host/var/run/netns", "/host/proc/1/root/run/netns"] },
+  );
+  const sidecarBackend = {
+    addresses: (fd: number) => node().backend.addresses(fd),
+    apply: (...call: Parameters<SidecarBackend["apply"]>) => node().backend.apply(...call),
+    drift: (...call: Parameters<SidecarBackend["drift"]>) => node().backend.drift(...call),
+    isForbidden: (fd: number) => node().backend.isForbidden(fd),
+    dialectFor: (pod: Pick<Pod, "hostUsers">): "nftables" | "iptables" =>
+      dialectForPod(node().decision, pod)?.dialect === "nftables" ? "nftables" : "iptables",
+    hasGenerations: () => node().decision.dialect !== "iptables-legacy",
+  };
+  const settings = sidecarSettings(config);
+  const sidecar = createSidecar(
+    {
+      findPod: async (pod, deadline) => {
+        const result = await lookup.findPod(
+          pod,
+          AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
+        );
+        return result.found ? result : { found: false, reason: result.message };
+      },
+      netfilter: sidecarBackend,
+      namespaces: {
+        adopt(podUid, containerId, netnsFd) {
+          const outcome = netns.adopt(podUid, containerId, netnsFd);
+          verifier.sandboxAdded(podUid);
+          return outcome;
+        },
+        release(containerId) {
+          netns.release(containerId);
+          verifier.sandboxRemoved();
+        },
+      },
+      log,
+      countDecision: (reason) =>
+        metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
+      observeProgram: (mode, dialect, seconds) => metrics.programSeconds.observe({ mode, backend: dialect }, seconds),
+      nowMs: clock.nowMs,
+      later: (action) => void setImmediate().then(action),
+    },
+    {
+      settings,
+      strictFamilies: config.policy.strictFamilies,
+    },
+  );
+
+  // Running pods: what is there is what should be there, and whoever started without it is repaired, deleted or labelled.
+  const repair = repairSettings(config);
+  if (config.repair.nodeName !== undefined && config.repair.nodeName !== nodeName) {
+    log.warn(`REPAIR_NODE_NAME=${config.repair.nodeName} has no effect: this agent repairs the pods of ${nodeName}`);
+  }
+  const events = createEventRecorder(
+    {
+      api,
+      clock,
+      log,
+      wallMs: Date.now,
+      random: Math.random,
+      dropped: (why, count) => log.debug("Dropped Events", { why, count }),
+    },
+    { nodeName },
+  );
+  const verifier = createVerifier(
+    {
+      pods: informers.pods,
+      netns,
+      backend: sidecarBackend,
+      dup: dupNetns,
+      openNetlink,
+      joinGroup: joinNetlinkGroup,
+      watchReadable: (fd, onReadable) => poller.watch(fd, { readable: true, writable: false }, onReadable),
+      startedWith: (uid) => sidecar.records().findLast(({ podUid }) => podUid === uid),
+      recordEvent: events.record,
+      metrics: {
+        drift: (action) => metrics.drift.increment({ object: "rules", action }),
+        podRepaired: (result) => metrics.podsRepaired.increment({ type: "repair", result }),
+      },
+      clock,
+      wallMs: Date.now,
+      random: Math.random,
+      yieldToLoop: () => setImmediate(),
+      log,
+    },
+    {
+      settings,
+      strictFamilies: config.policy.strictFamilies,
+      repair,
+    },
+  );
+  const { mode } = repair;
+  const repairByApi = (ending: AbortSignal): Promise<void> =>
+    mode === "delete" || mode === "label"
+      ? runRepairController(
+          {
+            api,
+            pods: informers.pods,
+            recordEvent: events.record,
+            count: (type, result) => metrics.podsRepaired.increment({ type, result }),
+            clock,
+            random: Math.random,
+            log,
+          },
+          { repair: { ...repair, mode }, labelValue: config.repair.labelValue, settings },
+          ending,
+        )
+      : Promise.resolve();
+  const ends = informers.pods.subscribe(({ type, pod }) => {
+    const isOver = type === "delete" || pod.phase === "Succeeded" || pod.phase === "Failed";
+    if (!isOver) return;
+    sidecar.forget(pod.uid);
+    netns.forget(pod.uid);
+  });
+  const handle = createPluginRequests({
+    sandboxes: sidecar,
+    log,
+    observe: (command, seconds, result) => {
+      metrics.pluginCommands.increment({ command, result });
+      metrics.pluginCommandSeconds.observe({ command }, seconds);
+    },
+    nowMs: clock.nowMs,
+  });
+
+  /** After all else: what it warms is not needed before the first pod, and readiness does not wait for it. */
+  const rehearse = async (ending: AbortSignal): Promise<void> => {
+    await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
+    await clock.sleep(REHEARSE_AFTER_MS, ending).catch(ignoreAbort(ending));
+    if (ending.aborted) return;
+    const problem = await tryCapture(node().backend, createThrowawayNetns);
+    if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
+  };
+  return {
+    handle,
+    runs: [verifier.run, repairByApi, events.run, rehearse],
+    [Symbol.dispose]() {
+      ends[Symbol.dispose]();
+      netns[Symbol.dispose]();
+    },
+  };
+}
+
+/** The agent's own network namespace, and the node's where it can be seen. */
+function forbiddenNamespaces(): NetnsId[] {
+  return ["/proc/self/ns/net", "/host/proc/1/ns/net"].flatMap((path) => netnsIdAt(path) ?? []);
+}
