@@ -15,20 +15,26 @@ function podJson(metadata: object = {}): unknown {
 function createScene() {
   const store = createInformerStore<Pod>("pods", 100, { onReport: () => undefined, onChange: () => undefined });
   const alarm = Promise.withResolvers<void>();
-  const answer = Promise.withResolvers<unknown>();
-  const asked = Promise.withResolvers<void>();
+  let answer = Promise.withResolvers<unknown>();
+  let asked = Promise.withResolvers<void>();
+  /** By their length: the pause before another try, and the limit of one. */
+  const timers = new Map<number, () => void>();
   const deadline = new AbortController();
   let requests = 0;
   let sleptMs = 0;
+  let refreshes = 0;
   const lookup = createPodLookup({
     pods: store.objects,
     clock: {
       nowMs: () => 0,
       sleep: (ms, signal) => {
-        sleptMs = ms;
         const aborted = Promise.withResolvers<never>();
         signal.addEventListener("abort", () => aborted.reject(signal.reason));
-        return Promise.race([alarm.promise, aborted.promise]);
+        if (sleptMs === 0) {
+          sleptMs = ms;
+          return Promise.race([alarm.promise, aborted.promise]);
+        }
+        return Promise.race([new Promise<void>((resolve) => timers.set(ms, resolve)), aborted.promise]);
       },
     },
     api: {
@@ -38,6 +44,9 @@ function createScene() {
         const aborted = Promise.withResolvers<never>();
         signal.addEventListener("abort", () => aborted.reject(signal.reason));
         return Promise.race([answer.promise, aborted.promise]);
+      },
+      refreshCredentials: () => {
+        refreshes += 1;
       },
     },
   });
@@ -53,6 +62,14 @@ function createScene() {
       else answer.resolve(value);
       await new Promise((resolve) => setImmediate(resolve));
     },
+    /** Lets a timer of this length run out, and what follows from it happen. */
+    async pass(ms: number): Promise<void> {
+      answer = Promise.withResolvers<unknown>();
+      asked = Promise.withResolvers<void>();
+      timers.get(ms)?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+    refreshes: () => refreshes,
     expire: () => deadline.abort(new Error("deadline")),
     requests: () => requests,
     sleptMs: () => sleptMs,
@@ -213,4 +230,38 @@ test("findPod() lets a defect out", async () => {
   const scene = createScene();
   const finding = scene.find();
   await Promise.all([assert.rejects(finding, TypeError), scene.api(new TypeError("defect"))]);
+});
+
+test("findPod() asks again after a fault, with the newest token, and takes the answer then", async () => {
+  const scene = createScene();
+  const finding = scene.find();
+  await scene.api(new KubeApiError("KUBE_API_STATUS", "Cannot get pod: 401 Unauthorized", { status: 401 }));
+  assert.equal(scene.refreshes(), 1);
+  await scene.pass(500);
+  await scene.api(podJson());
+  assert.equal(brief(await finding), "api u1");
+  assert.equal(scene.requests(), 2);
+});
+
+test("findPod() does not wait for one answer for ever", async () => {
+  const scene = createScene();
+  const finding = scene.find();
+  const hanging = scene.api(new Promise(() => undefined));
+  await hanging;
+  await scene.pass(3000);
+  await scene.pass(500);
+  await scene.api(podJson());
+  assert.equal(brief(await finding), "api u1");
+  assert.equal(scene.requests(), 2);
+});
+
+test("findPod() asks no more once the API has said that there is no such name", async () => {
+  const scene = createScene();
+  scene.sync();
+  const finding = scene.find();
+  await scene.api(new KubeApiError("KUBE_API_STATUS", "not found", { status: 404 }));
+  await scene.pass(500);
+  assert.equal(scene.requests(), 1);
+  scene.expire();
+  assert.match(brief(await finding), /^not-seen/);
 });

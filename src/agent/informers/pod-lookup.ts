@@ -4,7 +4,7 @@
  * the pod is not in the mesh (DESIGN 3.3).
  */
 
-import { KubeApiError } from "../../core/kube/kube-api-error.ts";
+import { isUnauthorized, KubeApiError } from "../../core/kube/kube-api-error.ts";
 import { KubeObjectError } from "../../core/kube/object-fields.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
@@ -32,13 +32,13 @@ export type PodLookupResult =
 export interface PodLookup {
   /**
    * The pod by UID, or by name when there is none. Waits until the signal aborts, which is the caller's deadline and ends
-   * in `found: false`. Makes no request when the store has the pod, and one at most otherwise.
+   * in `found: false`. Makes no request when the store has the pod; otherwise asks until the API has answered once.
    */
   findPod(wanted: PodIdentity, signal: AbortSignal): Promise<PodLookupResult>;
 }
 
 export type PodLookupDeps = {
-  readonly api: Pick<KubeApi, "get">;
+  readonly api: Pick<KubeApi, "get" | "refreshCredentials">;
   readonly clock: Clock;
   readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced">;
 };
@@ -51,7 +51,11 @@ export type PodLookupOptions = {
 /** Annotations by which the API's copy of a static pod names the pod that the kubelet runs (kubelet `types.ConfigHashAnnotationKey`, `ConfigMirrorAnnotationKey`). */
 const STATIC_POD_ANNOTATIONS = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
 
-/** What the one request brought, when it was not the pod. */
+/** A request may take so long; after one that failed, the next comes so much later. */
+const TRY_MS = 3000;
+const RETRY_AFTER_MS = 500;
+
+/** What the last request brought, when it was not the pod. */
 type Asked = "not-asked" | "no-such-name" | "other-uid" | KubeApiError | KubeObjectError;
 
 export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions = {}): PodLookup {
@@ -91,24 +95,48 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
     }
   }
 
+  /** Asks until the API has said something about this name; faults are not an answer. */
   async function ask(
     ref: ResourceRef,
     wanted: PodIdentity,
     signal: AbortSignal,
     note: (outcome: Asked) => void,
   ): Promise<PodLookupResult | undefined> {
-    await clock.sleep(askAfterMs, signal);
-    try {
-      const pod = parsePod(await api.get(ref, signal));
-      // Asked without UID, the API's present answer is the best there is, terminating or not.
-      if (isNamed(pod, wanted)) return { found: true, pod, source: "api" };
-      note("other-uid");
-    } catch (error) {
-      if (error instanceof KubeApiError) note(error.status === 404 ? "no-such-name" : error);
-      else if (error instanceof KubeObjectError) note(error);
-      else throw error;
+    for (let waitMs = askAfterMs; ; waitMs = RETRY_AFTER_MS) {
+      await clock.sleep(waitMs, signal);
+      try {
+        const pod = parsePod(await getWithin(TRY_MS, ref, signal));
+        // Asked without UID, the API's present answer is the best there is, terminating or not.
+        if (isNamed(pod, wanted)) return { found: true, pod, source: "api" };
+        note("other-uid");
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof KubeApiError || error instanceof KubeObjectError)) throw error;
+        note(error instanceof KubeApiError && error.status === 404 ? "no-such-name" : error);
+        if (!(error instanceof KubeApiError) || error.status === 404) return undefined;
+        // The token on disk may be newer than the one that was refused.
+        if (isUnauthorized(error)) api.refreshCredentials();
+      }
     }
-    return undefined;
+  }
+
+  /** One request with a limit of its own: a server that accepts and says nothing must not take the whole deadline. */
+  async function getWithin(limitMs: number, ref: ResourceRef, signal: AbortSignal): Promise<unknown> {
+    const attempt = new AbortController();
+    const onAbort = (): void => attempt.abort(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const late = new KubeApiError("KUBE_API_TIMEOUT", `Cannot get pod ${ref.name}: no answer within ${limitMs} ms`);
+    clock.sleep(limitMs, attempt.signal).then(
+      () => attempt.abort(late),
+      () => undefined,
+    );
+    try {
+      return await api.get(ref, attempt.signal);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      attempt.abort();
+    }
   }
 
   function notFound(wanted: PodIdentity, asked: Asked): PodLookupResult {
