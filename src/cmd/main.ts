@@ -13,8 +13,9 @@ import { longVersion, renderVersion } from "./commands/version.ts";
 import { type OptionFlags, parseInvocation } from "./flags.ts";
 import { runAgent } from "./wire.ts";
 
-/** What is still running so long after the agent has ended is cut. */
+/** What is still running so long after the agent has ended is cut; at once when it could not start. */
 const EXIT_GRACE_MS = 3000;
+const EXIT_AT_ONCE_MS = 20;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -63,15 +64,17 @@ async function run(flags: OptionFlags): Promise<number> {
   log.info(`CNI logging level: ${config.log.levels.map(({ scope, level }) => `${scope}:${level}`).join(",")}`);
   for (const warning of [...problems, ...warnings]) log.warn(warning);
   for (const note of notes) log.info(note);
+  let graceMs = EXIT_GRACE_MS;
   try {
     await runAgent({ config, log, clock, droppedLogLines: sink.dropped, env: process.env }, lifecycle.signal);
     log.info("Ended");
     return EXIT_CODES.ok;
   } catch (error) {
     log.error(`Cannot go on: ${error instanceof Error ? error.message : String(error)}`);
+    graceMs = EXIT_AT_ONCE_MS;
     return EXIT_CODES.failure;
   } finally {
     sink.close();
-    setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
+    setTimeout(() => process.exit(), graceMs).unref();
   }
 }

@@ -28,6 +28,7 @@ import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
 import { buildInfo } from "./build-info.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
+import { readNetworkConfig } from "./network-config.ts";
 import { findPluginDir } from "./paths.ts";
 import { wirePods } from "./wire-pods.ts";
 
@@ -106,6 +107,7 @@ export async function runAgent(
   using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName });
 
   // The host: plugin and conflist.
+  const operatorKeys = await readNetworkConfig(config);
   const files = createHostFiles(plainDeps);
   const installer = createInstaller(
     {
@@ -129,17 +131,20 @@ export async function runAgent(
       binDirs: config.install.binDirs.map(folderOf),
       pluginSourceDir: findPluginDir(),
       desired: {
-        entry: createPluginEntry({
-          ambientEnabled: config.ambient.enabled,
-          agentRunDir: config.install.runDir,
-          ambientDetectionRetry: config.ambient.detectionRetry,
-          enablementSelectors: [],
-          excludeNamespaces: config.policy.excludeNamespaces,
-          nativeNftables: config.policy.nativeNftables,
-          pluginLogLevel: "info",
-          podNamespace: config.api.podNamespace ?? "",
-          agentWaitMs: config.install.pluginAgentWaitMs,
-        }),
+        entry: {
+          ...operatorKeys,
+          ...createPluginEntry({
+            ambientEnabled: config.ambient.enabled,
+            agentRunDir: config.install.runDir,
+            ambientDetectionRetry: config.ambient.detectionRetry,
+            enablementSelectors: [],
+            excludeNamespaces: config.policy.excludeNamespaces,
+            nativeNftables: config.policy.nativeNftables,
+            pluginLogLevel: "info",
+            podNamespace: config.api.podNamespace ?? "",
+            agentWaitMs: config.install.pluginAgentWaitMs,
+          }),
+        },
         mode: config.install.chained
           ? config.install.ownsConfig && config.ambient.enabled
             ? "owned"

@@ -96,7 +96,7 @@ export const INSTALL_OPTIONS = {
     env: "KUBECFG_FILE_NAME",
     type: FILE_NAME,
     fallback: "ZZZ-istio-cni-kubeconfig",
-    doc: "Name of the kubeconfig that older versions left beside the CNI configuration; none is written, a left one is removed.",
+    doc: "Name of the kubeconfig that older versions left beside the CNI configuration; none is written any more.",
     inert: "the plugin needs no kubeconfig, none is written",
   }),
   pluginAgentWait: option({

@@ -191,3 +191,16 @@ for (const [key, value] of refused) {
     assert.ok(message.length < 500, "bounded");
   });
 }
+
+for (const [key, id] of [
+  ["runAsUser", 4294967296],
+  ["runAsUser", -1],
+  ["runAsGroup", 4294967295],
+  ["runAsGroup", 4294967301],
+] as const) {
+  test(`decideSidecar() refuses ${key} ${id}, which the kernel would take for another id or none`, () => {
+    const decision = decide({ proxy: { securityContext: { [key]: id } } });
+    assert.partialDeepStrictEqual(decision, { kind: "refuse", reason: "bad-proxy-id" });
+    assert.match(JSON.stringify(decision), new RegExp(`${key} of istio-proxy: ${id} is no id`));
+  });
+}

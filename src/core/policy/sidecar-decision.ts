@@ -17,7 +17,8 @@ export type SidecarReason =
   | "inject-disabled"
   | "not-injected"
   | "interception-mode-none"
-  | "bad-annotation";
+  | "bad-annotation"
+  | "bad-proxy-id";
 
 /** Everything the capture needs but the families, which only the pod's network namespace can tell. */
 export type SidecarPlan = Omit<SidecarCapture, "families"> & {
@@ -32,8 +33,10 @@ export type SidecarDecision =
       readonly plan: SidecarPlan;
       readonly hints: readonly string[];
     }
-  | { readonly kind: "pass"; readonly reason: Exclude<SidecarReason, "sidecar" | "bad-annotation"> }
-  | { readonly kind: "refuse"; readonly reason: "bad-annotation"; readonly message: string };
+  | { readonly kind: "pass"; readonly reason: Exclude<SidecarReason, "sidecar" | RefusalReason> }
+  | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message: string };
+
+type RefusalReason = "bad-annotation" | "bad-proxy-id";
 
 /** What the operator set for all pods of the node. */
 export interface SidecarSettings {
@@ -50,6 +53,8 @@ export const OWN_POD_PREFIX = "istio-cni-node-";
 
 const STATUS_ANNOTATION = "sidecar.istio.io/status";
 const INJECT_KEY = "sidecar.istio.io/inject";
+/** The largest user or group id; 4294967295 means "none" to the kernel. */
+const MAX_ID = 0xffff_fffe;
 const TRUE_WORDS: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
 const FALSE_WORDS: readonly string[] = ["0", "f", "F", "FALSE", "false", "False"];
 
@@ -77,6 +82,8 @@ export function decideSidecar(
     if (mode === "NONE") return pass("interception-mode-none");
     const hints: string[] = [];
     const flag = (name: string): boolean => proxyFlag(proxy, name, hints);
+    const wrongId = describeWrongId(proxy);
+    if (wrongId !== undefined) return { kind: "refuse", reason: "bad-proxy-id", message: wrongId };
     const plan: SidecarPlan = {
       ...annotated,
       mode,
@@ -102,6 +109,17 @@ function pass(reason: Extract<SidecarDecision, { kind: "pass" }>["reason"]): Sid
 /** 0 and absent both mean the id of the official proxy image (contract 10.3). */
 function proxyId(id: number | undefined, [fallback = 1337]: readonly number[]): number {
   return id === undefined || id === 0 ? fallback : id;
+}
+
+/** A number the kernel has no id for would match another one, root's for instance, if it were cut to 32 bits. */
+function describeWrongId(proxy: Container): string | undefined {
+  for (const key of ["runAsUser", "runAsGroup"] as const) {
+    const id = proxy[key] ?? 0;
+    if (!Number.isInteger(id) || id < 0 || id > MAX_ID) {
+      return `Cannot use securityContext.${key} of istio-proxy: ${id} is no id, it takes 0 to ${MAX_ID}`;
+    }
+  }
+  return undefined;
 }
 
 function proxyFlag(proxy: Container, name: string, hints: string[]): boolean {
