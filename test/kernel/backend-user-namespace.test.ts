@@ -88,7 +88,12 @@ async function startPod() {
     stdio: ["pipe", "pipe", "inherit"],
   });
   assert.ok(holder.stdout !== null && holder.pid !== undefined);
-  await once(holder.stdout, "data");
+  await Promise.race([
+    once(holder.stdout, "data"),
+    once(holder, "exit").then(() =>
+      assert.fail("unshare --user --net ended: this kernel or root makes no user namespaces"),
+    ),
+  ]);
   for (const map of ["uid_map", "gid_map"]) writeFileSync(`/proc/${holder.pid}/${map}`, `0 ${BASE} 65536\n`);
   const netns = openNetns(`/proc/${holder.pid}/ns/net`);
   const children = [holder];
