@@ -3,6 +3,7 @@
 import { fstatSync } from "node:fs";
 import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
 import { createLegacyStore } from "../../src/agent/netfilter/legacy-store.ts";
+import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { createIptablesNftStore, createNftablesStore } from "../../src/agent/netfilter/nf-tables-store.ts";
 import { createSidecarBackend, type SidecarBackend } from "../../src/agent/netfilter/sidecar-backend.ts";
 import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nfnetlink.ts";
@@ -16,7 +17,6 @@ import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legac
 import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
 import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
-import { exchange } from "./netlink-exchange.ts";
 
 export const DIALECTS: readonly BackendDialect[] = ["iptables-nft", "nftables", "iptables-legacy"];
 

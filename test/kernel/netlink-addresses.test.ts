@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { formatIp } from "../../src/core/address.ts";
 import { ADDRESS_SCOPE, decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
 import { NETLINK_ROUTE, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
-import { exchange } from "./netlink-exchange.ts";
 
 test("the addresses of a netns are listed in the kernel's order with scope, flags and interface", () => {
   using netns = createNetns();

@@ -1,6 +1,7 @@
 // Talks to a kernel with the bytes of the netlink codec, for its kernel tests.
 
 import assert from "node:assert/strict";
+import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import type { HeldRuleset } from "../../src/core/netlink/iptables-nft.ts";
 import { decodeIptablesNft } from "../../src/core/netlink/iptables-nft.ts";
 import type { NetlinkMessage } from "../../src/core/netlink/message.ts";
@@ -9,12 +10,6 @@ import { parseBatchOutcome } from "../../src/core/netlink/nfnetlink.ts";
 import { encodeNftDumpRequests } from "../../src/core/netlink/nft-dump.ts";
 import { collectDump } from "../../src/core/netlink/reply.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
-
-/** The kernel has answered by the time `send` returns, so the first empty read is the end; lazy, to stop at a dump's end. */
-export function* exchange(socket: NetlinkSocket, bytes: Uint8Array): Generator<Uint8Array> {
-  socket.send(bytes);
-  for (let datagram = socket.receive(0); datagram !== undefined; datagram = socket.receive(0)) yield datagram;
-}
 
 /** Sends a batch and reads what became of it. */
 export function sendBatch(socket: NetlinkSocket, batch: Uint8Array): BatchOutcome {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import type { Cidr } from "../../src/core/address.ts";
 import { decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
 import type { HeldPodNetwork } from "../../src/core/netlink/pod-network.ts";
@@ -21,7 +22,6 @@ import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
 import { NETLINK_ROUTE, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
-import { exchange } from "./netlink-exchange.ts";
 
 const FAMILIES = [4, 6] as const;
 const NOTHING = { addresses: [], policyRules: [], routes: [] };

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { encodeIptablesNft, encodeIptablesNftChange } from "../../src/core/netlink/iptables-nft.ts";
 import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nfnetlink.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
@@ -10,7 +11,7 @@ import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
 import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
-import { dumpIptables, exchange, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
+import { dumpIptables, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
 
 const ERESTART = 85;
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import {
   decodeNativeNft,
   encodeNativeNft,
@@ -16,7 +17,7 @@ import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
 import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
-import { dumpNft, exchange, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
+import { dumpNft, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
 
 for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
   test(`${name}: our batch leaves what nft leaves of the same text, and both read back as the model`, () => {
