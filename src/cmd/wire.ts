@@ -108,6 +108,9 @@ export async function runAgent(
 
   // The host: plugin and conflist.
   const operatorKeys = await readNetworkConfig(config);
+  const netDir = folderOf(config.install.netDir);
+  const binDirs = config.install.binDirs.map(folderOf);
+  sayMissingMounts([netDir, ...binDirs, ...(config.repair.repairPods ? ["/host/proc"] : [])], log);
   const files = createHostFiles(plainDeps);
   const installer = createInstaller(
     {
@@ -127,8 +130,8 @@ export async function runAgent(
       },
     },
     {
-      netDir: folderOf(config.install.netDir),
-      binDirs: config.install.binDirs.map(folderOf),
+      netDir,
+      binDirs,
       pluginSourceDir: findPluginDir(),
       desired: {
         entry: {
@@ -250,4 +253,13 @@ function nodeNameOf(config: AgentConfig, log: Logger): string {
 /** The first candidate that exists, else the first: its absence is then what the log and readiness tell. */
 function folderOf([first, ...others]: DirectoryCandidates): string {
   return firstExisting([first, ...others].filter((path) => path !== undefined)) ?? first ?? "/";
+}
+
+/** Names everything that is not there in one line: a DaemonSet written by hand has usually forgotten all of it. */
+function sayMissingMounts(folders: readonly string[], log: Logger): void {
+  const missing = folders.filter((path) => firstExisting([path]) === undefined);
+  if (missing.length === 0) return;
+  log.error(
+    `Missing in this container: ${missing.join(", ")}; the DaemonSet has to mount the host's folders there (as upstream's chart does), until then no pod is captured`,
+  );
 }
