@@ -9,7 +9,7 @@ import { findProgram } from "../platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../platform/exec/legacy-tables.ts";
 import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
 import { openNetlink } from "../platform/linux/netlink-socket.ts";
-import { type NetnsId, netnsIdOf } from "../platform/linux/netns.ts";
+import { belongsToOtherUsers, type NetnsId, netnsIdOf } from "../platform/linux/netns.ts";
 
 /** Decides once; nothing outside a throwaway namespace is touched by deciding. */
 export function createBackend(
@@ -27,6 +27,7 @@ export function createBackend(
         "iptables-legacy": createLegacyStore({ exec, findProgram, legacyTables: readLegacyTables }),
       },
       netnsId: netnsIdOf,
+      belongsToOtherUsers,
       legacyTables: readLegacyTables,
     },
     { decision, forbidden },

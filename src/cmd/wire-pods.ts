@@ -16,7 +16,6 @@ import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
-import { dialectForPod } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
@@ -83,8 +82,8 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     apply: (...call: Parameters<SidecarBackend["apply"]>) => node().backend.apply(...call),
     drift: (...call: Parameters<SidecarBackend["drift"]>) => node().backend.drift(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),
-    dialectFor: (pod: Pick<Pod, "hostUsers">): "nftables" | "iptables" =>
-      dialectForPod(node().decision, pod)?.dialect === "nftables" ? "nftables" : "iptables",
+    dialectFor: (pod: Pick<Pod, "hostUsers">, fd: number): "nftables" | "iptables" =>
+      node().backend.dialectFor(fd, pod) === "nftables" ? "nftables" : "iptables",
     hasGenerations: () => node().decision.dialect !== "iptables-legacy",
   };
   const settings = sidecarSettings(config);

@@ -1,6 +1,5 @@
 // A sidecar backend as the agent makes it, in any dialect, and what the tools print of a namespace.
 
-import { fstatSync } from "node:fs";
 import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
 import { createLegacyStore } from "../../src/agent/netfilter/legacy-store.ts";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
@@ -16,6 +15,7 @@ import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
 import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
 import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { belongsToOtherUsers, netnsIdOf } from "../../src/platform/linux/netns.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 
 export const DIALECTS: readonly BackendDialect[] = ["iptables-nft", "nftables", "iptables-legacy"];
@@ -43,6 +43,7 @@ export function backendOf(
     readonly decision?: Partial<BackendDecision>;
     readonly findProgram?: typeof findProgram;
     readonly openNetlink?: typeof openNetlink;
+    readonly belongsToOtherUsers?: typeof belongsToOtherUsers;
   } = {},
 ): SidecarBackend {
   const legacyTables = readLegacyTables;
@@ -61,7 +62,13 @@ export function backendOf(
   };
   const decision = { ...decideBackend(FACTS, SETTINGS[dialect]), ...options.decision };
   return createSidecarBackend(
-    { openNetlink: open, stores, legacyTables, netnsId: (fd) => fstatSync(fd, { bigint: true }) },
+    {
+      openNetlink: open,
+      stores,
+      legacyTables,
+      netnsId: netnsIdOf,
+      belongsToOtherUsers: options.belongsToOtherUsers ?? belongsToOtherUsers,
+    },
     { decision, forbidden: [] },
   );
 }

@@ -10,6 +10,7 @@ import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
 import { openNetns, runInNetns } from "../../src/platform/linux/netns.ts";
+import { createNetns } from "../../testbed/netns.ts";
 import { compileStatic } from "../../testbed/node/compile.ts";
 import { backendOf } from "./backend-fixture.ts";
 
@@ -23,7 +24,7 @@ const capture: SidecarCapture = { ...DEFAULT_SIDECAR_CAPTURE, families: V4 };
 
 test("the kernel refuses the owner match of iptables from outside, and takes native nftables", async () => {
   await using pod = await startPod();
-  const refused = backendOf("iptables-nft").apply(pod.fd, capture);
+  const refused = backendOf("iptables-nft", { belongsToOtherUsers: () => undefined }).apply(pod.fd, capture);
   await assert.rejects(refused, (error) => error instanceof KernelRefusalError && error.refusal.errno === EINVAL);
   const backend = backendOf("iptables-nft");
   const first = await backend.apply(pod.fd, capture, POD);
@@ -38,6 +39,15 @@ test("the kernel refuses the owner match of iptables from outside, and takes nat
       .trim(),
     "",
   );
+});
+
+test("whose users a namespace belongs to is asked of the namespace, whatever the pod's spec says", async () => {
+  await using pod = await startPod();
+  const backend = backendOf("iptables-nft");
+  assert.equal((await backend.apply(pod.fd, capture)).dialect, "nftables");
+  assert.equal((await backend.apply(pod.fd, capture, { hostUsers: true })).changed, false);
+  using ordinary = createNetns();
+  assert.equal((await backend.apply(ordinary.fd, capture, POD)).dialect, "iptables-nft");
 });
 
 test("the proxy is told by the id it has inside the pod, not by the one it has on the node", async () => {

@@ -24,6 +24,8 @@ export interface SidecarBackendDeps extends PodRoutingDeps {
     readonly "iptables-legacy": RuleStore;
   };
   netnsId(netnsFd: number): { readonly dev: bigint; readonly ino: bigint };
+  /** Whether the namespace belongs to a user namespace of the pod's own; undefined where the kernel does not tell. */
+  belongsToOtherUsers(netnsFd: number): boolean | undefined;
   /** Names of the legacy tables of a namespace, without making any. */
   legacyTables(netnsFd: number): Readonly<Record<4 | 6, readonly string[]>>;
 }
@@ -36,7 +38,7 @@ export interface SidecarBackendOptions {
 
 /** What is known of the pod beside its capture. */
 export interface BackendPod {
-  /** `spec.hostUsers`; false: the pod has a user namespace of its own. */
+  /** `spec.hostUsers`; false: the pod asked for a user namespace of its own. What the namespace itself tells wins. */
   readonly hostUsers?: boolean;
   /** What was applied to this namespace before, where that is known and was another capture. */
   readonly formerly?: SidecarCapture;
@@ -71,15 +73,19 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
      * @throws {NetfilterError} this node cannot; {KernelRefusalError} or {ExecError} naming what was refused.
      */
     apply: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<Applied> =>
-      inTurn(netnsFd, () => apply(netnsFd, capture, pod)),
+      inTurn(netnsFd, () => apply(netnsFd, capture, asSeen(netnsFd, pod))),
 
     /** What differs from this capture, one sentence each; empty when `apply` would change nothing. Writes nothing. */
     drift: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<readonly string[]> =>
-      inTurn(netnsFd, () => drift(netnsFd, capture, pod)),
+      inTurn(netnsFd, () => drift(netnsFd, capture, asSeen(netnsFd, pod))),
 
     /** Takes everything of ours out of the namespace, in every dialect. False: there was nothing. */
     remove: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<boolean> =>
-      inTurn(netnsFd, () => remove(netnsFd, capture, pod)),
+      inTurn(netnsFd, () => remove(netnsFd, capture, asSeen(netnsFd, pod))),
+
+    /** The dialect this pod is or would be written in; undefined: this node has none for it. */
+    dialectFor: (netnsFd: number, pod: BackendPod): BackendDialect | undefined =>
+      dialectForPod(options.decision, asSeen(netnsFd, pod))?.dialect,
 
     /** True for the node's own namespace, or the agent's. */
     isForbidden(netnsFd: number): boolean {
@@ -87,6 +93,11 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
       return options.forbidden.some((other) => other.dev === dev && other.ino === ino);
     },
   };
+
+  function asSeen(netnsFd: number, pod: BackendPod): BackendPod {
+    const hasOwnUsers = deps.belongsToOtherUsers(netnsFd);
+    return hasOwnUsers === undefined ? pod : { ...pod, hostUsers: !hasOwnUsers };
+  }
 
   async function apply(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<Applied> {
     const store = await storeFor(netnsFd, capture, pod);

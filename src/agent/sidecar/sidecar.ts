@@ -36,7 +36,7 @@ export interface SidecarNetfilter {
   /** The addresses in the namespace, in the kernel's order. */
   addresses(netnsFd: number): readonly IpAddress[];
   /** Which families a capture has by nature: "nftables" rules hold for both. */
-  dialectFor(pod: { readonly hostUsers?: boolean }): FamilyOptions["dialect"];
+  dialectFor(pod: { readonly hostUsers?: boolean }, netnsFd: number): FamilyOptions["dialect"];
   /** Makes the namespace hold exactly this capture; `changed` is false when it did already. Rejects when it cannot. */
   apply(
     netnsFd: number,
@@ -150,7 +150,11 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     }
     const { dualStack, ...rest } = plan;
     const held = deps.netfilter.addresses(sandbox.netnsFd);
-    const family = { dialect: deps.netfilter.dialectFor(pod), strict: options.strictFamilies, dualStack };
+    const family = {
+      dialect: deps.netfilter.dialectFor(pod, sandbox.netnsFd),
+      strict: options.strictFamilies,
+      dualStack,
+    };
     const inside = decideFamilies(held, family);
     const families = inside.kind === "families" ? inside : decideFamilies(sandbox.ips, family);
     if (families.kind === "no-address") {

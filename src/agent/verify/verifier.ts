@@ -51,7 +51,7 @@ export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
     addresses(netnsFd: number): readonly IpAddress[];
     isForbidden(netnsFd: number): boolean;
     /** The dialect in which this pod's rules are written: it decides which families are captured. */
-    dialectFor(pod: Pod): FamilyOptions["dialect"];
+    dialectFor(pod: Pod, netnsFd: number): FamilyOptions["dialect"];
     /** The rules are in nf_tables, which numbers its generations and tells of changes; false: iptables legacy. */
     hasGenerations(): boolean;
   };
@@ -238,7 +238,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       state.record.lastVerifiedMs = deps.wallMs();
       return;
     }
-    const families = { dialect: deps.backend.dialectFor(pod), strict: options.strictFamilies };
+    const families = { dialect: deps.backend.dialectFor(pod, netns.fd), strict: options.strictFamilies };
     const complete = completeCapture(desired, deps.backend.addresses(netns.fd), families);
     if (complete === undefined) {
       report.unverifiable(pod, state, "Cannot verify the pod: its network namespace has no address yet", "no-ip-yet");

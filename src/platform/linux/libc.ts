@@ -34,6 +34,8 @@ export const listen = bind<(fd: Fd, backlog: number) => number>("int listen(int 
 export const accept4 = bind<(fd: Fd, address: null, length: null, flags: number) => Fd>(
   "int accept4(int fd, void *address, void *length, int flags)",
 );
+/** ioctl(2) for requests without an argument. */
+export const ioctl = bind<(fd: Fd, request: bigint) => number>("int ioctl(int fd, uint64_t request)");
 /** getsockopt(2). */
 export const getsockopt = bind<(fd: Fd, level: number, name: number, value: Uint8Array, length: Uint8Array) => number>(
   "int getsockopt(int fd, int level, int name, void *value, void *length)",

@@ -1,9 +1,11 @@
 // Entering network namespaces. Only synchronous work may be done inside one: a thread that libuv starts while we are
 // inside would stay there for ever (clone(2) copies the namespace of the calling thread), so the pool is warmed first.
 import { closeSync, fstatSync, openSync, statSync } from "node:fs";
-import { checked, setns } from "./libc.ts";
+import { checked, closeFd, ioctl, setns } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
+/** _IO(0xb7, 0x1): opens the owning user namespace (uapi/linux/nsfs.h). */
+const NS_GET_USERNS = 0xb701n;
 
 /** Which network namespace something is: the path it was opened by tells nothing. */
 export interface NetnsId {
@@ -46,6 +48,20 @@ export function adoptNetns(fd: number): NetnsHandle {
 /** The identity of an open namespace. */
 export function netnsIdOf(fd: number): NetnsId {
   return fstatSync(fd, { bigint: true });
+}
+
+/** Whether the namespace belongs to another user namespace than ours (`hostUsers: false`, rootless runtimes); undefined
+ * where the kernel does not tell (before Linux 4.9). Pods' specs can only say what was asked for. */
+export function belongsToOtherUsers(fd: number): boolean | undefined {
+  const owner = ioctl(fd, NS_GET_USERNS);
+  if (owner < 0) return undefined;
+  try {
+    const theirs = fstatSync(owner, { bigint: true });
+    const ours = statSync("/proc/thread-self/ns/user", { bigint: true });
+    return theirs.dev !== ours.dev || theirs.ino !== ours.ino;
+  } finally {
+    closeFd(owner);
+  }
 }
 
 /** The identity of the namespace at `path`; undefined where it cannot be looked at. */
