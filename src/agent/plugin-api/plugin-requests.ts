@@ -4,7 +4,7 @@
 import type { IpAddress } from "../../core/address.ts";
 import { type CniArgs, parseCniArgs } from "../../core/cni/cni-args.ts";
 import { CniError, renderCniError, toCniError } from "../../core/cni/cni-error.ts";
-import { type Netconf, parseNetconf } from "../../core/cni/netconf.ts";
+import { type Netconf, parseNetconf, peekCniVersion } from "../../core/cni/netconf.ts";
 import type { Logger } from "../../core/log.ts";
 import type { PluginAnswer, PluginRequest } from "../../core/plugin-protocol/request.ts";
 
@@ -47,7 +47,6 @@ export function createPluginRequests(
 ): (request: PluginRequest, netnsFd: number | undefined, signal: AbortSignal) => Promise<PluginAnswer> {
   return async (request, netnsFd, signal) => {
     const startedMs = deps.nowMs();
-    let cniVersion: string | undefined;
     let result: "ok" | "refused" | "failed" = "ok";
     try {
       if (request.command === "DEL") {
@@ -55,7 +54,6 @@ export function createPluginRequests(
         return { exitCode: 0 };
       }
       const netconf = parseNetconf(request.stdin);
-      cniVersion = netconf.cniVersion;
       const sandbox = sandboxOf(request, parseCniArgs(request.args), netconf, netnsFd);
       await deps.sandboxes[request.command === "ADD" ? "add" : "check"](sandbox, signal);
       return { exitCode: 0 };
@@ -67,7 +65,7 @@ export function createPluginRequests(
       if (isNobodyWaiting) deps.log.info(`Let ${request.command} of a pod go: ${signal.reason}`, labels);
       else
         deps.log.error(`Refused ${request.command} of a pod`, { ...labels, code: refusal.code, err: refusal.message });
-      return { exitCode: 1, stdout: renderCniError(refusal, cniVersion) };
+      return { exitCode: 1, stdout: renderCniError(refusal, peekCniVersion(request.stdin)) };
     } finally {
       deps.observe(request.command, (deps.nowMs() - startedMs) / 1000, result);
     }

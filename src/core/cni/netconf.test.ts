@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { formatCidr, formatIp } from "../address.ts";
-import { MAX_NETCONF_BYTES, type Netconf, POD_ANNOTATIONS_CAPABILITY, parseNetconf } from "./netconf.ts";
+import {
+  MAX_NETCONF_BYTES,
+  type Netconf,
+  POD_ANNOTATIONS_CAPABILITY,
+  parseNetconf,
+  peekCniVersion,
+} from "./netconf.ts";
 
 const parse = (document: unknown): Netconf =>
   parseNetconf(new TextEncoder().encode(typeof document === "string" ? document : JSON.stringify(document)));
@@ -113,4 +119,16 @@ describe("parseNetconf()", () => {
       assert.throws(() => parse(document), { name: "CniError", code: 7 });
     });
   }
+});
+
+describe("peekCniVersion()", () => {
+  const peek = (text: string) => peekCniVersion(new TextEncoder().encode(text));
+
+  it("reads the version of a document that is refused for something else", () => {
+    assert.equal(peek('{"cniVersion":"1.0.0","prevResult":[]}'), "1.0.0");
+    assert.equal(peek('{"cniVersion":""}'), undefined);
+    assert.equal(peek('{"cniVersion":3}'), undefined);
+    assert.equal(peek("not json"), undefined);
+    assert.equal(peek(""), undefined);
+  });
 });

@@ -60,6 +60,16 @@ export function parseNetconf(stdin: Uint8Array): Netconf {
   };
 }
 
+/** The version an answer has to carry although the rest of the document was refused; undefined where it cannot be read. */
+export function peekCniVersion(stdin: Uint8Array): string | undefined {
+  try {
+    const node = findMember(scanJson(stdin), "cniVersion");
+    return node?.kind === "string" && node.value !== "" ? node.value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function refuseUnreadable(stdin: Uint8Array): void {
   if (stdin.length > MAX_NETCONF_BYTES) {
     throw new CniError(
