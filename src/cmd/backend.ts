@@ -7,9 +7,9 @@ import { type BackendDecision, type BackendSettings, decideBackend } from "../co
 import { exec } from "../platform/exec/exec.ts";
 import { findProgram } from "../platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../platform/exec/legacy-tables.ts";
-import { createThrowawayNetns } from "../platform/exec/throwaway-netns.ts";
 import { openNetlink } from "../platform/linux/netlink-socket.ts";
 import { belongsToOtherUsers, type NetnsId, netnsIdOf } from "../platform/linux/netns.ts";
+import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 
 /** Decides once; nothing outside a throwaway namespace is touched by deciding. */
 export function createBackend(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
-import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
+import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import { backendOf, DIALECTS, sidecarCase } from "./backend-fixture.ts";
 
 for (const dialect of DIALECTS) {

@@ -7,9 +7,9 @@ import { decideBackend } from "../../src/core/policy/backend-decision.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
-import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
 import { NETLINK_NETFILTER, type NetlinkSocket, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { openNetns } from "../../src/platform/linux/netns.ts";
+import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { backendOf, DIALECTS, generationOf, sidecarCase } from "./backend-fixture.ts";
 

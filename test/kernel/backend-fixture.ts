@@ -13,9 +13,9 @@ import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import { exec } from "../../src/platform/exec/exec.ts";
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
-import { createThrowawayNetns } from "../../src/platform/exec/throwaway-netns.ts";
 import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { belongsToOtherUsers, netnsIdOf } from "../../src/platform/linux/netns.ts";
+import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 
 export const DIALECTS: readonly BackendDialect[] = ["iptables-nft", "nftables", "iptables-legacy"];

@@ -1,7 +1,7 @@
 // A network namespace that nobody uses, for trying what a kernel can do. It is gone when its descriptor is closed.
-import { ErrnoError } from "../linux/errno-error.ts";
-import { lastErrno, unshare } from "../linux/libc.ts";
-import { type NetnsHandle, openNetns, runInNetns } from "../linux/netns.ts";
+import { ErrnoError } from "./errno-error.ts";
+import { lastErrno, unshare } from "./libc.ts";
+import { type NetnsHandle, openNetns, runInNetns } from "./netns.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
