@@ -1,12 +1,14 @@
 // 4. What programming one pod costs inside the agent: the same code, in this process, on fresh namespaces. The parts are
 // measured on their own, so their sum is a little more than the whole.
+
 import { exchange } from "../src/agent/netfilter/netlink-conversation.ts";
 import { createBackend } from "../src/cmd/backend.ts";
 import { encodeIptablesNft } from "../src/core/netlink/iptables-nft.ts";
 import { parseBatchOutcome } from "../src/core/netlink/nfnetlink.ts";
+import { NETLINK_PROTOCOL } from "../src/core/netlink/rtnetlink.ts";
 import { sidecarRules } from "../src/core/rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../src/core/rules/sidecar-capture.ts";
-import { NETLINK_NETFILTER, openNetlink } from "../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../testbed/netns.ts";
 import type { Bench } from "./bench-node.ts";
 import { createFigure, type Figure } from "./figure.ts";
@@ -53,12 +55,12 @@ export async function measureNetfilter({ plan, say }: Pick<Bench, "plan" | "say"
     };
     await time("v4", () => backend.apply(first, DEFAULT_SIDECAR_CAPTURE));
     await time("both", () => backend.apply(second, BOTH));
-    await time("open", () => openNetlink(NETLINK_NETFILTER, third).close());
+    await time("open", () => openNetlink(NETLINK_PROTOCOL.netfilter, third).close());
     let batch: Uint8Array = new Uint8Array();
     await time("encode", () => {
       batch = encodeIptablesNft(sidecarRules(DEFAULT_SIDECAR_CAPTURE));
     });
-    using socket = openNetlink(NETLINK_NETFILTER, third);
+    using socket = openNetlink(NETLINK_PROTOCOL.netfilter, third);
     await time("commit", () => {
       const outcome = parseBatchOutcome(exchange(socket, batch));
       if (outcome?.kind !== "committed") throw new Error("Cannot measure: the kernel refused the batch");

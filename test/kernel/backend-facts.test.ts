@@ -3,11 +3,12 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
 import { tryCapture } from "../../src/agent/netfilter/trial-capture.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { decideBackend } from "../../src/core/policy/backend-decision.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
-import { NETLINK_NETFILTER, type NetlinkSocket, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { type NetlinkSocket, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { openNetns } from "../../src/platform/linux/netns.ts";
 import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
@@ -93,7 +94,7 @@ test("a kernel without nf_tables, and a node that lets us make no namespace, are
 
 test("on a kernel without nf_tables pods are captured by iptables legacy and nothing asks nf_tables; forced to it, they are refused", async () => {
   const withoutNfTables: typeof openNetlink = (protocol, netnsFd) => {
-    if (protocol === NETLINK_NETFILTER) throw new Error("Cannot open a netlink socket: EPROTONOSUPPORT");
+    if (protocol === NETLINK_PROTOCOL.netfilter) throw new Error("Cannot open a netlink socket: EPROTONOSUPPORT");
     return openNetlink(protocol, netnsFd);
   };
   const facts = gatherBackendFacts({ ...DEPS, openNetlink: withoutNfTables });

@@ -6,6 +6,7 @@ import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { createIptablesNftStore, createNftablesStore } from "../../src/agent/netfilter/nf-tables-store.ts";
 import { createSidecarBackend, type SidecarBackend } from "../../src/agent/netfilter/sidecar-backend.ts";
 import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nfnetlink.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../../src/core/policy/backend-decision.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
@@ -13,7 +14,7 @@ import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import { exec } from "../../src/platform/exec/exec.ts";
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
-import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { belongsToOtherUsers, netnsIdOf } from "../../src/platform/linux/netns.ts";
 import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
@@ -82,7 +83,7 @@ export function sidecarCase(name: string): SidecarCapture {
 
 /** How often nf_tables of the namespace was changed. */
 export function generationOf(netns: Pick<TestNetns, "fd">): number {
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
   throw new Error("Cannot read the generation: the kernel did not answer");
 }

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { formatIp } from "../../src/core/address.ts";
 import { ADDRESS_SCOPE, decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
-import { NETLINK_ROUTE, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
 
 test("the addresses of a netns are listed in the kernel's order with scope, flags and interface", () => {
@@ -14,7 +15,7 @@ test("the addresses of a netns are listed in the kernel's order with scope, flag
   netns.mustExec(["ip", "addr", "add", "10.1.2.3/24", "dev", "eth0"]);
   netns.mustExec(["ip", "addr", "add", "10.9.9.9", "peer", "10.9.9.1/32", "dev", "eth0"]);
   netns.mustExec(["ip", "-6", "addr", "add", "fd00::5/64", "dev", "eth0", "nodad"]);
-  using socket = openNetlink(NETLINK_ROUTE, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
   const { addresses, interrupted } = decodeAddresses(exchange(socket, encodeGetAddresses()));
   assert.equal(interrupted, false);
   const seen = addresses.map(({ ip, prefixLength, label }) =>

@@ -17,10 +17,11 @@ import {
   encodeGetPolicyRules,
   encodeGetRoutes,
 } from "../../src/core/netlink/policy-routing.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { sidecarNetwork } from "../../src/core/rules/sidecar.ts";
 import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
-import { NETLINK_ROUTE, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
 
 const FAMILIES = [4, 6] as const;
@@ -29,7 +30,7 @@ const NOTHING = { addresses: [], policyRules: [], routes: [] };
 test("address, policy rules and routes are added as ip does it, twice without harm, seen as held, and removed", () => {
   const network = sidecarNetwork(SIDECAR_CASES["tproxy"] ?? assert.fail());
   using netns = createNetns({ loopbackUp: false });
-  using socket = openNetlink(NETLINK_ROUTE, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
   assert.deepEqual(parseNetworkOutcome(exchange(socket, encodeLinkUp())), { kind: "done" });
   const before = [netns.mustExec(["ip", "rule"]), netns.mustExec(["ip", "-6", "rule"])];
   assert.deepEqual(missingPodNetwork(network, held(socket)), network);
@@ -50,7 +51,7 @@ test("address, policy rules and routes are added as ip does it, twice without ha
 test("what ip itself adds counts as held, and a rule that selects by more than its mark does not", () => {
   const network = sidecarNetwork(SIDECAR_CASES["tproxy"] ?? assert.fail());
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_ROUTE, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
   for (const option of ["-4", "-6"]) {
     netns.mustExec(["ip", option, "rule", "add", "fwmark", "1337", "iif", "lo", "lookup", "133"]);
     netns.mustExec(["ip", option, "rule", "add", "not", "fwmark", "1337", "lookup", "133"]);

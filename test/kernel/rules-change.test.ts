@@ -3,12 +3,13 @@ import { test } from "node:test";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { encodeIptablesNft, encodeIptablesNftChange } from "../../src/core/netlink/iptables-nft.ts";
 import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nfnetlink.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
-import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { dumpIptables, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
@@ -17,7 +18,7 @@ const ERESTART = 85;
 
 test("one batch leads from every case to the next, and none is needed when the rules stand", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   let formerly: readonly Ruleset[] = [];
   for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     const desired = sidecarRules(capture);
@@ -35,7 +36,7 @@ test("one batch leads from every case to the next, and none is needed when the r
 
 test("damage done by hand is repaired in one batch, whoever else has rules there", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   const desired = sidecarRules(SIDECAR_CASES["dns"] ?? assert.fail());
   mustSendBatch(socket, encodeIptablesNft(desired));
   const whole = save(netns, "iptables-nft-save");
@@ -60,7 +61,7 @@ test("damage done by hand is repaired in one batch, whoever else has rules there
 
 test("a change that was worked out before somebody else changed the rules is refused", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   const seen = generation(socket);
   const held = dumpIptables(socket);
   netns.mustExec(["iptables-nft", "-t", "nat", "-A", "OUTPUT", "-j", "ACCEPT"]);

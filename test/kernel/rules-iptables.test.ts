@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeIptablesNft, encodeIptablesNftRemove } from "../../src/core/netlink/iptables-nft.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { isSameRule } from "../../src/core/rules/compare.ts";
 import type { Rule, Ruleset } from "../../src/core/rules/model.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
-import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { dumpIptables, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
@@ -24,8 +25,8 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     const rulesets = sidecarRules(capture);
     using ours = createNetns();
     using theirs = createNetns();
-    using ourSocket = openNetlink(NETLINK_NETFILTER, ours.fd);
-    using theirSocket = openNetlink(NETLINK_NETFILTER, theirs.fd);
+    using ourSocket = openNetlink(NETLINK_PROTOCOL.netfilter, ours.fd);
+    using theirSocket = openNetlink(NETLINK_PROTOCOL.netfilter, theirs.fd);
     mustSendBatch(ourSocket, encodeIptablesNft(rulesets));
     for (const ruleset of rulesets) restore(theirs, ruleset);
     for (const family of [4, 6] as const) {
@@ -41,7 +42,7 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
 
 test("a second batch is refused whole and changes nothing", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   const batch = encodeIptablesNft(sidecarRules(sidecarCase("default")));
   mustSendBatch(socket, batch);
   const before = save(netns, 4);
@@ -52,7 +53,7 @@ test("a second batch is refused whole and changes nothing", () => {
 
 test("rules of others stay, before and after ours, and removing ours leaves exactly theirs", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   const foreign = [
     "*nat",
     ":CNI-DN - [0:0]",
@@ -87,7 +88,7 @@ test("rules of others stay, before and after ours, and removing ours leaves exac
 
 test("a batch for another generation is refused", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   const outcome = sendBatch(socket, encodeIptablesNft(sidecarRules(sidecarCase("default")), { generation: 4711 }));
   assert.equal(outcome.kind === "refused" ? outcome.refusals[0]?.errno : undefined, 85);
   assert.deepEqual(rulesOf(save(netns, 4)), []);

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Cidr } from "../../src/core/address.ts";
 import { encodeIptablesNft, encodeIptablesNftChange } from "../../src/core/netlink/iptables-nft.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
-import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { dumpIptables, mustSendBatch } from "./netlink-exchange.ts";
 
@@ -26,7 +27,7 @@ test("a pod whose every annotation is as long as it may be is captured in one ba
   };
   const desired = sidecarRules(capture);
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   mustSendBatch(socket, encodeIptablesNft(desired));
   assert.equal(encodeIptablesNftChange(dumpIptables(socket), desired), undefined);
 });

@@ -9,12 +9,13 @@ import {
   type HeldNativeRuleset,
 } from "../../src/core/netlink/native-nft.ts";
 import { collectDump } from "../../src/core/netlink/reply.ts";
+import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { renderNft } from "../../src/core/rules/render-nft.ts";
 import { sidecarInetRules } from "../../src/core/rules/sidecar.ts";
 import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
-import { NETLINK_NETFILTER, openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { dumpNft, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
@@ -24,8 +25,8 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     const ruleset = sidecarInetRules(capture);
     using ours = createNetns();
     using theirs = createNetns();
-    using ourSocket = openNetlink(NETLINK_NETFILTER, ours.fd);
-    using theirSocket = openNetlink(NETLINK_NETFILTER, theirs.fd);
+    using ourSocket = openNetlink(NETLINK_PROTOCOL.netfilter, ours.fd);
+    using theirSocket = openNetlink(NETLINK_PROTOCOL.netfilter, theirs.fd);
     mustSendBatch(ourSocket, encodeNativeNft(ruleset));
     theirs.mustExec(["nft", "-f", "-"], { input: renderNft(ruleset, { withIntent: true }) });
     assert.equal(list(ours), renderNft(ruleset));
@@ -36,7 +37,7 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
 
 test("one batch leads from every case to the next, none is needed when the rules stand, and the last one leaves nothing", () => {
   using netns = createNetns();
-  using socket = openNetlink(NETLINK_NETFILTER, netns.fd);
+  using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
   netns.mustExec(["nft", "add", "table", "inet", "theirs"]);
   for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     const desired = sidecarInetRules(capture);

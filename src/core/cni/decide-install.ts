@@ -12,7 +12,6 @@ import { hasForeignPlugin, hasOurEntry, toConflist, withOurEntry, withoutOurEntr
 import { BACKUP_SUFFIX, type HostView, type InstallStep, isSameBytes, type NetDirView } from "./host-view.ts";
 import { type PluginEntry, renderStandaloneConf } from "./plugin-entry.ts";
 
-export const DEFAULT_OWNED_NAME = "02-istio-cni.conflist";
 export const DEFAULT_STANDALONE_NAME = "YYY-istio-cni.conf";
 
 export type DesiredInstall = {

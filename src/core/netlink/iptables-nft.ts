@@ -8,19 +8,12 @@ import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
 import type { NetlinkMessage } from "./message.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
 import { encodeBatch } from "./nfnetlink.ts";
+import { encodePlainChange } from "./nft-change.ts";
 import type { DumpedChain, DumpedTable } from "./nft-dump.ts";
 import { assembleNftDump } from "./nft-dump.ts";
 import { PROTOCOL_NUMBER } from "./nft-match.ts";
 import type { RuleCompat } from "./nft-message.ts";
-import {
-  addBaseChain,
-  addTable,
-  appendRule,
-  createOwnChain,
-  deleteChain,
-  deleteRule,
-  deleteTable,
-} from "./nft-message.ts";
+import { appendRule } from "./nft-message.ts";
 
 /** A rule read back: `handle` is the kernel's number for it within its table. */
 export type HeldRule = Rule & { readonly handle: bigint };
@@ -73,22 +66,8 @@ export function decodeIptablesNft(messages: readonly NetlinkMessage[], family: 4
 function messageOf(change: Change<HeldRule>): BatchMessage {
   const { family, table } = change;
   if (family === "inet") throw new TypeError("Cannot encode family inet: iptables has none");
-  switch (change.kind) {
-    case "add-table":
-      return addTable(family, table);
-    case "delete-table":
-      return deleteTable(family, table);
-    case "add-chain": {
-      const ref = { family, table, chain: change.chain.name };
-      return change.chain.kind === "base" ? addBaseChain(ref, change.chain) : createOwnChain(ref);
-    }
-    case "append-rule":
-      return appendRule({ family, table, chain: change.chain }, encodeRule(change.rule, family), compatOf(change.rule));
-    case "delete-rule":
-      return deleteRule({ family, table, chain: change.chain }, change.rule.handle);
-    case "delete-chain":
-      return deleteChain({ family, table, chain: change.chain });
-  }
+  if (change.kind !== "append-rule") return encodePlainChange(change);
+  return appendRule({ family, table, chain: change.chain }, encodeRule(change.rule, family), compatOf(change.rule));
 }
 
 /** iptables tells extensions the rule's protocol beside the rule; the kernel checks REDIRECT, TPROXY and multiport by it. */

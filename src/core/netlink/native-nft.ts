@@ -10,16 +10,9 @@ import type { NetlinkMessage } from "./message.ts";
 import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
 import { encodeBatch } from "./nfnetlink.ts";
+import { encodePlainChange, type PlainChange } from "./nft-change.ts";
 import { assembleNftDump } from "./nft-dump.ts";
-import {
-  addBaseChain,
-  addTable,
-  appendRule,
-  createOwnChain,
-  deleteChain,
-  deleteRule,
-  deleteTable,
-} from "./nft-message.ts";
+import { appendRule } from "./nft-message.ts";
 import { addPortSet, encodeGetPortSets, parsePortSets } from "./port-set.ts";
 
 /** A native ruleset read back. */
@@ -85,23 +78,10 @@ function encodeChanges(changes: readonly Change<HeldRule>[], options: BatchOptio
   return encodeBatch(messages, options);
 }
 
-function messageOf(change: Exclude<Change<HeldRule>, { kind: "append-rule" }>): BatchMessage {
-  const { family, table } = change;
+function messageOf(change: PlainChange): BatchMessage {
+  const { family } = change;
   if (family !== "inet") throw new TypeError(`Cannot encode family ${family}: native tables are of family inet`);
-  switch (change.kind) {
-    case "add-table":
-      return addTable(family, table);
-    case "delete-table":
-      return deleteTable(family, table);
-    case "add-chain": {
-      const ref = { family, table, chain: change.chain.name };
-      return change.chain.kind === "base" ? addBaseChain(ref, change.chain) : createOwnChain(ref);
-    }
-    case "delete-rule":
-      return deleteRule({ family, table, chain: change.chain }, change.rule.handle);
-    case "delete-chain":
-      return deleteChain({ family, table, chain: change.chain });
-  }
+  return encodePlainChange(change);
 }
 
 function comparePlaces(table: string, left: Chain, right: Chain): number {

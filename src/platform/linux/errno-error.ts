@@ -17,11 +17,6 @@ export class ErrnoError extends Error {
   }
 }
 
-/** True when `error` is an ErrnoError with one of the given codes. */
-export function isErrno(error: unknown, ...codes: readonly string[]): error is ErrnoError {
-  return error instanceof ErrnoError && codes.includes(error.code);
-}
-
 function nameOf(errno: number): string {
   try {
     return getSystemErrorName(-errno);

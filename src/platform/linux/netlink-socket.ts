@@ -20,10 +20,6 @@ const MSG_DONTWAIT = 0x40;
 const EINTR = 4;
 const EAGAIN = 11;
 
-/** Netlink protocol numbers (linux/netlink.h). */
-export const NETLINK_ROUTE = 0;
-export const NETLINK_NETFILTER = 12;
-
 /** Largest datagram we take. The kernel fills dumps up to 32 KiB, errors carry at most what we sent. */
 const RECEIVE_CAPACITY = 128 * 1024;
 
@@ -40,7 +36,7 @@ export interface NetlinkSocket extends Disposable {
 
 const receiveBuffer = new Uint8Array(RECEIVE_CAPACITY);
 
-/** Opens a netlink socket in the namespace behind `netnsFd`, or in our own.
+/** Opens a netlink socket (`protocol` as in core/netlink/rtnetlink.ts, NETLINK_PROTOCOL) in the namespace behind `netnsFd`, or in our own.
  * @throws {ErrnoError} EPERM, EPROTONOSUPPORT (kernel without that protocol) */
 export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
   const open = (): number =>
