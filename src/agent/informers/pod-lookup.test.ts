@@ -243,6 +243,18 @@ test("findPod() asks again after a fault, with the newest token, and takes the a
   assert.equal(scene.requests(), 2);
 });
 
+test("findPod() stays away from the API as long as that asks for it", async () => {
+  const scene = createScene();
+  const finding = scene.find();
+  await scene.api(new KubeApiError("KUBE_API_STATUS", "Cannot get pod: 429", { status: 429, retryAfterMs: 7000 }));
+  await scene.pass(500);
+  assert.equal(scene.requests(), 1, "it asked before the time was over");
+  await scene.pass(7000);
+  await scene.api(podJson());
+  assert.equal(brief(await finding), "api u1");
+  assert.equal(scene.requests(), 2);
+});
+
 test("findPod() does not wait for one answer for ever", async () => {
   const scene = createScene();
   const finding = scene.find();

@@ -51,7 +51,7 @@ export type PodLookupOptions = {
 /** Annotations by which the API's copy of a static pod names the pod that the kubelet runs (kubelet `types.ConfigHashAnnotationKey`, `ConfigMirrorAnnotationKey`). */
 const STATIC_POD_ANNOTATIONS = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
 
-/** A request may take so long; after one that failed, the next comes so much later. */
+/** A request may take so long; after one that failed, the next comes so much later, or when the server says. */
 const TRY_MS = 3000;
 const RETRY_AFTER_MS = 500;
 
@@ -102,7 +102,7 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
     signal: AbortSignal,
     note: (outcome: Asked) => void,
   ): Promise<PodLookupResult | undefined> {
-    for (let waitMs = askAfterMs; ; waitMs = RETRY_AFTER_MS) {
+    for (let waitMs = askAfterMs; ; ) {
       await clock.sleep(waitMs, signal);
       try {
         const pod = parsePod(await getWithin(TRY_MS, ref, signal));
@@ -116,6 +116,8 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
         if (!(error instanceof KubeApiError) || error.status === 404) return undefined;
         // The token on disk may be newer than the one that was refused.
         if (isUnauthorized(error)) api.refreshCredentials();
+        // A server that asks for patience gets it: a hundred pods that wait are not to ask it twice a second each.
+        waitMs = Math.max(RETRY_AFTER_MS, error.retryAfterMs ?? 0);
       }
     }
   }
