@@ -2,7 +2,7 @@
 import { gatherBackendFacts } from "../agent/netfilter/backend-facts.ts";
 import { createLegacyStore } from "../agent/netfilter/legacy-store.ts";
 import { createIptablesNftStore, createNftablesStore } from "../agent/netfilter/nf-tables-store.ts";
-import { createSidecarBackend, type SidecarBackend } from "../agent/netfilter/sidecar-backend.ts";
+import { createPodBackend, type PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../core/policy/backend-decision.ts";
 import { exec } from "../platform/exec/exec.ts";
 import { findProgram } from "../platform/exec/find-program.ts";
@@ -15,10 +15,10 @@ import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 export function createBackend(
   settings: BackendSettings,
   forbidden: readonly NetnsId[],
-): { readonly backend: SidecarBackend; readonly decision: BackendDecision } {
+): { readonly backend: PodBackend; readonly decision: BackendDecision } {
   const facts = gatherBackendFacts({ openNetlink, createThrowawayNetns, hasLegacyTables, findProgram });
   const decision = decideBackend(facts, settings);
-  const backend = createSidecarBackend(
+  const backend = createPodBackend(
     {
       openNetlink,
       stores: {

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { createEventRecorder } from "../agent/events/event-recorder.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
-import type { SidecarBackend } from "../agent/netfilter/sidecar-backend.ts";
+import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { tryCapture } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
 import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
@@ -79,11 +79,11 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
   );
   const sidecarBackend = {
     addresses: (fd: number) => node().backend.addresses(fd),
-    apply: (...call: Parameters<SidecarBackend["apply"]>) => node().backend.apply(...call),
-    drift: (...call: Parameters<SidecarBackend["drift"]>) => node().backend.drift(...call),
+    apply: (...call: Parameters<PodBackend["apply"]>) => node().backend.apply(...call),
+    drift: (...call: Parameters<PodBackend["drift"]>) => node().backend.drift(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),
     dialectFor: (pod: Pick<Pod, "hostUsers">, fd: number): "nftables" | "iptables" =>
-      node().backend.dialectFor(fd, pod) === "nftables" ? "nftables" : "iptables",
+      node().backend.dialectFor(fd, pod, "REDIRECT") === "nftables" ? "nftables" : "iptables",
     hasGenerations: () => node().decision.dialect !== "iptables-legacy",
   };
   const settings = sidecarSettings(config);

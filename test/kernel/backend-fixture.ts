@@ -4,7 +4,7 @@ import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
 import { createLegacyStore } from "../../src/agent/netfilter/legacy-store.ts";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { createIptablesNftStore, createNftablesStore } from "../../src/agent/netfilter/nf-tables-store.ts";
-import { createSidecarBackend, type SidecarBackend } from "../../src/agent/netfilter/sidecar-backend.ts";
+import { createPodBackend, type PodBackend } from "../../src/agent/netfilter/pod-backend.ts";
 import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nfnetlink.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../../src/core/policy/backend-decision.ts";
@@ -46,7 +46,7 @@ export function backendOf(
     readonly openNetlink?: typeof openNetlink;
     readonly belongsToOtherUsers?: typeof belongsToOtherUsers;
   } = {},
-): SidecarBackend {
+): PodBackend {
   const legacyTables = readLegacyTables;
   const open = options.openNetlink ?? openNetlink;
   const stores = {
@@ -62,7 +62,7 @@ export function backendOf(
     }),
   };
   const decision = { ...decideBackend(FACTS, SETTINGS[dialect]), ...options.decision };
-  return createSidecarBackend(
+  return createPodBackend(
     {
       openNetlink: open,
       stores,

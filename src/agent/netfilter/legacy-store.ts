@@ -9,7 +9,7 @@ import { renderLegacyRestore } from "../../core/policy/backend-legacy-restore.ts
 import { parseLegacySave } from "../../core/policy/backend-legacy-save.ts";
 import { diffRulesets } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
-import { sidecarRules } from "../../core/rules/sidecar.ts";
+import { podRules } from "../../core/rules/pod-capture.ts";
 import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
 import { limitExec } from "./exec-limit.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
@@ -77,7 +77,7 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
   return {
     dialect: "iptables-legacy",
     isAvailable: () => LEGACY_PROGRAMS.every((name) => deps.findProgram(name) !== undefined),
-    rulesFor: sidecarRules,
+    rulesFor: podRules,
     read,
     async converge(netnsFd, desired, formerly) {
       for (let round = 0; round < MAX_ROUNDS; round++) {

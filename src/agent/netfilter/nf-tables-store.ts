@@ -27,8 +27,7 @@ import { KernelRefusalError } from "../../core/netlink/reply.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
 import type { NetlinkDialect } from "../../core/policy/backend-features.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
-import { sidecarInetRules, sidecarRules } from "../../core/rules/sidecar.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import { type PodCapture, podInetRules, podRules } from "../../core/rules/pod-capture.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import { dump, exchange } from "./netlink-conversation.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
@@ -54,7 +53,7 @@ const MAX_KNOWN_CAPTURES = 32;
 
 /** What one dialect is to this file: rules to bytes and back. */
 interface Codec<H extends Ruleset> {
-  rulesFor(capture: SidecarCapture): readonly Ruleset[];
+  rulesFor(capture: PodCapture): readonly Ruleset[];
   create(desired: readonly Ruleset[], options: BatchOptions): Uint8Array | undefined;
   change(
     held: readonly H[],
@@ -67,7 +66,7 @@ interface Codec<H extends Ruleset> {
 /** Rules as iptables-nft writes them. */
 export function createIptablesNftStore(deps: NfTablesDeps): NfTablesStore {
   return createStore<HeldRuleset>(deps, "iptables-nft", {
-    rulesFor: sidecarRules,
+    rulesFor: podRules,
     create: encodeIptablesNft,
     change: encodeIptablesNftChange,
     read: (socket) => ([4, 6] as const).map((family) => decodeIptablesNft(dumpAll(socket, family), family)),
@@ -77,7 +76,7 @@ export function createIptablesNftStore(deps: NfTablesDeps): NfTablesStore {
 /** Rules as nft writes them. */
 export function createNftablesStore(deps: NfTablesDeps): NfTablesStore {
   return createStore<HeldNativeRuleset>(deps, "nftables", {
-    rulesFor: (capture) => [sidecarInetRules(capture)],
+    rulesFor: podInetRules,
     create: ([desired], options) => (desired === undefined ? undefined : encodeNativeNft(desired, options)),
     change: ([held], [desired], options) =>
       held === undefined ? undefined : encodeNativeNftChange(held, desired, options),
@@ -95,7 +94,7 @@ function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDial
   const rules = new Map<string, readonly Ruleset[]>();
   const firstBatches = new WeakMap<readonly Ruleset[], Uint8Array>();
 
-  function rulesFor(capture: SidecarCapture): readonly Ruleset[] {
+  function rulesFor(capture: PodCapture): readonly Ruleset[] {
     const key = JSON.stringify(capture);
     const known = rules.get(key);
     if (known !== undefined) return known;

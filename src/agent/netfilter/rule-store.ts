@@ -1,7 +1,7 @@
-// What every dialect can do with the rules of one namespace; what to do with it is decided in sidecar-backends.ts.
+// What every dialect can do with the rules of one namespace; what to do with it is decided in pod-backend.ts.
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { PodCapture } from "../../core/rules/pod-capture.ts";
 
 /** The rules of one dialect. `formerly` tells rules that may be ours although nothing in them says so. */
 export interface RuleStore {
@@ -9,7 +9,7 @@ export interface RuleStore {
   /** Whether this node can look at such rules at all; if not, what others left of them stays unseen. */
   isAvailable(): boolean;
   /** The rules of a capture in this dialect. */
-  rulesFor(capture: SidecarCapture): readonly Ruleset[];
+  rulesFor(capture: PodCapture): readonly Ruleset[];
   /** What the namespace holds in this dialect, rules of others included; nothing is changed by looking. */
   read(netnsFd: number): readonly Ruleset[] | Promise<readonly Ruleset[]>;
   /** Makes our part of it `desired`, in as few steps as it takes; false: it was. Throws when it cannot. */

@@ -25,7 +25,7 @@ export interface SidecarSandbox {
   readonly ips: readonly IpAddress[];
 }
 
-/** What is told of the pod beside its capture; see agent/netfilter/sidecar-backend.ts. */
+/** What is told of the pod beside its capture; see agent/netfilter/pod-backend.ts. */
 export interface SidecarPodHints {
   readonly hostUsers?: boolean;
   readonly formerly?: SidecarCapture;

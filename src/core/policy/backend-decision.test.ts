@@ -112,8 +112,13 @@ test("explainUnsupported() refuses only the pod that needs what is missing, in i
 
 test("dialectForPod() takes native nftables for a pod with its own user namespace, and nothing else will do", () => {
   const decision = decideBackend(FACTS, NOTHING_SET);
-  assert.equal(dialectForPod(decision, {})?.dialect, "iptables-nft");
-  assert.equal(dialectForPod(decision, { hostUsers: true })?.dialect, "iptables-nft");
-  assert.equal(dialectForPod(decision, { hostUsers: false })?.dialect, "nftables");
-  assert.equal(dialectForPod(decideBackend(noNfTables, NOTHING_SET), { hostUsers: false }), undefined);
+  assert.equal(dialectForPod(decision, {}, "REDIRECT")?.dialect, "iptables-nft");
+  assert.equal(dialectForPod(decision, { hostUsers: true }, "REDIRECT")?.dialect, "iptables-nft");
+  assert.equal(dialectForPod(decision, { hostUsers: false }, "TPROXY")?.dialect, "nftables");
+  assert.equal(
+    dialectForPod(decision, { hostUsers: false }, "ambient")?.dialect,
+    "iptables-nft",
+    "no owner in its rules",
+  );
+  assert.equal(dialectForPod(decideBackend(noNfTables, NOTHING_SET), { hostUsers: false }, "REDIRECT"), undefined);
 });

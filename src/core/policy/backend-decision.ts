@@ -2,8 +2,8 @@
 // and the same for every pod (D17: upstream decides per namespace, and its probe creates the table it then detects).
 // Not here: gathering the facts (agent/netfilter/backend-facts.ts).
 
-import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
-import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
+import { type PodCapture, podInetRules, podRules } from "../rules/pod-capture.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
 import {
   type BackendDialect,
   describeMissing,
@@ -78,19 +78,21 @@ export function decideBackend(facts: BackendFacts, settings: BackendSettings): B
 /**
  * The dialect for one pod. In a user namespace of its own the kernel takes xt_owner only from a task of that namespace
  * (net/netfilter/xt_owner.c, owner_check), which a process with threads cannot enter; native `meta skuid` has no such rule
- * and compares ids as the pod sees them. Undefined: this node cannot capture such pods.
+ * and compares ids as the pod sees them. Ambient rules ask for no owner, so such a pod is written like any other. Undefined:
+ * this node cannot capture such pods.
  */
 export function dialectForPod(
   decision: BackendDecision,
   pod: { readonly hostUsers?: boolean },
+  mode: PodCapture["mode"],
 ): PodDialect | undefined {
-  return pod.hostUsers === false ? decision.userNamespaces : decision;
+  return pod.hostUsers === false && mode !== "ambient" ? decision.userNamespaces : decision;
 }
 
 /** Why this capture cannot be written on this node, in words for the pod's events; undefined: it can. */
-export function explainUnsupported({ dialect, missing }: PodDialect, capture: SidecarCapture): string | undefined {
+export function explainUnsupported({ dialect, missing }: PodDialect, capture: PodCapture): string | undefined {
   if (dialect === "iptables-legacy" || missing.length === 0) return undefined;
-  const needed = featuresOf(dialect === "nftables" ? [sidecarInetRules(capture)] : sidecarRules(capture));
+  const needed = featuresOf(dialect === "nftables" ? podInetRules(capture) : podRules(capture));
   const lacks = missing.filter((lack) =>
     needed.some(({ feature, family }) => feature === lack.feature && family === lack.family),
   );

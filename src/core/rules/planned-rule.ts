@@ -2,7 +2,7 @@
 // the final order of every chain, for one family or both. Also the normal form of a rule.
 
 import { maskCidr } from "../address.ts";
-import { INET_TABLES, inetChainName, inetTableName } from "./inet-tables.ts";
+import { INET_TABLES, type InetPrefix, inetChainName, inetTableName } from "./inet-tables.ts";
 import { type BaseChainDefinition, IPTABLES_TABLES } from "./iptables-tables.ts";
 import type { Chain, Match, OwnChain, Rule, Ruleset, Table } from "./model.ts";
 
@@ -31,14 +31,14 @@ export function resolvePlan(plan: readonly PlannedRule[], family: 4 | 6): Rulese
 }
 
 /** The rules of both families in native nftables: inet tables, whose rules of one family name an address of it. */
-export function resolveInetPlan(plan: readonly PlannedRule[]): Ruleset {
+export function resolveInetPlan(plan: readonly PlannedRule[], prefix: InetPrefix = "istio-proxy"): Ruleset {
   const tables = new Map<string, Map<string, Rule[]>>();
   for (const planned of plan) {
     const { verdict } = planned.rule;
     const renamed = verdict.kind === "jump" ? { ...verdict, chain: inetChainName(verdict.chain) } : verdict;
     const chain = inetChainName(planned.chain);
     const rule = orderMatches({ ...planned.rule, matches: planned.rule.matches.map(sortPorts), verdict: renamed });
-    place(tables, { ...planned, table: inetTableName(planned.table), chain }, rule);
+    place(tables, { ...planned, table: inetTableName(planned.table, prefix), chain }, rule);
   }
   const names = [...INET_TABLES.keys()].filter((name) => tables.has(name));
   return { family: "inet", tables: names.map((name) => orderChains(name, tables.get(name) ?? new Map(), INET_TABLES)) };

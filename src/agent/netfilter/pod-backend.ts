@@ -1,4 +1,4 @@
-// Brings the namespace of one sidecar pod to what it should hold, in the dialect of this node, whatever it held before:
+// Brings the namespace of one pod, sidecar or ambient, to what it should hold, in the dialect of this node, whatever it held before:
 // nothing, our rules, upstream's, those of another dialect. New rules stand before old ones go (ADR 0006; what two sets
 // do to each other meanwhile: core/policy/backend-switch.ts). A state in between is a captured pod too, so an agent that
 // dies there leaves work, not damage.
@@ -10,14 +10,13 @@ import { isOurChain, isOurTable } from "../../core/rules/compare.ts";
 import { diffRulesets } from "../../core/rules/diff.ts";
 import { describeDrift } from "../../core/rules/drift.ts";
 import type { Chain, Rule, Ruleset } from "../../core/rules/model.ts";
-import { sidecarNetwork } from "../../core/rules/sidecar.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import { largestCapture, type PodCapture, podNetwork } from "../../core/rules/pod-capture.ts";
 import { createNetnsQueue } from "./netns-queue.ts";
 import type { NfTablesStore } from "./nf-tables-store.ts";
 import { createPodRouting, describeMissingNetwork, type PodRoutingDeps } from "./pod-routing.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
 
-export interface SidecarBackendDeps extends PodRoutingDeps {
+export interface PodBackendDeps extends PodRoutingDeps {
   readonly stores: {
     readonly "iptables-nft": NfTablesStore;
     readonly nftables: NfTablesStore;
@@ -30,7 +29,7 @@ export interface SidecarBackendDeps extends PodRoutingDeps {
   legacyTables(netnsFd: number): Readonly<Record<4 | 6, readonly string[]>>;
 }
 
-export interface SidecarBackendOptions {
+export interface PodBackendOptions {
   readonly decision: BackendDecision;
   /** Namespaces that are no pod's: the node's and the agent's. */
   readonly forbidden: readonly { readonly dev: bigint; readonly ino: bigint }[];
@@ -41,7 +40,7 @@ export interface BackendPod {
   /** `spec.hostUsers`; false: the pod asked for a user namespace of its own. What the namespace itself tells wins. */
   readonly hostUsers?: boolean;
   /** What was applied to this namespace before, where that is known and was another capture. */
-  readonly formerly?: SidecarCapture;
+  readonly formerly?: PodCapture;
 }
 
 /** What was done. */
@@ -54,9 +53,9 @@ export interface Applied {
   readonly repaired: readonly string[];
 }
 
-export type SidecarBackend = ReturnType<typeof createSidecarBackend>;
+export type PodBackend = ReturnType<typeof createPodBackend>;
 
-export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarBackendOptions) {
+export function createPodBackend(deps: PodBackendDeps, options: PodBackendOptions) {
   const { stores } = deps;
   const routing = createPodRouting(deps);
   const inTurn = createNetnsQueue(deps.netnsId);
@@ -72,20 +71,20 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
      * one namespace are carried out one after the other; `netnsFd` has to stay open until then.
      * @throws {NetfilterError} this node cannot; {KernelRefusalError} or {ExecError} naming what was refused.
      */
-    apply: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<Applied> =>
+    apply: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<Applied> =>
       inTurn(netnsFd, () => apply(netnsFd, capture, asSeen(netnsFd, pod))),
 
     /** What differs from this capture, one sentence each; empty when `apply` would change nothing. Writes nothing. */
-    drift: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<readonly string[]> =>
+    drift: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<readonly string[]> =>
       inTurn(netnsFd, () => drift(netnsFd, capture, asSeen(netnsFd, pod))),
 
     /** Takes everything of ours out of the namespace, in every dialect. False: there was nothing. */
-    remove: (netnsFd: number, capture: SidecarCapture, pod: BackendPod = {}): Promise<boolean> =>
+    remove: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<boolean> =>
       inTurn(netnsFd, () => remove(netnsFd, capture, asSeen(netnsFd, pod))),
 
-    /** The dialect this pod is or would be written in; undefined: this node has none for it. */
-    dialectFor: (netnsFd: number, pod: BackendPod): BackendDialect | undefined =>
-      dialectForPod(options.decision, asSeen(netnsFd, pod))?.dialect,
+    /** The dialect this pod would be written in with a capture of this mode; undefined: this node has none for it. */
+    dialectFor: (netnsFd: number, pod: BackendPod, mode: PodCapture["mode"]): BackendDialect | undefined =>
+      dialectForPod(options.decision, asSeen(netnsFd, pod), mode)?.dialect,
 
     /** True for the node's own namespace, or the agent's. */
     isForbidden(netnsFd: number): boolean {
@@ -99,11 +98,11 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
     return hasOwnUsers === undefined ? pod : { ...pod, hostUsers: !hasOwnUsers };
   }
 
-  async function apply(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<Applied> {
+  async function apply(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<Applied> {
     const store = await storeFor(netnsFd, capture, pod);
     const { dialect } = store;
     const desired = store.rulesFor(capture);
-    routing.add(netnsFd, sidecarNetwork(capture));
+    routing.add(netnsFd, podNetwork(capture));
     if (dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired)) {
       return { dialect, changed: true, replaced: [], repaired: [] };
     }
@@ -122,7 +121,7 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
     netnsFd: number,
     store: RuleStore,
     others: readonly RuleStore[],
-    capture: SidecarCapture,
+    capture: PodCapture,
     pod: BackendPod,
   ): Promise<void> {
     const desired = store.rulesFor(capture);
@@ -145,7 +144,7 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
     if (disturbs) await store.converge(netnsFd, desired, known(store, capture, pod));
   }
 
-  async function drift(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<readonly string[]> {
+  async function drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]> {
     const store = await storeFor(netnsFd, capture, pod);
     const desired = store.rulesFor(capture);
     const { own, others } = await look(netnsFd, store);
@@ -155,22 +154,22 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
       ...sentences,
       ...(sentences.length === 0 && steps.length > 0 ? [`${steps.length} rules are not where they belong`] : []),
       ...others.map(({ dialect }) => `rules of ${dialect} stand beside those of ${store.dialect}`),
-      ...describeMissingNetwork(routing.missing(netnsFd, sidecarNetwork(capture))),
+      ...describeMissingNetwork(routing.missing(netnsFd, podNetwork(capture))),
     ];
   }
 
-  async function remove(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<boolean> {
+  async function remove(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean> {
     let changed = false;
     for (const store of inUse(netnsFd)) {
       changed = (await store.converge(netnsFd, [], known(store, capture, pod))) || changed;
     }
-    routing.remove(netnsFd, sidecarNetwork(largest(capture)));
+    routing.remove(netnsFd, podNetwork(largestCapture(capture)));
     return changed;
   }
 
   /** The dialect for this pod; throws where this node has none that can write the capture. */
-  async function storeFor(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<RuleStore> {
-    const writable = dialectForPod(options.decision, pod);
+  async function storeFor(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<RuleStore> {
+    const writable = dialectForPod(options.decision, pod, capture.mode);
     if (writable === undefined) {
       const state = "it has a user namespace of its own (hostUsers: false), and that needs nf_tables on this node";
       throw new NetfilterError("unsupported", `Cannot capture the pod: ${state}`);
@@ -215,27 +214,21 @@ export function createSidecarBackend(deps: SidecarBackendDeps, options: SidecarB
 }
 
 /** The rules that would be written or deleted. */
-function ruleSteps(held: readonly Ruleset[], store: RuleStore, capture: SidecarCapture, pod: BackendPod) {
+function ruleSteps(held: readonly Ruleset[], store: RuleStore, capture: PodCapture, pod: BackendPod) {
   const changes = diffRulesets(held, store.rulesFor(capture), known(store, capture, pod));
   return changes.filter(({ kind }) => kind.endsWith("-rule"));
 }
 
 /** Every rule that can be ours in this dialect: of this capture, of what was before, of either interception mode (the marks
  * of TPROXY are in no chain of ours), and of the moment between two dialects. */
-function known(store: RuleStore, capture: SidecarCapture, { formerly }: BackendPod): Ruleset[] {
-  const tproxy = store.rulesFor(largest(capture));
+function known(store: RuleStore, capture: PodCapture, { formerly }: BackendPod): Ruleset[] {
+  const largest = store.rulesFor(largestCapture(capture));
   return joinRulesets([
     store.rulesFor(capture),
-    tproxy,
-    besideAnother(tproxy),
+    largest,
+    besideAnother(largest),
     ...(formerly === undefined ? [] : [store.rulesFor(formerly)]),
   ]);
-}
-
-/** The capture with all that another mode or more families would add to it. */
-function largest(capture: SidecarCapture): SidecarCapture {
-  const inboundPorts = { include: "*", exclude: [] } as const;
-  return { ...capture, mode: "TPROXY", inboundPorts, families: { v4: true, v6: true } };
 }
 
 /** Whether a ruleset holds anything of ours. */
