@@ -91,4 +91,15 @@ describe("on a dual-stack node", () => {
     await assertCaptured(mesh.node, pod, peer, [4, 6]);
     assert.deepEqual(await readRules(pod), { v4: readGolden("v4"), v6: readGolden("v6") });
   });
+
+  test("both families are captured in native nftables, whatever the proxy says", async () => {
+    await agent.stop();
+    agent = await mesh.startAgent({ env: { NATIVE_NFTABLES: "true" } });
+    for (const env of [{}, DUAL_STACK]) {
+      const name = `native-nftables-${Object.keys(env).length}`;
+      const pod = await mesh.startPod(withProxyEnv(sidecarPod({ ...NEW_POD, name }), env));
+      await assertCaptured(mesh.node, pod, peer, [4, 6]);
+      assert.equal((await pod.exec(["nft", "list", "tables"])).stdout, "table inet istio-proxy-nat\n");
+    }
+  });
 });

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isJsonObject, type JsonObject } from "../api-server/kube-object.ts";
-import { mustRun } from "./command.ts";
+import { type CommandResult, mustRun, runCommand } from "./command.ts";
 import { compileStatic } from "./compile.ts";
 import type { TestNode } from "./create-node.ts";
 import type { TestPod } from "./pod.ts";
@@ -74,11 +74,23 @@ export async function runInstalledPlugin(node: TestNode, input: PluginInput, cou
   return runs;
 }
 
+/** Calls the installed plugin once, as a runtime that has no PATH, with these variables and no others of CNI. */
+export async function callInstalledPlugin(
+  node: TestNode,
+  env: Readonly<Record<string, string>>,
+  stdin: string | JsonObject,
+): Promise<CommandResult> {
+  const path = writeInput(typeof stdin === "string" ? stdin : JSON.stringify(stdin));
+  try {
+    return await runCommand([join(node.cniBinDir, PLUGIN)], { env: { PATH: "", ...env }, stdinPath: path });
+  } finally {
+    rmSync(path);
+  }
+}
+
 async function run(argv: readonly string[], stdin: string, env: Readonly<Record<string, string>>): Promise<PluginRuns> {
   const timer = compileStatic(join(REPOSITORY, "testbed/node/exec-timer.c"));
-  mkdirSync("/run/testbed/by-hand", { recursive: true });
-  const path = `/run/testbed/by-hand/${randomUUID()}`;
-  writeFileSync(path, stdin);
+  const path = writeInput(stdin);
   try {
     const text = await mustRun([timer, ...argv], { env, stdinPath: path, timeoutMs: 120_000 });
     const parsed = asJsonObject(JSON.parse(text));
@@ -91,6 +103,13 @@ async function run(argv: readonly string[], stdin: string, env: Readonly<Record<
   } finally {
     rmSync(path);
   }
+}
+
+function writeInput(stdin: string): string {
+  mkdirSync("/run/testbed/by-hand", { recursive: true });
+  const path = `/run/testbed/by-hand/${randomUUID()}`;
+  writeFileSync(path, stdin);
+  return path;
 }
 
 function asJsonObject(value: unknown): JsonObject {
