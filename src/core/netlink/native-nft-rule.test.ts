@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { maskCidr } from "../address.ts";
+import { type IpAddress, maskCidr } from "../address.ts";
 import type { Match, Rule, Verdict } from "../rules/model.ts";
 import { CONNTRACK_STATES } from "../rules/model.ts";
 import { orderMatches } from "../rules/planned-rule.ts";
@@ -44,13 +44,32 @@ function matchOf(family: 4 | 6): fc.Arbitrary<Match> {
     plain({ kind: fc.constantFrom("uid-owner" as const, "gid-owner" as const), id: u32, negated }),
     plain({ kind: fc.constantFrom("mark" as const, "connmark" as const), value: u32, mask, negated }),
     plain({ kind: fc.constant("ctstate" as const), states, negated }),
+    plain({
+      kind: fc.constant("set" as const),
+      name,
+      side: fc.constantFrom("source" as const, "destination" as const),
+      family: fc.constant(family),
+      negated,
+    }),
   );
 }
+
+/** A family is told where nothing else tells it. */
+function withFamily(matches: Match[], family: 4 | 6, isNegated: boolean): Match[] {
+  const isTold = matches.some(({ kind }) => kind === "source" || kind === "destination" || kind === "set");
+  return isTold ? matches : [...matches, { kind: "nfproto", family, negated: isNegated }];
+}
+
+const address = fc
+  .constantFrom(4, 16)
+  .chain((size) => fc.uint8Array({ minLength: size, maxLength: size }))
+  .map((bytes): IpAddress => ({ family: bytes.length === 4 ? 4 : 6, bytes }));
 
 const verdict: fc.Arbitrary<Verdict> = fc.oneof(
   fc.constantFrom<Verdict>({ kind: "return" }, { kind: "accept" }, { kind: "drop" }),
   plain({ kind: fc.constant("jump" as const), chain: name }),
   plain({ kind: fc.constant("redirect" as const), port }),
+  plain({ kind: fc.constant("snat" as const), address }),
   plain({ kind: fc.constant("tproxy" as const), port, value: u32, mask }),
   plain({ kind: fc.constantFrom("set-xmark" as const, "connmark-set-xmark" as const), value: u32, mask }),
   fc.constantFrom<Verdict>(
@@ -63,14 +82,25 @@ const verdict: fc.Arbitrary<Verdict> = fc.oneof(
 const anyRule = fc
   .constantFrom(4 as const, 6 as const)
   .chain((family) =>
-    plain<{ matches: Match[]; verdict: Verdict }>({ matches: fc.array(matchOf(family), { maxLength: 6 }), verdict }),
+    plain<{ matches: Match[]; verdict: Verdict }>({
+      matches: fc
+        .tuple(fc.array(matchOf(family), { maxLength: 6 }), fc.boolean(), negated)
+        .map(([matches, isAdded, isNegated]) => (isAdded ? withFamily(matches, family, isNegated) : matches)),
+      verdict,
+    }),
   )
   .map((fields): Rule => orderMatches({ intent: "", ...fields }));
 
 test("decodeNativeRule() gives back what encodeNativeRule() wrote, through bytes, for any rule", () => {
   fc.assert(
     fc.property(anyRule, fc.integer({ min: 1, max: 99 }), (rule, firstSetId) => {
-      const namesFamily = rule.matches.some(({ kind }) => kind === "source" || kind === "destination");
+      const namesFamily = rule.matches.some(
+        (match) =>
+          match.kind === "source" ||
+          match.kind === "destination" ||
+          match.kind === "set" ||
+          (match.kind === "nfproto" && !match.negated),
+      );
       if (rule.verdict.kind === "tproxy" && !namesFamily) {
         assert.throws(() => encodeNativeRule(rule, firstSetId), TypeError);
         return;
@@ -86,7 +116,7 @@ test("decodeNativeRule() gives back what encodeNativeRule() wrote, through bytes
   );
 });
 
-test("what is not understood is opaque: a set that is not known, a family alone, an address of no family, a masked copy", () => {
+test("what is not understood is opaque: a set that is not known, two families, an address of no family, a masked copy", () => {
   const accept: Expression = { kind: "verdict", code: 1 };
   const cmp = (...bytes: number[]): Expression => ({ kind: "cmp", operator: "eq", value: Uint8Array.from(bytes) });
   const rules: Expression[][] = [
@@ -95,7 +125,23 @@ test("what is not understood is opaque: a set that is not known, a family alone,
       { kind: "lookup", set: "__set9", setId: 0, inverted: false },
       accept,
     ],
-    [{ kind: "meta", key: 15 }, cmp(2), accept],
+    [{ kind: "meta", key: 15 }, cmp(2), { kind: "meta", key: 15 }, cmp(10), accept],
+    [
+      { kind: "meta", key: 15 },
+      cmp(2),
+      { kind: "payload", base: 1, offset: 16, length: 4 },
+      { kind: "lookup", set: "__set9", setId: 0, inverted: false },
+      accept,
+    ],
+    [
+      { kind: "payload", base: 1, offset: 16, length: 4 },
+      { kind: "lookup", set: "addresses", setId: 0, inverted: false },
+      accept,
+    ],
+    [
+      { kind: "value", value: Uint8Array.of(1, 2, 3) },
+      { kind: "snat", family: 2 },
+    ],
     [{ kind: "payload", base: 1, offset: 16, length: 4 }, cmp(10, 0, 0, 1), accept],
     [
       { kind: "value", value: Uint8Array.of(1, 2, 3, 4) },

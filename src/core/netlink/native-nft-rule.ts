@@ -9,7 +9,16 @@ import { decodeNativeVerdict, encodeNativeVerdict } from "./native-nft-verdict.t
 import { NFPROTO } from "./nfnetlink.ts";
 import type { Expression } from "./nft-expression.ts";
 import { CT, META, PAYLOAD_BASE } from "./nft-expression.ts";
-import { bitwise, compare, compareMasked, decodePlainMatch, encodePlainMatch, loadPort, u32 } from "./nft-match.ts";
+import {
+  bitwise,
+  compare,
+  compareMasked,
+  decodePlainMatch,
+  encodePlainMatch,
+  loadAddress,
+  loadPort,
+  u32,
+} from "./nft-match.ts";
 
 /** What a rule consists of: its expressions, and the sets they look up by index (`setId` counts from `firstSetId`). */
 export type NativeRule = { readonly expressions: readonly Expression[]; readonly sets: readonly (readonly number[])[] };
@@ -23,6 +32,8 @@ const STATE_BIT = { INVALID: 1, ESTABLISHED: 2, RELATED: 4, NEW: 8, UNTRACKED: 6
 const IFNAMSIZ = 16;
 /** The kernel replaces %d by the next free number. */
 const ANONYMOUS_SET = "__set%d";
+/** What such names look like then. */
+const ANONYMOUS_NAME = /^__(?:set|map)\d+$/;
 
 /** Throws TypeError for a rule that cannot be written: opaque, or with a masked mark copy. */
 export function encodeNativeRule(rule: Rule, firstSetId: number): NativeRule {
@@ -30,9 +41,10 @@ export function encodeNativeRule(rule: Rule, firstSetId: number): NativeRule {
   const expressions: Expression[] = [];
   let family: 4 | 6 | undefined;
   for (const match of rule.matches) {
-    if ((match.kind === "source" || match.kind === "destination") && match.cidr.family !== family) {
-      family = match.cidr.family;
-      expressions.push({ kind: "meta", key: META.nfproto }, compare(false, Uint8Array.of(NFPROTO[family])));
+    const named = familyOf(match);
+    if (named !== undefined && named !== family) {
+      family = named;
+      expressions.push(...loadFamily(family, false));
     }
     if (match.kind === "sports" || match.kind === "dports") {
       const setId = firstSetId + sets.length;
@@ -53,6 +65,7 @@ export function decodeNativeRule(expressions: readonly Expression[], findSet: Fi
   while (index < steps.length) {
     const dependency = decodeFamily(steps[index], steps[index + 1]);
     if (dependency !== undefined) {
+      if (family !== undefined && family !== dependency) break;
       family = dependency;
       index += 2;
       continue;
@@ -62,9 +75,11 @@ export function decodeNativeRule(expressions: readonly Expression[], findSet: Fi
     matches.push(...step.matches);
     index += step.length;
   }
-  const namesFamily = matches.some((match) => match.kind === "source" || match.kind === "destination");
+  // A family that no address needs is a condition of its own.
+  const isNamed = family === undefined || matches.some((match) => familyOf(match) === family);
+  if (family !== undefined && !isNamed) matches.push({ kind: "nfproto", family, negated: false });
   const verdict = decodeNativeVerdict(steps.slice(index), family);
-  if (verdict === undefined || (family !== undefined && !namesFamily)) {
+  if (verdict === undefined) {
     const opaque = { kind: "opaque", summary: steps[index]?.kind ?? "no verdict" } as const;
     return { intent: "", matches: [...matches, opaque], verdict: opaque };
   }
@@ -72,8 +87,28 @@ export function decodeNativeRule(expressions: readonly Expression[], findSet: Fi
   return orderMatches({ intent: "", matches, verdict });
 }
 
+/** The family that has to be known before a match can be asked. */
+function familyOf(match: Match): 4 | 6 | undefined {
+  if (match.kind === "source" || match.kind === "destination") return match.cidr.family;
+  if (match.kind === "nfproto") return match.negated ? undefined : match.family;
+  return match.kind === "set" ? match.family : undefined;
+}
+
+function loadFamily(family: 4 | 6, negated: boolean): Expression[] {
+  return [{ kind: "meta", key: META.nfproto }, compare(negated, Uint8Array.of(NFPROTO[family]))];
+}
+
 function encodeMatch(match: Match): Expression[] {
   switch (match.kind) {
+    case "nfproto":
+      return match.negated ? loadFamily(match.family, true) : []; // stands already, as what the rule begins with
+    case "set":
+      return [
+        loadAddress(match.side, match.family),
+        { kind: "lookup", set: match.name, setId: 0, inverted: match.negated },
+      ];
+    case "socket-exists":
+      throw new TypeError("Cannot encode --socket-exists: native nftables has no such match");
     case "iifname":
     case "oifname": {
       const name = new Uint8Array(IFNAMSIZ);
@@ -105,9 +140,10 @@ function decodeMatch(
 ): Step | undefined {
   if (load?.kind !== "meta" && load?.kind !== "payload" && load?.kind !== "ct") return undefined;
   if (load.kind === "payload" && second?.kind === "lookup") {
-    const ports = findSet(second.set);
     const side = (["sport", "dport"] as const).find((name) => isSameLoad(loadPort(name), load));
-    if (ports === undefined || side === undefined) return undefined;
+    if (side === undefined) return decodeNamedSet(load, second, family);
+    const ports = findSet(second.set);
+    if (ports === undefined) return undefined;
     return { length: 2, matches: [{ kind: `${side}s`, ports, negated: second.inverted }] };
   }
   const mask = second?.kind === "bitwise" && second.xor.every((byte) => byte === 0) ? second.mask : undefined;
@@ -116,6 +152,18 @@ function decodeMatch(
   const negated = compared.operator === "neq";
   const matches = decodeCompared(load, mask, compared.value, negated, family);
   return matches === undefined ? undefined : { length: mask === undefined ? 2 : 3, matches };
+}
+
+/** An address looked up in a set that has a name; one without is somebody else's list of addresses. */
+function decodeNamedSet(
+  load: Extract<Expression, { kind: "payload" }>,
+  { set, inverted }: Extract<Expression, { kind: "lookup" }>,
+  family: 4 | 6 | undefined,
+): Step | undefined {
+  if (family === undefined || ANONYMOUS_NAME.test(set)) return undefined;
+  const side = (["source", "destination"] as const).find((name) => isSameLoad(loadAddress(name, family), load));
+  if (side === undefined) return undefined;
+  return { length: 2, matches: [{ kind: "set", name: set, side, family, negated: inverted }] };
 }
 
 function decodeCompared(
@@ -130,6 +178,11 @@ function decodeCompared(
     if (mask !== undefined || value.length !== 4) return undefined;
     const kind = load.key === META.skuid ? "uid-owner" : "gid-owner";
     return [{ kind, id: readNumber(value), negated }];
+  }
+  if (load.kind === "meta" && load.key === META.nfproto) {
+    const other = ([4, 6] as const).find((candidate) => NFPROTO[candidate] === value[0]);
+    const isPlain = mask === undefined && value.length === 1 && negated && other !== undefined;
+    return isPlain ? [{ kind: "nfproto", family: other, negated }] : undefined;
   }
   // Without a family before it, what stands in the network header is not known.
   if (load.kind === "payload" && family === undefined && load.base === PAYLOAD_BASE.network) return undefined;

@@ -22,6 +22,12 @@ export function encodeNativeVerdict(verdict: Verdict, family: 4 | 6 | undefined)
       return [COUNTER, { kind: "verdict", code: VERDICT_CODE.jump, chain: verdict.chain }];
     case "redirect":
       return [COUNTER, { kind: "value", value: u16be(verdict.port) }, { kind: "redir" }];
+    case "snat":
+      return [
+        COUNTER,
+        { kind: "value", value: verdict.address.bytes },
+        { kind: "snat", family: NFPROTO[verdict.address.family] },
+      ];
     case "tproxy":
       if (family === undefined) throw new TypeError("Cannot encode tproxy: the rule names no address of its family");
       return [
@@ -58,6 +64,11 @@ export function decodeNativeVerdict(rest: readonly Expression[], family: 4 | 6 |
   if (rest.length === 2 && first?.kind === "value" && first.value.length === 2) {
     if (second?.kind === "redir") return { kind: "redirect", port: viewOf(first.value).getUint16(0) };
     if (second?.kind === "ct-set" && second.key === CT.zone) return { kind: "ct-zone", zone: readNumber(first.value) };
+  }
+  if (rest.length === 2 && first?.kind === "value" && second?.kind === "snat") {
+    const addressFamily = ([4, 6] as const).find((candidate) => NFPROTO[candidate] === second.family);
+    if (addressFamily === undefined || first.value.length !== (addressFamily === 4 ? 4 : 16)) return undefined;
+    return { kind: "snat", address: { family: addressFamily, bytes: first.value } };
   }
   if (first?.kind === "value" && second?.kind === "tproxy" && first.value.length === 2) {
     const end = rest.at(-1);

@@ -29,7 +29,9 @@ export type Expression =
   | { readonly kind: "meta-set" | "ct-set"; readonly key: number }
   | { readonly kind: "redir" }
   | { readonly kind: "tproxy"; readonly family: number }
-  /** In the set of this name, which is anonymous and made in the same batch by its id. */
+  /** Source translation to the address in the register, of this NFPROTO_* family. */
+  | { readonly kind: "snat"; readonly family: number }
+  /** In the set of this name; `setId` tells an anonymous one that is made in the same batch, 0: a named one. */
   | { readonly kind: "lookup"; readonly set: string; readonly setId: number; readonly inverted: boolean }
   | { readonly kind: "unknown"; readonly name: string };
 
@@ -38,9 +40,12 @@ const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
 const NFTA_META = { DREG: 1, KEY: 2, SREG: 3 } as const;
 const NFTA_CT = { DREG: 1, KEY: 2, SREG: 4 } as const;
 const NFTA_REDIR = { REG_PROTO_MIN: 1, FLAGS: 3 } as const;
+const NFTA_NAT = { TYPE: 1, FAMILY: 2, ADDR_MIN: 3, ADDR_MAX: 4, PROTO_MIN: 5, PROTO_MAX: 6, FLAGS: 7 } as const;
+const NFT_NAT_SNAT = 0;
 const NFTA_TPROXY = { FAMILY: 1, REG_ADDR: 2, REG_PORT: 3 } as const;
 const NFTA_LOOKUP = { SET: 1, SREG: 2, DREG: 3, SET_ID: 4, FLAGS: 5 } as const;
 const NFT_LOOKUP_F_INV = 1;
+const NF_NAT_RANGE_MAP_IPS = 1;
 const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 const NFTA_PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 const NFTA_CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
@@ -88,6 +93,8 @@ function nameOf(expression: Expression): string {
       return "meta";
     case "ct-set":
       return "ct";
+    case "snat":
+      return "nat";
     case "unknown":
       return expression.name;
     default:
@@ -162,10 +169,15 @@ function writeExpression(writer: NetlinkWriter, expression: Expression): void {
       writer.attributeU32be(NFTA_TPROXY.FAMILY, expression.family);
       writer.attributeU32be(NFTA_TPROXY.REG_PORT, REGISTER_DATA);
       return;
+    case "snat":
+      writer.attributeU32be(NFTA_NAT.TYPE, NFT_NAT_SNAT);
+      writer.attributeU32be(NFTA_NAT.FAMILY, expression.family);
+      writer.attributeU32be(NFTA_NAT.ADDR_MIN, REGISTER_DATA);
+      return;
     case "lookup":
       writer.attributeU32be(NFTA_LOOKUP.SREG, REGISTER_DATA);
       writer.attributeString(NFTA_LOOKUP.SET, expression.set);
-      writer.attributeU32be(NFTA_LOOKUP.SET_ID, expression.setId);
+      if (expression.setId !== 0) writer.attributeU32be(NFTA_LOOKUP.SET_ID, expression.setId);
       writer.attributeU32be(NFTA_LOOKUP.FLAGS, expression.inverted ? NFT_LOOKUP_F_INV : 0);
       return;
     case "unknown":
@@ -215,6 +227,8 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
     case "tproxy":
       if (attributes.has(NFTA_TPROXY.REG_ADDR) || !usesRegister(NFTA_TPROXY.REG_PORT)) return undefined;
       return { kind: "tproxy", family: number(NFTA_TPROXY.FAMILY) };
+    case "nat":
+      return parseSourceNat(attributes, number);
     case "lookup": {
       if (attributes.has(NFTA_LOOKUP.DREG) || !usesRegister(NFTA_LOOKUP.SREG)) return undefined;
       const set = readString(attributes.get(NFTA_LOOKUP.SET) ?? new Uint8Array());
@@ -230,6 +244,20 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
     default:
       return undefined;
   }
+}
+
+/** To one address, nothing else said; the kernel tells the address twice, as both ends of a range, and so in its flags. */
+function parseSourceNat(
+  attributes: ReadonlyMap<number, Uint8Array>,
+  number: (type: number) => number,
+): Expression | undefined {
+  const isOneAddress =
+    number(NFTA_NAT.ADDR_MIN) === REGISTER_DATA &&
+    (!attributes.has(NFTA_NAT.ADDR_MAX) || number(NFTA_NAT.ADDR_MAX) === REGISTER_DATA) &&
+    (!attributes.has(NFTA_NAT.FLAGS) || number(NFTA_NAT.FLAGS) === NF_NAT_RANGE_MAP_IPS);
+  const hasPorts = attributes.has(NFTA_NAT.PROTO_MIN) || attributes.has(NFTA_NAT.PROTO_MAX);
+  if (number(NFTA_NAT.TYPE) !== NFT_NAT_SNAT || !isOneAddress || hasPorts) return undefined;
+  return { kind: "snat", family: number(NFTA_NAT.FAMILY) };
 }
 
 function parseLoadOrSet(

@@ -48,6 +48,12 @@ export function loadPort(side: "sport" | "dport"): Expression {
   return { kind: "payload", base: PAYLOAD_BASE.transport, offset: PORT_OFFSET[side], length: 2 };
 }
 
+/** Loads a whole address of the network header. */
+export function loadAddress(side: "source" | "destination", family: 4 | 6): Expression {
+  const [offset, length] = [ADDRESS_OFFSET[family][side], family === 4 ? 4 : 16];
+  return { kind: "payload", base: PAYLOAD_BASE.network, offset, length };
+}
+
 /** Compares the 32 bits loaded before, as the CPU holds them, with a value under a mask. */
 export function compareMasked(value: number, mask: number, negated: boolean): Expression[] {
   return [...(mask === 0xffffffff ? [] : [bitwise(u32(mask), u32(0))]), compare(negated, u32(value))];

@@ -1,19 +1,240 @@
-// The redirection of one ambient pod as rules: contract 7.6 and 7.7.
+// The redirection of one ambient pod as rules (contract 7.6, of 1.29 and later) and as routes (7.7).
+//
+//   in:   PREROUTING → ISTIO_PRERT → ztunnel's plain-text port (:15006), unless it is HBONE (:15008) or a probe
+//   out:  OUTPUT → ISTIO_OUTPUT → ztunnel (:15001), DNS → :15053, unless it is ztunnel's own
+//   back: ztunnel connects to the application under its client's address; mangle marks that connection, and its answers
+//         are routed to `lo`, where ztunnel's socket is
+//
+// Chains, marks and order are upstream's, so that either implementation can take over a running pod. Families are written
+// one by one: neither depends on what became of the other (D13), and one that is not captured is not touched.
 
+import type { Cidr, IpAddress } from "../address.ts";
+import { hostCidr } from "../address.ts";
 import type { AmbientCapture } from "./ambient-capture.ts";
-import type { PodNetwork, Ruleset } from "./model.ts";
+import {
+  AMBIENT_CHAIN,
+  AMBIENT_LOOPBACK,
+  AMBIENT_PORTS,
+  AMBIENT_ROUTE_TABLE,
+  AMBIENT_RULE_PRIORITY,
+  MARK_MASK,
+  RETURN_MARK,
+  ZTUNNEL_DNS_ZONE,
+  ZTUNNEL_MARK,
+} from "./ambient-numbers.ts";
+import { isInterfaceName } from "./interface-name.ts";
+import type { Match, PodNetwork, Ruleset, Verdict } from "./model.ts";
+import type { PlannedRule } from "./planned-rule.ts";
+import { resolveInetPlan, resolvePlan } from "./planned-rule.ts";
+import {
+  ACCEPT,
+  connmark,
+  ctZone,
+  destination,
+  dport,
+  iifname,
+  jump,
+  mark,
+  nfproto,
+  not,
+  oifname,
+  RESTORE_MARK,
+  RETURN,
+  redirect,
+  rule,
+  setConnmark,
+  source,
+  sport,
+  TCP,
+  UDP,
+} from "./rule-words.ts";
 
-/** The rules of every family that is captured, in the iptables dialect. Equal captures give equal rulesets. */
-export function ambientRules(_capture: AmbientCapture): Ruleset[] {
-  throw new TypeError("Cannot capture an ambient pod: its rules are not written yet");
+type Dialect = "iptables" | "nftables";
+type Family = 4 | 6;
+
+const DNS_PORT = 53;
+const FROM_ZTUNNEL = mark(ZTUNNEL_MARK, MARK_MASK);
+const NOT_FROM_ZTUNNEL = not(FROM_ZTUNNEL);
+
+/**
+ * The rules of every family that is captured, in the iptables dialect. Equal captures give equal rulesets.
+ * @throws {RangeError} for a virtual interface whose name no rule may hold.
+ */
+export function ambientRules(capture: AmbientCapture): Ruleset[] {
+  const plan = planAmbient(capture, "iptables");
+  return familiesOf(capture).map((family) => resolvePlan(plan, family));
 }
 
-/** The rules in native nftables, one ruleset of family inet. */
-export function ambientInetRules(_capture: AmbientCapture): Ruleset[] {
-  throw new TypeError("Cannot capture an ambient pod: its rules are not written yet");
+/**
+ * The rules in native nftables, one ruleset of family inet; none where no family is captured. Where one family is captured,
+ * the other is not redirected: rules that redirect name an address of their family, or the family itself.
+ * @throws {RangeError} for a virtual interface whose name no rule may hold.
+ */
+export function ambientInetRules(capture: AmbientCapture): Ruleset[] {
+  const plan = planAmbient(capture, "nftables");
+  return plan.length === 0 ? [] : [resolveInetPlan(plan, "istio-ambient")];
 }
 
-/** What the pod's netns needs beside the rules. Applying it twice is harmless. */
-export function ambientNetwork(_capture: AmbientCapture): PodNetwork {
-  throw new TypeError("Cannot capture an ambient pod: its rules are not written yet");
+/** What the pod's netns needs beside the rules: contract 7.7. Applying it twice is harmless. */
+export function ambientNetwork(capture: AmbientCapture): PodNetwork {
+  return {
+    addresses: [],
+    policyRules: familiesOf(capture).map((family) => ({
+      intent: "Answers of the application to ztunnel's connections are for a socket of this machine",
+      family,
+      fwmark: RETURN_MARK,
+      fwmask: MARK_MASK,
+      table: AMBIENT_ROUTE_TABLE,
+      priority: AMBIENT_RULE_PRIORITY,
+    })),
+    routes: familiesOf(capture).map((family) => ({
+      intent: "Every destination is local for marked packets",
+      destination: { family, bytes: new Uint8Array(family === 4 ? 4 : 16), prefixLength: 0 },
+      table: AMBIENT_ROUTE_TABLE,
+    })),
+  };
+}
+
+/** All rules. Within a chain they stand in upstream's order. */
+export function planAmbient(capture: AmbientCapture, dialect: Dialect): PlannedRule[] {
+  const families = familiesOf(capture);
+  const [first] = families;
+  if (first === undefined) return [];
+  /** For a redirection that names no address: keeps it from acting on a family that is not captured. */
+  const ofCaptured = dialect === "nftables" && families.length === 1 ? [nfproto(first)] : [];
+  return [
+    ...planJumps(capture),
+    ...planGuests(capture, ofCaptured),
+    ...(capture.captureInbound ? families.flatMap((family) => planProbes(capture, family)) : []),
+    ...(capture.captureInbound ? families.map(planInbound) : []),
+    ...planWayBack(),
+    ...families.map((family) => planProbeAnswers(capture, family)),
+    ...(capture.captureDns ? planDns(families, ofCaptured) : []),
+    ...planOutbound(families),
+  ];
+}
+
+function planJumps({ captureDns }: AmbientCapture): PlannedRule[] {
+  const { prerouting, output } = AMBIENT_CHAIN;
+  const zones = "DNS gets its conntrack zone before it is tracked";
+  return [
+    at("mangle", "PREROUTING", "Connections of ztunnel are looked for in what comes in", [], jump(prerouting)),
+    at("mangle", "OUTPUT", "Answers for ztunnel are looked for before they are routed", [], jump(output)),
+    at("nat", "OUTPUT", "Every connection that leaves is looked at", [], jump(output)),
+    ...(captureDns
+      ? [at("raw", "PREROUTING", zones, [], jump(prerouting)), at("raw", "OUTPUT", zones, [], jump(output))]
+      : []),
+    at("nat", "PREROUTING", "Every connection that comes in is looked at", [], jump(prerouting)),
+  ];
+}
+
+function planGuests({ virtualInterfaces }: AmbientCapture, ofCaptured: readonly Match[]): PlannedRule[] {
+  const { prerouting } = AMBIENT_CHAIN;
+  const toZtunnel = redirect(AMBIENT_PORTS.outbound);
+  return virtualInterfaces
+    .map(checkInterfaceName)
+    .flatMap((name) => [
+      at(
+        "nat",
+        prerouting,
+        `A guest behind ${name} sends outbound traffic`,
+        [...ofCaptured, iifname(name), TCP],
+        toZtunnel,
+      ),
+      at("nat", prerouting, `What comes from ${name} is never inbound traffic`, [iifname(name), TCP], RETURN),
+    ]);
+}
+
+function planProbes(capture: AmbientCapture, family: Family): PlannedRule[] {
+  const matches = [TCP, source(probeSourceOf(capture, family))];
+  return [at("nat", AMBIENT_CHAIN.prerouting, "Probes of the kubelet go to the application", matches, ACCEPT, family)];
+}
+
+function planInbound(family: Family): PlannedRule {
+  const intent = "What comes in as plain text goes to ztunnel, unless ztunnel sent it; HBONE arrives there by itself";
+  const matches = [TCP, notToLoopback(family), not(dport(AMBIENT_PORTS.hbone)), NOT_FROM_ZTUNNEL];
+  return at("nat", AMBIENT_CHAIN.prerouting, intent, matches, redirect(AMBIENT_PORTS.inbound), family);
+}
+
+/** Also where inbound traffic bypasses: HBONE still arrives, and its connections to the application need their answers. */
+function planWayBack(): PlannedRule[] {
+  const { prerouting, output } = AMBIENT_CHAIN;
+  const remember = "A connection that ztunnel opens to the application is remembered by a mark";
+  const restore = "Answers of the application to such a connection get that mark, and by it go back to ztunnel";
+  return [
+    at("mangle", prerouting, remember, [FROM_ZTUNNEL], setConnmark(RETURN_MARK, MARK_MASK)),
+    at("mangle", output, restore, [connmark(RETURN_MARK, MARK_MASK)], RESTORE_MARK),
+  ];
+}
+
+function planProbeAnswers(capture: AmbientCapture, family: Family): PlannedRule {
+  const matches = [TCP, destination(probeSourceOf(capture, family))];
+  return at("nat", AMBIENT_CHAIN.output, "What goes to the source of probes is not captured", matches, ACCEPT, family);
+}
+
+/** The zones keep ztunnel's question to a resolver apart from the application's, which has the same addresses and ports. */
+function planDns(families: readonly Family[], ofCaptured: readonly Match[]): PlannedRule[] {
+  const { prerouting, output } = AMBIENT_CHAIN;
+  const [toZtunnel, zone] = [redirect(AMBIENT_PORTS.dns), ctZone(ZTUNNEL_DNS_ZONE)];
+  const udp = [...ofCaptured, not(oifname("lo")), UDP, NOT_FROM_ZTUNNEL, dport(DNS_PORT)];
+  const tcp = (family: Family) => [TCP, notToLoopback(family), dport(DNS_PORT), NOT_FROM_ZTUNNEL];
+  const questions = [UDP, FROM_ZTUNNEL, dport(DNS_PORT)];
+  const answers = [UDP, NOT_FROM_ZTUNNEL, sport(DNS_PORT)];
+  return [
+    at("nat", output, "DNS over UDP goes to ztunnel", udp, toZtunnel),
+    ...families.map((family) => at("nat", output, "DNS over TCP goes to ztunnel", tcp(family), toZtunnel, family)),
+    at("raw", output, "Questions of ztunnel to the resolvers are tracked apart", questions, zone),
+    at("raw", prerouting, "Answers of the resolvers belong to ztunnel's questions", answers, zone),
+  ];
+}
+
+function planOutbound(families: readonly Family[]): PlannedRule[] {
+  const { output } = AMBIENT_CHAIN;
+  const marked = "What has the mark of the way back to ztunnel is not captured";
+  const local = "Applications of the pod talk to each other directly";
+  const toZtunnel = redirect(AMBIENT_PORTS.outbound);
+  return [
+    at("nat", output, marked, [TCP, mark(RETURN_MARK, MARK_MASK)], ACCEPT),
+    ...families.map((family) => at("nat", output, local, [oifname("lo"), notToLoopback(family)], ACCEPT, family)),
+    ...families.map((family) => {
+      const matches = [TCP, notToLoopback(family), NOT_FROM_ZTUNNEL];
+      return at("nat", output, "What the applications send goes to ztunnel", matches, toZtunnel, family);
+    }),
+  ];
+}
+
+/** The families to write, IPv4 first. */
+export function familiesOf({ families }: Pick<AmbientCapture, "families">): Family[] {
+  return [...(families.v4 ? [4 as const] : []), ...(families.v6 ? [6 as const] : [])];
+}
+
+function notToLoopback(family: Family): Match {
+  return not(destination(AMBIENT_LOOPBACK[family]));
+}
+
+/** Probes come from one address, whatever bits a caller's value has behind it. */
+function probeSourceOf({ probeSource }: AmbientCapture, family: Family): Cidr {
+  const address: IpAddress = family === 4 ? probeSource.v4 : probeSource.v6;
+  if (address.family !== family)
+    throw new RangeError(`Cannot exempt probes: their IPv${family} source is an IPv${address.family} address`);
+  return hostCidr(address);
+}
+
+/** Policy has refused such names already; here they would become words of a rule. */
+function checkInterfaceName(name: string): string {
+  if (isInterfaceName(name)) return name;
+  throw new RangeError(
+    `Cannot capture virtual interface ${JSON.stringify(name.slice(0, 40))}: it is no interface name`,
+  );
+}
+
+function at(
+  table: string,
+  chain: string,
+  intent: string,
+  matches: Match[],
+  verdict: Verdict,
+  family?: Family,
+): PlannedRule {
+  return { table, chain, rule: rule(intent, matches, verdict), ...(family === undefined ? {} : { family }) };
 }

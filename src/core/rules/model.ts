@@ -2,7 +2,7 @@
 // A match and a verdict mean what the iptables option of the same name means; numbers are already in their final form.
 // Values read back from a kernel use the same types: what we do not understand becomes `opaque` and equals nothing.
 
-import type { Cidr } from "../address.ts";
+import type { Cidr, IpAddress } from "../address.ts";
 
 /** All rules of one address family. `inet` exists in the native nftables dialect only. */
 export type Ruleset<R extends Rule = Rule> = { readonly family: 4 | 6 | "inet"; readonly tables: readonly Table<R>[] };
@@ -36,11 +36,20 @@ export const HOOKS = ["prerouting", "input", "forward", "output", "postrouting"]
 export type Hook = (typeof HOOKS)[number];
 
 /**
- * All matches must hold for the verdict to apply. Order: interface in and out, protocol, source, destination (the fixed
- * part of an iptables rule), then the others as written. `intent` says in one sentence why the rule exists; it is not
+ * All matches must hold for the verdict to apply. Order: family, interface in and out, protocol, source, destination (the
+ * fixed part of an iptables rule), then the others as written. `intent` says in one sentence why the rule exists; it is not
  * stored in the kernel, is "" on rules read back, and never counts in a comparison.
  */
-export type Rule = { readonly intent: string; readonly matches: readonly Match[]; readonly verdict: Verdict };
+export type Rule = {
+  readonly intent: string;
+  readonly matches: readonly Match[];
+  readonly verdict: Verdict;
+  /**
+   * True: in a base chain it has to stand before the rules of others, because the first that decides wins there
+   * (`-I CHAIN 1`). Rules without it stand behind them. Like the intent it is not stored in the kernel.
+   */
+  readonly isFirst?: true;
+};
 
 export type Protocol = "tcp" | "udp";
 
@@ -50,6 +59,8 @@ export type ConntrackState = (typeof CONNTRACK_STATES)[number];
 
 /** One condition. `negated` turns it round as a whole ("!" before the option). */
 export type Match =
+  /** Packets of one address family: for rules of an inet table that name no address. */
+  | { readonly kind: "nfproto"; readonly family: 4 | 6; readonly negated: boolean }
   | { readonly kind: "iifname"; readonly name: string; readonly negated: boolean }
   | { readonly kind: "oifname"; readonly name: string; readonly negated: boolean }
   | { readonly kind: "protocol"; readonly protocol: Protocol; readonly negated: boolean }
@@ -64,6 +75,16 @@ export type Match =
   /** The user or group id of the socket that sends the packet. Turned round, xt_owner also matches without a socket. */
   | { readonly kind: "uid-owner"; readonly id: number; readonly negated: boolean }
   | { readonly kind: "gid-owner"; readonly id: number; readonly negated: boolean }
+  /** Sent by a socket of this machine, not forwarded for somebody. xt_owner only: native nftables has no such match. */
+  | { readonly kind: "socket-exists"; readonly negated: boolean }
+  /** The address is an element of the named set: an ipset for iptables, a set of the same table in native nftables. */
+  | {
+      readonly kind: "set";
+      readonly name: string;
+      readonly side: "source" | "destination";
+      readonly family: 4 | 6;
+      readonly negated: boolean;
+    }
   /** (mark & mask) == value. */
   | { readonly kind: "mark"; readonly value: number; readonly mask: number; readonly negated: boolean }
   | { readonly kind: "connmark"; readonly value: number; readonly mask: number; readonly negated: boolean }
@@ -78,6 +99,8 @@ export type Verdict =
   | { readonly kind: "jump"; readonly chain: string }
   /** To this port of the machine itself (DNAT); ends the nat table for the connection. */
   | { readonly kind: "redirect"; readonly port: number }
+  /** The connection gets this source address; ends the nat table for it. */
+  | { readonly kind: "snat"; readonly address: IpAddress }
   /** To the socket that listens on this port, without changing the packet; sets mark = (mark & ~mask) ^ value. */
   | { readonly kind: "tproxy"; readonly port: number; readonly value: number; readonly mask: number }
   /** Packet mark = (mark & ~mask) ^ value; the next rule follows. `--set-mark v` is value v, mask 0xffffffff. */

@@ -17,7 +17,7 @@ export type PlannedRule = {
   readonly rule: Rule;
 };
 
-const MATCH_ORDER: readonly Match["kind"][] = ["iifname", "oifname", "protocol", "source", "destination"];
+const MATCH_ORDER: readonly Match["kind"][] = ["nfproto", "iifname", "oifname", "protocol", "source", "destination"];
 
 /** The rules of one family in the iptables dialect: tables in the order of iptables-save, own chains sorted by name. */
 export function resolvePlan(plan: readonly PlannedRule[], family: 4 | 6): Ruleset {

@@ -55,6 +55,8 @@ export function renderIptablesMatch(match: Match, protocol: string | undefined):
   const option = (name: string, value: string): string[] =>
     match.kind !== "opaque" && match.negated ? ["!", name, value] : [name, value];
   switch (match.kind) {
+    case "nfproto":
+      return match.negated ? ["!", `-${match.family}`] : [`-${match.family}`];
     case "source":
       return option("-s", renderCidr(match.cidr));
     case "destination":
@@ -74,6 +76,10 @@ export function renderIptablesMatch(match: Match, protocol: string | undefined):
     case "uid-owner":
     case "gid-owner":
       return ["-m", "owner", ...option(`--${match.kind}`, String(match.id))];
+    case "socket-exists":
+      return ["-m", "owner", ...(match.negated ? ["!"] : []), "--socket-exists"];
+    case "set":
+      return ["-m", "set", ...option("--match-set", match.name), match.side === "source" ? "src" : "dst"];
     case "mark":
     case "connmark":
       return ["-m", match.kind, ...option("--mark", renderMark(match.value, match.mask))];
@@ -95,6 +101,8 @@ export function renderIptablesVerdict(verdict: Verdict, family: Ruleset["family"
       return ["-j", verdict.chain];
     case "redirect":
       return ["-j", "REDIRECT", "--to-ports", String(verdict.port)];
+    case "snat":
+      return ["-j", "SNAT", "--to-source", formatIpAsLibc(verdict.address)];
     case "tproxy": {
       const mark = `${hex(verdict.value)}/${hex(verdict.mask)}`;
       const anyAddress = family === 6 ? "::" : "0.0.0.0";

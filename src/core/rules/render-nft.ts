@@ -6,13 +6,14 @@ import type { BaseChain, Chain, Match, Rule, Ruleset, Verdict } from "./model.ts
 /** `withIntent`: every rule is preceded by a comment line that says why it is there. */
 export type RenderNftOptions = { readonly withIntent?: boolean };
 
-/** Names nft knows for priorities (nft(8), "Standard priority names"); dstnat only at prerouting. */
+/** Names nft knows for priorities (nft(8), "Standard priority names"); dstnat only at prerouting, srcnat only at postrouting. */
 const PRIORITY_NAME: ReadonlyMap<string, string> = new Map([
   ["prerouting -300", "raw"],
   ["output -300", "raw"],
   ["prerouting -150", "mangle"],
   ["output -150", "mangle"],
   ["prerouting -100", "dstnat"],
+  ["postrouting 100", "srcnat"],
 ]);
 
 /** The whole ruleset; ends with a newline unless empty. What it prints `nft -f` reads. */
@@ -58,18 +59,21 @@ function renderMatch(match: Match, protocol: string): string[] {
   const compare = (name: string, value: string): string[] =>
     match.kind !== "opaque" && match.negated ? [name, "!=", value] : [name, value];
   switch (match.kind) {
+    case "nfproto":
+      return compare("meta nfproto", `ipv${match.family}`);
     case "iifname":
     case "oifname":
       return compare(match.kind, `"${match.name}"`);
     case "protocol":
       return compare("meta l4proto", match.protocol);
+    case "set":
+      return compare(addressName(match.side, match.family), `@${match.name}`);
     case "source":
     case "destination": {
       const { family, prefixLength, bytes } = match.cidr;
       const isHost = prefixLength === bytes.length * 8;
-      const side = match.kind === "source" ? "saddr" : "daddr";
       return compare(
-        `${family === 4 ? "ip" : "ip6"} ${side}`,
+        addressName(match.kind, family),
         isHost ? formatIpAsLibc(match.cidr) : `${formatIpAsLibc(match.cidr)}/${prefixLength}`,
       );
     }
@@ -83,6 +87,8 @@ function renderMatch(match: Match, protocol: string): string[] {
       return compare("meta skuid", String(match.id));
     case "gid-owner":
       return compare("meta skgid", String(match.id));
+    case "socket-exists":
+      return [`[${match.negated ? "no " : ""}socket]`]; // nftables has no such match; this is only ever told to people
     case "mark":
     case "connmark": {
       const load = match.kind === "mark" ? "meta mark" : "ct mark";
@@ -113,6 +119,8 @@ function renderVerdict(verdict: Verdict, family: 4 | 6 | undefined): string[] {
       return ["counter", "jump", verdict.chain];
     case "redirect":
       return ["counter", "redirect to", `:${verdict.port}`];
+    case "snat":
+      return ["counter snat", verdict.address.family === 4 ? "ip" : "ip6", "to", formatIpAsLibc(verdict.address)];
     case "tproxy":
       return [
         "tproxy",
@@ -137,9 +145,20 @@ function renderVerdict(verdict: Verdict, family: 4 | 6 | undefined): string[] {
   }
 }
 
+/** The kernel holds (mark & ~mask) ^ value; nft shows the bits of it that are set whatever they were behind "|". */
 function renderSetMark(mark: string, value: number, mask: number): string {
   if (mask === 0xffffffff) return `${mark} set ${hex(value)}`;
-  return `${mark} set ${mark} & ${hex(~mask >>> 0)} ^ ${hex(value)}`;
+  const [kept, turned, set] = [(~mask | value) >>> 0, (value & ~mask) >>> 0, (value & mask) >>> 0];
+  const steps = [
+    `& ${hex(kept)}`,
+    ...(turned === 0 ? [] : [`^ ${hex(turned)}`]),
+    ...(set === 0 ? [] : [`| ${hex(set)}`]),
+  ];
+  return `${mark} set ${mark} ${steps.join(" ")}`;
+}
+
+function addressName(side: "source" | "destination", family: 4 | 6): string {
+  return `${family === 4 ? "ip" : "ip6"} ${side === "source" ? "saddr" : "daddr"}`;
 }
 
 function hex(value: number): string {

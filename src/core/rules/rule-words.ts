@@ -1,6 +1,6 @@
 // The words rules are written in: short constructors for matches and verdicts, so that a rule reads like its iptables line.
 
-import type { Cidr } from "../address.ts";
+import type { Cidr, IpAddress } from "../address.ts";
 import type { ConntrackState, Match, Rule, Verdict } from "./model.ts";
 
 /** One rule: why it is there, when it applies, what it does. */
@@ -13,6 +13,8 @@ export function not(match: Match): Match {
   return match.kind === "opaque" ? match : { ...match, negated: !match.negated };
 }
 
+/** meta nfproto ipv4, meta nfproto ipv6 */
+export const nfproto = (family: 4 | 6): Match => ({ kind: "nfproto", family, negated: false });
 /** -i NAME */
 export const iifname = (name: string): Match => ({ kind: "iifname", name, negated: false });
 /** -o NAME */
@@ -35,6 +37,16 @@ export const dports = (...ports: number[]): Match => ({ kind: "dports", ports, n
 export const uidOwner = (id: number): Match => ({ kind: "uid-owner", id, negated: false });
 /** -m owner --gid-owner ID */
 export const gidOwner = (id: number): Match => ({ kind: "gid-owner", id, negated: false });
+/** -m owner --socket-exists */
+export const SOCKET_EXISTS: Match = { kind: "socket-exists", negated: false };
+/** -m set --match-set NAME dst */
+export const destinationIn = (name: string, family: 4 | 6): Match => ({
+  kind: "set",
+  name,
+  side: "destination",
+  family,
+  negated: false,
+});
 /** -m mark --mark VALUE[/MASK] */
 export const mark = (value: number, mask = 0xffffffff): Match => ({ kind: "mark", value, mask, negated: false });
 /** -m connmark --mark VALUE[/MASK] */
@@ -59,8 +71,12 @@ export const jump = (chain: string): Verdict => ({ kind: "jump", chain });
 export const redirect = (port: number): Verdict => ({ kind: "redirect", port });
 /** -j TPROXY --tproxy-mark VALUE/0xffffffff --on-port PORT */
 export const tproxy = (port: number, value: number): Verdict => ({ kind: "tproxy", port, value, mask: 0xffffffff });
+/** -j SNAT --to-source ADDRESS */
+export const snat = (address: IpAddress): Verdict => ({ kind: "snat", address });
 /** -j MARK --set-mark VALUE */
 export const setMark = (value: number): Verdict => ({ kind: "set-xmark", value, mask: 0xffffffff });
+/** -j CONNMARK --set-xmark VALUE/MASK */
+export const setConnmark = (value: number, mask: number): Verdict => ({ kind: "connmark-set-xmark", value, mask });
 /** -j CONNMARK --save-mark */
 export const SAVE_MARK: Verdict = { kind: "connmark-save", nfmask: 0xffffffff, ctmask: 0xffffffff };
 /** -j CONNMARK --restore-mark */

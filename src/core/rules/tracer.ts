@@ -1,10 +1,22 @@
 // Walks one packet through rulesets as the kernel would, and says where it lands: what the rules mean, not what they are.
 // For tests and for "explain this pod". It refuses to guess: a rule it does not understand is an error when it is reached.
-// Left out: routing (a mark that reroutes a packet is reported, not followed) and the answers of a connection.
+// Left out: routing. The mark a packet leaves with is reported, and `policyRuleFor` says which route rule it chooses.
 
 import type { IpAddress } from "../address.ts";
-import { cidrContains } from "../address.ts";
-import type { BaseChain, Chain, ConntrackState, Hook, Match, Protocol, Rule, Ruleset, Verdict } from "./model.ts";
+import { cidrContains, isSameIp } from "../address.ts";
+import type {
+  BaseChain,
+  Chain,
+  ConntrackState,
+  Hook,
+  Match,
+  PodNetwork,
+  PolicyRule,
+  Protocol,
+  Rule,
+  Ruleset,
+  Verdict,
+} from "./model.ts";
 import { renderIptablesRule } from "./render-iptables.ts";
 
 /** The first packet of a connection, unless `ctstate` says otherwise. */
@@ -23,6 +35,9 @@ export type Packet = {
   readonly ctstate?: ConntrackState;
 };
 
+/** What a walk has to know beside rules: who is in the named sets they look into. */
+export type TraceOptions = { readonly sets?: ReadonlyMap<string, readonly IpAddress[]> };
+
 /** Where a packet ends up. */
 export type Trace = {
   readonly end:
@@ -30,6 +45,8 @@ export type Trace = {
     | { readonly kind: "dropped" }
     | { readonly kind: "redirected"; readonly port: number }
     | { readonly kind: "tproxied"; readonly port: number };
+  /** The packet's source as it leaves: another one where SNAT gave it one. */
+  readonly source: IpAddress;
   readonly mark: number;
   readonly connmark: number;
   readonly zone: number;
@@ -48,6 +65,8 @@ export class TraceError extends Error {
 
 type State = {
   readonly packet: Packet;
+  readonly sets: NonNullable<TraceOptions["sets"]>;
+  source: IpAddress;
   hook: Hook;
   interface: string;
   destination: IpAddress;
@@ -55,6 +74,7 @@ type State = {
   mark: number;
   connmark: number;
   zone: number | undefined;
+  isSourceDecided: boolean;
   landed: { kind: "redirected" | "tproxied"; port: number } | undefined;
   readonly path: string[];
 };
@@ -65,9 +85,16 @@ type Outcome = "accept" | "drop" | "fall-through";
 const MAX_DEPTH = 16;
 
 /** Traces a packet that comes into the netns, or that a process of the netns sends. Throws TraceError. */
-export function trace(rulesets: readonly Ruleset[], packet: Packet, direction: "inbound" | "outbound"): Trace {
+export function trace(
+  rulesets: readonly Ruleset[],
+  packet: Packet,
+  direction: "inbound" | "outbound",
+  options: TraceOptions = {},
+): Trace {
   const state: State = {
     packet,
+    sets: options.sets ?? new Map(),
+    source: packet.source,
     hook: "prerouting",
     interface: packet.interface,
     destination: packet.destination,
@@ -75,12 +102,51 @@ export function trace(rulesets: readonly Ruleset[], packet: Packet, direction: "
     mark: packet.mark ?? 0,
     connmark: packet.connmark ?? 0,
     zone: undefined,
+    isSourceDecided: false,
     landed: undefined,
     path: [],
   };
   const isDropped = direction === "inbound" ? walkInbound(rulesets, state) : walkOutbound(rulesets, state);
-  const { mark, connmark, zone = 0, path } = state;
-  return { end: isDropped ? { kind: "dropped" } : (state.landed ?? { kind: "untouched" }), mark, connmark, zone, path };
+  const { source, mark, connmark, zone = 0, path, landed } = state;
+  return {
+    end: isDropped ? { kind: "dropped" } : (landed ?? { kind: "untouched" }),
+    source,
+    mark,
+    connmark,
+    zone,
+    path,
+  };
+}
+
+/**
+ * The first answer to a packet whose walk is `asked`: addresses and ports turned round, the connection's mark kept, nat
+ * not asked. `direction` is that of the answer; `interface` by which it goes, where that is another one.
+ */
+export function traceAnswer(
+  rulesets: readonly Ruleset[],
+  packet: Packet,
+  asked: Trace,
+  direction: "inbound" | "outbound",
+  answer: { readonly interface?: string; readonly owner?: Packet["owner"]; readonly mark?: number } = {},
+): Trace {
+  const turned: Packet = {
+    protocol: packet.protocol,
+    source: packet.destination,
+    destination: packet.source,
+    sport: packet.dport,
+    dport: packet.sport,
+    interface: answer.interface ?? packet.interface,
+    ...(answer.owner === undefined ? {} : { owner: answer.owner }),
+    mark: answer.mark ?? 0,
+    connmark: asked.connmark,
+    ctstate: "ESTABLISHED",
+  };
+  return trace(rulesets, turned, direction);
+}
+
+/** The policy rule that routes a packet of this mark, undefined: none of these, the main table does. */
+export function policyRuleFor(network: PodNetwork, family: 4 | 6, mark: number): PolicyRule | undefined {
+  return network.policyRules.find((rule) => rule.family === family && and(mark, rule.fwmask) === rule.fwmark);
 }
 
 function walkInbound(rulesets: readonly Ruleset[], state: State): boolean {
@@ -159,6 +225,10 @@ function act(verdict: Verdict, walk: Walk, name: string, state: State, depth: nu
         state.destination = loopbackAddress(state.packet.source.family);
       }
       return "accept";
+    case "snat":
+      state.source = verdict.address;
+      state.isSourceDecided = true;
+      return "accept";
     case "tproxy":
       state.landed = { kind: "tproxied", port: verdict.port };
       state.mark = xmark(state.mark, verdict.value, verdict.mask);
@@ -187,6 +257,9 @@ function matches(match: Match, state: State, walk: Walk, name: string): boolean 
   if (match.kind === "opaque") {
     throw new TraceError(`Cannot trace ${walk.table} ${name}: ${match.summary} is not understood`);
   }
+  if (match.kind === "set" && !state.sets.has(match.name)) {
+    throw new TraceError(`Cannot trace ${walk.table} ${name}: what is in set ${match.name} was not told`);
+  }
   return holds(match, state, walk.family) !== match.negated;
 }
 
@@ -194,6 +267,8 @@ function matches(match: Match, state: State, walk: Walk, name: string): boolean 
 function holds(match: Exclude<Match, { kind: "opaque" }>, state: State, family: Ruleset["family"]): boolean {
   const { packet } = state;
   switch (match.kind) {
+    case "nfproto":
+      return packet.source.family === match.family;
     case "iifname":
       return isInbound(state.hook) && state.interface === match.name;
     case "oifname":
@@ -201,7 +276,7 @@ function holds(match: Exclude<Match, { kind: "opaque" }>, state: State, family: 
     case "protocol":
       return packet.protocol === match.protocol;
     case "source":
-      return addressHolds(match, packet.source);
+      return addressHolds(match, state.source);
     case "destination":
       return addressHolds(match, state.destination);
     case "sport":
@@ -218,6 +293,10 @@ function holds(match: Exclude<Match, { kind: "opaque" }>, state: State, family: 
       if (packet.owner === undefined) return family === "inet" && match.negated;
       return match.id === (match.kind === "uid-owner" ? packet.owner.uid : packet.owner.gid);
     }
+    case "socket-exists":
+      return packet.owner !== undefined;
+    case "set":
+      return setHolds(match, state);
     case "mark":
       return and(state.mark, match.mask) === match.value;
     case "connmark":
@@ -232,12 +311,19 @@ function addressHolds(match: Extract<Match, { kind: "source" | "destination" }>,
   return match.cidr.family === address.family ? cidrContains(match.cidr, address) : match.negated;
 }
 
+/** A set is of one family: an address of the other is not in it, and in an inet table the rule is not asked. */
+function setHolds(match: Extract<Match, { kind: "set" }>, { sets, source, destination }: State): boolean {
+  const address = match.side === "source" ? source : destination;
+  if (address.family !== match.family) return match.negated;
+  return (sets.get(match.name) ?? []).some((element) => isSameIp(element, address));
+}
+
 function isInbound(hook: Hook): boolean {
   return hook === "prerouting" || hook === "input";
 }
 
 function isFirstOfConnection(state: State): boolean {
-  return (state.packet.ctstate ?? "NEW") === "NEW" && state.landed === undefined;
+  return (state.packet.ctstate ?? "NEW") === "NEW" && state.landed === undefined && !state.isSourceDecided;
 }
 
 function loopbackAddress(family: 4 | 6): IpAddress {
