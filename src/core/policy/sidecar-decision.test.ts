@@ -159,6 +159,11 @@ test("decideSidecar() prefers reroute-virtual-interfaces to its old name, even w
   assert.deepEqual(plan.rerouteVirtualInterfaces, []);
 });
 
+test("decideSidecar() takes no notice of status.sidecar.istio.io/port, whatever it says", () => {
+  const { plan } = planOf({ annotations: { "status.sidecar.istio.io/port": "-1" } });
+  assert.deepEqual(plan, planOf({}).plan);
+});
+
 const refused: [keyof typeof CAPTURE_ANNOTATIONS, string][] = [
   ["interceptionMode", "tproxy"],
   ["interceptionMode", ""],
