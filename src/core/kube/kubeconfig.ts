@@ -3,9 +3,9 @@
  * to reach a server. Files it names are named here and read elsewhere.
  */
 
-import { type BlockYaml, BlockYamlError, parseBlockYaml } from "./block-yaml.ts";
 import { KubeApiError } from "./kube-api-error.ts";
 import { isRecord } from "./object-fields.ts";
+import { type PlainYaml, PlainYamlError, parsePlainYaml } from "./plain-yaml.ts";
 
 /** Inline base64 (`*-data`) or the path of a file, relative to the kubeconfig's folder. */
 export type KubeconfigBlob = { readonly base64: string } | { readonly file: string };
@@ -78,12 +78,12 @@ export function parseKubeconfig(text: string, path: string): Kubeconfig {
 type Fail = (detail: string, cause?: unknown) => KubeApiError;
 type Fields = Readonly<Record<string, unknown>>;
 
-function parseText(text: string, fail: Fail): BlockYaml | unknown {
+function parseText(text: string, fail: Fail): PlainYaml {
   try {
-    return text.trimStart().startsWith("{") ? JSON.parse(text) : parseBlockYaml(text);
+    return parsePlainYaml(text);
   } catch (error) {
-    if (error instanceof BlockYamlError) throw fail(error.message, error);
-    throw fail("it is not JSON", error);
+    if (!(error instanceof PlainYamlError)) throw error;
+    throw fail(error.message, error);
   }
 }
 
