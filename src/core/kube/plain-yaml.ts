@@ -162,7 +162,7 @@ function parseScalar(number: number, text: string, options: PlainYamlOptions): P
 }
 
 /** A scalar without quotes, wherever it stands. */
-function parsePlain(plain: string, number: number, options: PlainYamlOptions): PlainYaml {
+function parsePlain(plain: string, number: number, options: PlainYamlOptions): string | null {
   if (/^(?:null|Null|NULL|~)$/.test(plain)) return null;
   if (/^(?:[&*!|>%@`"'{}[\],]|[-?](?:\s|$))/.test(plain))
     throw new PlainYamlError(number, `has a value that begins with ${plain.slice(0, 1)}`);
