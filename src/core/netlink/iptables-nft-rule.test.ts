@@ -11,6 +11,7 @@ import { attributeMap } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
 import { parseExpressions, writeExpressions } from "./nft-expression.ts";
 import { NetlinkWriter } from "./writer.ts";
+import type { SetNumbers } from "./xt-match.ts";
 
 /** A record with the prototype every object literal has, so that it can be compared strictly. */
 const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
@@ -19,6 +20,16 @@ const negated = fc.boolean();
 const u32 = fc.integer({ min: 0, max: 0xffffffff });
 const port = fc.integer({ min: 0, max: 0xffff });
 const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/);
+/** As a kernel might have them: name → number. */
+const SETS = new Map([
+  ["istio-inpod-probes-v4", 0],
+  ["a set with blanks", 258],
+  ["istio-inpod-probes-v6", 65535],
+]);
+const NUMBERS: SetNumbers = {
+  numberOf: (set) => SETS.get(set),
+  nameOf: (number) => [...SETS].find((entry) => entry[1] === number)?.[0],
+};
 const FAMILY = fc.constantFrom(4 as const, 6 as const);
 
 function matchOf(family: 4 | 6): fc.Arbitrary<Match> {
@@ -44,10 +55,27 @@ function matchOf(family: 4 | 6): fc.Arbitrary<Match> {
     plain({ kind: fc.constantFrom("uid-owner" as const, "gid-owner" as const), id: u32, negated }),
     plain({ kind: fc.constantFrom("mark" as const, "connmark" as const), value: u32, mask: u32, negated }),
     plain({ kind: fc.constant("ctstate" as const), states, negated }),
+    plain({ kind: fc.constant("socket-exists" as const), negated }),
+    plain({
+      kind: fc.constant("set" as const),
+      name: fc.constantFrom(...SETS.keys()),
+      side: fc.constantFrom("source" as const, "destination" as const),
+      family: fc.constant(family),
+      negated,
+    }),
   );
 }
 
-const verdict: fc.Arbitrary<Verdict> = fc.oneof(
+function verdictOf(family: 4 | 6): fc.Arbitrary<Verdict> {
+  const size = family === 4 ? 4 : 16;
+  const bytes = fc.uint8Array({ minLength: size, maxLength: size });
+  return fc.oneof(
+    anyVerdict,
+    bytes.map((address): Verdict => ({ kind: "snat", address: { family, bytes: address } })),
+  );
+}
+
+const anyVerdict: fc.Arbitrary<Verdict> = fc.oneof(
   fc.constantFrom<Verdict>({ kind: "return" }, { kind: "accept" }, { kind: "drop" }),
   plain({ kind: fc.constant("jump" as const), chain: name }),
   plain({ kind: fc.constant("redirect" as const), port }),
@@ -59,14 +87,14 @@ const verdict: fc.Arbitrary<Verdict> = fc.oneof(
 
 const ruleInFamily = FAMILY.chain((family) =>
   fc
-    .record({ matches: fc.array(matchOf(family), { maxLength: 6 }), verdict })
+    .record({ matches: fc.array(matchOf(family), { maxLength: 6 }), verdict: verdictOf(family) })
     .map((rule) => ({ family, rule: { intent: "", ...rule } })),
 );
 
 test("decodeRule() gives back what encodeRule() wrote, through bytes, for any rule", () => {
   fc.assert(
     fc.property(ruleInFamily, ({ family, rule }) => {
-      const read = decodeRule(throughBytes(encodeRule(rule, family)), family);
+      const read = decodeRule(throughBytes(encodeRule(rule, family, NUMBERS)), family, NUMBERS);
       assert.deepEqual(read, rule);
       assert.ok(isSameRule(read, rule));
     }),
@@ -143,6 +171,12 @@ test("what is not understood is opaque, named, and equals nothing, not even itse
     revision,
     info,
   });
+  const xtTarget = (named: string, revision: number, ...info: number[]): Expression => ({
+    kind: "target",
+    name: named,
+    revision,
+    info: Uint8Array.from(info),
+  });
   const rules: Expression[][] = [
     [xt(new Uint8Array(24), "set", 4), accept],
     [xt(new Uint8Array(3), "owner", 1), accept],
@@ -154,6 +188,10 @@ test("what is not understood is opaque, named, and equals nothing, not even itse
     [accept, accept],
     [{ kind: "verdict", code: -4, chain: "x" }],
     [{ kind: "target", name: "DNAT", revision: 2, info: new Uint8Array(48) }],
+    // Ports beside the address, a range of addresses, the other family's struct.
+    [xtTarget("SNAT", 0, 1, 0, 0, 0, 3, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 0, 80, 0, 80, 0, 0, 0, 0)],
+    [xtTarget("SNAT", 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 9, 9, 8, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0)],
+    [xtTarget("SNAT", 1, ...new Array<number>(40).fill(0))],
   ];
   for (const expressions of rules) {
     const rule = decodeRule(expressions, 4);
@@ -162,6 +200,29 @@ test("what is not understood is opaque, named, and equals nothing, not even itse
     assert.throws(() => encodeRule(rule, 4), TypeError);
   }
   assert.match(JSON.stringify(decodeRule(rules[0] ?? [], 4)), /match set revision 4/);
+});
+
+test("a set is written by its number and read by its name; one without is not written, and opaque when it is read", () => {
+  const looksUp: Rule = {
+    intent: "",
+    matches: [{ kind: "set", name: "istio-inpod-probes-v6", side: "destination", family: 6, negated: false }],
+    verdict: { kind: "accept" },
+  };
+  const expressions = encodeRule(looksUp, 6, NUMBERS);
+  assert.equal(expressions[0]?.kind === "match" && expressions[0].info.subarray(0, 4).toString(), "255,255,1,0");
+  assert.throws(() => encodeRule(looksUp, 6), /Cannot encode a look into set istio-inpod-probes-v6: its number/);
+  assert.equal(decodeRule(expressions, 6).verdict.kind, "opaque");
+  // A counter comparison (`--packets-gt 5`) is more than we know.
+  const [match, ...rest] = expressions;
+  if (match?.kind !== "match") assert.fail("xt_set is a match");
+  const counting = { ...match, info: match.info.with(8, 5) };
+  assert.equal(decodeRule([counting, ...rest], 6, NUMBERS).verdict.kind, "opaque");
+});
+
+test("SNAT to an address of the other family is refused", () => {
+  const address = { family: 4, bytes: Uint8Array.of(169, 254, 7, 127) } as const;
+  const rule: Rule = { intent: "", matches: [], verdict: { kind: "snat", address } };
+  assert.throws(() => encodeRule(rule, 6), TypeError);
 });
 
 test("more ports than the kernel's struct has room for are refused", () => {

@@ -5,19 +5,22 @@ import type { Match, Opaque, Rule, Verdict } from "../rules/model.ts";
 import type { Expression } from "./nft-expression.ts";
 import { VERDICT_CODE } from "./nft-expression.ts";
 import { decodePlainMatch, encodePlainMatch } from "./nft-match.ts";
-import { decodeXtMatch, encodeXtMatch } from "./xt-match.ts";
+import { decodeXtMatch, encodeXtMatch, NO_SETS, type SetNumbers } from "./xt-match.ts";
 import { decodeXtTarget, encodeXtTarget } from "./xt-target.ts";
 
 type Family = 4 | 6;
 
-/** The expressions of a rule. Throws RangeError or TypeError when it cannot be written (opaque, too many ports). */
-export function encodeRule(rule: Rule, family: Family): Expression[] {
-  const matches = rule.matches.flatMap((match) => encodeMatch(match));
+/**
+ * The expressions of a rule. `sets`: the ipsets it looks into. Throws RangeError or TypeError when it cannot be written
+ * (opaque, too many ports, a set nobody knows).
+ */
+export function encodeRule(rule: Rule, family: Family, sets: SetNumbers = NO_SETS): Expression[] {
+  const matches = rule.matches.flatMap((match) => encodeMatch(match, sets));
   return [...matches, { kind: "counter" }, encodeVerdict(rule.verdict, family)];
 }
 
 /** The rule that expressions stand for; what is not understood becomes one opaque match or verdict. */
-export function decodeRule(expressions: readonly Expression[], family: Family): Rule {
+export function decodeRule(expressions: readonly Expression[], family: Family, sets: SetNumbers = NO_SETS): Rule {
   const matches: Match[] = [];
   let verdict: Verdict | undefined;
   let index = 0;
@@ -25,7 +28,7 @@ export function decodeRule(expressions: readonly Expression[], family: Family): 
     const expression = expressions[index];
     if (expression === undefined) break;
     if (verdict !== undefined) return opaqueRule(matches, `${summary(expression)} behind the verdict`);
-    const step = decodeStep(expressions.slice(index, index + 3), family);
+    const step = decodeStep(expressions.slice(index, index + 3), family, sets);
     if (step === undefined) return opaqueRule(matches, summary(expression));
     matches.push(...(step.matches ?? []));
     verdict = step.verdict;
@@ -34,11 +37,11 @@ export function decodeRule(expressions: readonly Expression[], family: Family): 
   return verdict === undefined ? opaqueRule(matches, "no verdict") : { intent: "", matches, verdict };
 }
 
-function encodeMatch(match: Match): Expression[] {
+function encodeMatch(match: Match, sets: SetNumbers): Expression[] {
   if (match.kind === "opaque") {
     throw new TypeError(`Cannot encode a rule that was not understood when it was read: ${match.summary}`);
   }
-  return encodePlainMatch(match) ?? [encodeXtMatch(match)];
+  return encodePlainMatch(match) ?? [encodeXtMatch(match, sets)];
 }
 
 function encodeVerdict(verdict: Verdict, family: Family): Expression {
@@ -59,7 +62,7 @@ function encodeVerdict(verdict: Verdict, family: Family): Expression {
 type Step = { readonly length: number; readonly matches?: readonly Match[]; readonly verdict?: Verdict };
 
 /** What the expressions at hand begin with, undefined when it is nothing we know. */
-function decodeStep(window: readonly Expression[], family: Family): Step | undefined {
+function decodeStep(window: readonly Expression[], family: Family, sets: SetNumbers): Step | undefined {
   const [first, second, third] = window;
   switch (first?.kind) {
     case "counter":
@@ -69,7 +72,7 @@ function decodeStep(window: readonly Expression[], family: Family): Step | undef
     case "target":
       return wrapVerdict(decodeXtTarget(first, family));
     case "match": {
-      const matches = decodeXtMatch(first);
+      const matches = decodeXtMatch(first, family, sets);
       return matches === undefined ? undefined : { length: 1, matches };
     }
     case "meta":

@@ -11,6 +11,7 @@ type XtMatch = Extract<Expression, { kind: "match" | "target" }>;
 
 const XT_OWNER_UID = 1;
 const XT_OWNER_GID = 2;
+const XT_OWNER_SOCKET = 4;
 const XT_OWNER_BYTES = 24;
 const XT_MULTIPORT_SOURCE = 0;
 const XT_MULTIPORT_DESTINATION = 1;
@@ -23,14 +24,36 @@ const XT_CONNTRACK_BYTES = 168;
 /** Where match_flags stands in struct xt_conntrack_mtinfo3: behind 8 addresses, 2 times, l4proto and 4 ports. */
 const XT_CONNTRACK_FLAGS_OFFSET = 8 * 16 + 2 * 4 + 2 + 4 * 2;
 
+const XT_SET_BYTES = 48;
+const XT_SET_INV_MATCH = 1;
+/** IPSET_DIM_ONE_SRC: the bit of the first dimension; without it the destination is looked up. */
+const XT_SET_SOURCE = 2;
+
+/**
+ * ipsets by the numbers the kernel gives them: what the match of iptables holds is a number, and a set of the same name
+ * made anew has another one. The numbers are of one network namespace and stay for as long as a rule names the set; iptables
+ * asks for them by getsockopt(SO_IP_SET), nfnetlink answers IPSET_CMD_GET_BYNAME and GET_BYINDEX (ipset protocol 7).
+ */
+export type SetNumbers = {
+  numberOf(name: string): number | undefined;
+  nameOf(number: number): string | undefined;
+};
+
+/** Nothing is known of sets: what looks into one can not be written, and is opaque when it is read. */
+export const NO_SETS: SetNumbers = { numberOf: () => undefined, nameOf: () => undefined };
+
 /** XT_CONNTRACK_STATE_*: 1 << (ctinfo % IP_CT_IS_REPLY + 1), and the two that are no ctinfo (xt_conntrack.h). */
 const STATE_BIT: Record<ConntrackState, number> = { INVALID: 1, ESTABLISHED: 2, RELATED: 4, NEW: 8, UNTRACKED: 0x100 };
 
-/** The match expression of an xtables match. Throws RangeError when the struct cannot hold the value. */
-export function encodeXtMatch(match: Match): XtMatch {
+/**
+ * The match expression of an xtables match. Throws RangeError when the struct cannot hold the value, TypeError for what is
+ * no xtables match and for a set without a number.
+ */
+export function encodeXtMatch(match: Match, sets: SetNumbers = NO_SETS): XtMatch {
   switch (match.kind) {
     case "uid-owner":
     case "gid-owner":
+    case "socket-exists":
       return { kind: "match", name: "owner", revision: 1, info: encodeOwner(match) };
     case "sports":
     case "dports":
@@ -52,13 +75,23 @@ export function encodeXtMatch(match: Match): XtMatch {
       viewOf(info).setUint16(XT_CONNTRACK_FLAGS_OFFSET + 4, states, true);
       return { kind: "match", name: "conntrack", revision: 3, info };
     }
+    case "set":
+      return { kind: "match", name: "set", revision: 4, info: encodeSet(match, sets) };
     default:
       throw new TypeError(`Cannot encode match ${match.kind}: it is no xtables match`);
   }
 }
 
-/** The matches an xtables match stands for (one struct may hold several); undefined when it says more than we know. */
-export function decodeXtMatch({ name, revision, info }: XtMatch): Match[] | undefined {
+/**
+ * The matches an xtables match stands for (one struct may hold several); undefined when it says more than we know. `family`
+ * is the rule's.
+ */
+export function decodeXtMatch(
+  { name, revision, info }: XtMatch,
+  family: 4 | 6,
+  sets: SetNumbers = NO_SETS,
+): Match[] | undefined {
+  if (name === "set" && revision === 4) return decodeSet(info, family, sets);
   const decode = DECODERS.get(`${name} ${revision}`);
   return decode === undefined || info.length < decode.bytes ? undefined : decode.read(info, viewOf(info));
 }
@@ -83,9 +116,14 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
 ]);
 
 /** struct xt_owner_match_info { __u32 uid_min, uid_max, gid_min, gid_max; __u8 match, invert; } */
-function encodeOwner(match: Extract<Match, { kind: "uid-owner" | "gid-owner" }>): Uint8Array {
+function encodeOwner(match: Extract<Match, { kind: "uid-owner" | "gid-owner" | "socket-exists" }>): Uint8Array {
   const info = new Uint8Array(XT_OWNER_BYTES);
   const view = viewOf(info);
+  if (match.kind === "socket-exists") {
+    info[16] = XT_OWNER_SOCKET;
+    info[17] = match.negated ? XT_OWNER_SOCKET : 0;
+    return info;
+  }
   const isUid = match.kind === "uid-owner";
   view.setUint32(isUid ? 0 : 8, match.id, true);
   view.setUint32(isUid ? 4 : 12, match.id, true);
@@ -96,8 +134,11 @@ function encodeOwner(match: Extract<Match, { kind: "uid-owner" | "gid-owner" }>)
 
 function decodeOwner(info: Uint8Array, view: DataView): Match[] | undefined {
   const [flags, inverted] = [info[16] ?? 0, info[17] ?? 0];
-  if (flags === 0 || (flags & ~(XT_OWNER_UID | XT_OWNER_GID)) !== 0) return undefined;
+  if (flags === 0 || (flags & ~(XT_OWNER_UID | XT_OWNER_GID | XT_OWNER_SOCKET)) !== 0) return undefined;
   const matches: Match[] = [];
+  if ((flags & XT_OWNER_SOCKET) !== 0) {
+    matches.push({ kind: "socket-exists", negated: (inverted & XT_OWNER_SOCKET) !== 0 });
+  }
   for (const [flag, kind, offset] of [
     [XT_OWNER_UID, "uid-owner", 0],
     [XT_OWNER_GID, "gid-owner", 8],
@@ -130,6 +171,28 @@ function decodeMultiport(info: Uint8Array, view: DataView): Match[] | undefined 
   if (side > XT_MULTIPORT_DESTINATION || count === 0 || count > MULTIPORT_MAX || hasRanges) return undefined;
   const ports = Array.from({ length: count }, (_, index) => view.getUint16(2 + index * 2, true));
   return [{ kind: side === XT_MULTIPORT_SOURCE ? "sports" : "dports", ports, negated: info[47] !== 0 }];
+}
+
+/** struct xt_set_info_match_v4 { struct { __u16 index; __u8 dim, flags; } match_set; two counters of 16 bytes; __u32 flags; } */
+function encodeSet(match: Extract<Match, { kind: "set" }>, sets: SetNumbers): Uint8Array {
+  const number = sets.numberOf(match.name);
+  if (number === undefined) throw new TypeError(`Cannot encode a look into set ${match.name}: its number is not known`);
+  const info = new Uint8Array(XT_SET_BYTES);
+  viewOf(info).setUint16(0, number, true);
+  info[2] = 1;
+  info[3] = (match.side === "source" ? XT_SET_SOURCE : 0) | (match.negated ? XT_SET_INV_MATCH : 0);
+  return info;
+}
+
+function decodeSet(info: Uint8Array, family: 4 | 6, sets: SetNumbers): Match[] | undefined {
+  if (info.length < XT_SET_BYTES) return undefined;
+  const flags = info[3] ?? 0;
+  // Counters and further flags: a look that says more than whether the address is in the set.
+  const saysMore = info[2] !== 1 || info.subarray(4, 44).some((byte) => byte !== 0);
+  const name = sets.nameOf(viewOf(info).getUint16(0, true));
+  if (saysMore || name === undefined || (flags & ~(XT_SET_SOURCE | XT_SET_INV_MATCH)) !== 0) return undefined;
+  const side = (flags & XT_SET_SOURCE) === 0 ? "destination" : "source";
+  return [{ kind: "set", name, side, family, negated: (flags & XT_SET_INV_MATCH) !== 0 }];
 }
 
 /** struct xt_mark_mtinfo1 has the fields of struct xt_connmark_mtinfo1. */

@@ -9,8 +9,11 @@ type XtTarget = Extract<Expression, { kind: "match" | "target" }>;
 type Family = 4 | 6;
 
 const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
+const NF_NAT_RANGE_MAP_IPS = 1;
 const NAT_RANGE_V4_BYTES = 24;
 const NAT_RANGE_V6_BYTES = 40;
+/** Where the flags and both ends of the range of addresses stand: revision 0 for IPv4, 1 for IPv6 (structs of REDIRECT). */
+const SNAT_LAYOUT = { 4: { flags: 4, low: 8, high: 12, end: 16 }, 6: { flags: 0, low: 4, high: 20, end: 36 } } as const;
 const TPROXY_BYTES = 32;
 const CT_BYTES = 72;
 const CONNMARK_MODES = ["connmark-set-xmark", "connmark-save", "connmark-restore"] as const;
@@ -38,6 +41,21 @@ export function encodeXtTarget(verdict: Verdict, family: Family): XtTarget {
             view.setUint16(36, verdict.port);
             view.setUint16(38, verdict.port);
           });
+    case "snat":
+      if (verdict.address.family !== family) {
+        throw new TypeError(
+          `Cannot encode SNAT: the address is of IPv${verdict.address.family}, the rule of IPv${family}`,
+        );
+      }
+      return target("SNAT", family === 4 ? 0 : 1, family === 4 ? NAT_RANGE_V4_BYTES : NAT_RANGE_V6_BYTES, (view) => {
+        const at = SNAT_LAYOUT[family];
+        if (family === 4) view.setUint32(0, 1, true);
+        view.setUint32(at.flags, NF_NAT_RANGE_MAP_IPS, true);
+        for (const [index, byte] of verdict.address.bytes.entries()) {
+          view.setUint8(at.low + index, byte);
+          view.setUint8(at.high + index, byte);
+        }
+      });
     case "tproxy":
       // struct xt_tproxy_target_info_v1 { __u32 mark_mask, mark_value; union nf_inet_addr laddr; __be16 lport; }
       return target("TPROXY", 1, TPROXY_BYTES, (view) => {
@@ -71,6 +89,10 @@ export function decodeXtTarget({ name, revision, info }: XtTarget, family: Famil
   switch (`${name} ${revision}`) {
     case "REDIRECT 0":
       return decodeRedirect(info, view, family);
+    case "SNAT 0":
+      return family === 4 ? decodeSourceNat(info, view, 4) : undefined;
+    case "SNAT 1":
+      return family === 6 ? decodeSourceNat(info, view, 6) : undefined;
     case "TPROXY 1": {
       if (info.length < 26 || info.subarray(8, 24).some((byte) => byte !== 0)) return undefined;
       const [mask, value] = [view.getUint32(0, true), view.getUint32(4, true)];
@@ -119,4 +141,14 @@ function decodeRedirect(info: Uint8Array, view: DataView, family: Family): Verdi
   const port = view.getUint16(portOffset);
   if (flags !== NF_NAT_RANGE_PROTO_SPECIFIED || view.getUint16(portOffset + 2) !== port) return undefined;
   return { kind: "redirect", port };
+}
+
+/** One address and no ports. */
+function decodeSourceNat(info: Uint8Array, view: DataView, family: Family): Verdict | undefined {
+  const { flags, low, high, end } = SNAT_LAYOUT[family];
+  if (info.length < end + 4 || (family === 4 && view.getUint32(0, true) !== 1)) return undefined;
+  const isOneAddress = info.subarray(low, high).every((byte, index) => byte === info[high + index]);
+  const hasPorts = info.subarray(end, end + 4).some((byte) => byte !== 0);
+  if (view.getUint32(flags, true) !== NF_NAT_RANGE_MAP_IPS || !isOneAddress || hasPorts) return undefined;
+  return { kind: "snat", address: { family, bytes: info.slice(low, high) } };
 }
