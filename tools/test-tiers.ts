@@ -6,6 +6,7 @@ export const UNIT_TESTS = [
   "tools/**/*.test.ts",
   "testbed/**/*.test.ts",
   "bench/**/*.test.ts",
+  "docs/**/*.test.ts",
   "test/cluster/api-stand-in.test.ts",
 ];
 

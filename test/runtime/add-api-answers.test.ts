@@ -85,7 +85,7 @@ describe("while the API server", () => {
     after(() => agent.stop());
 
     for (const [what, { fault, says }] of Object.entries(LASTING)) {
-      test(`${what}: pods that need no answer start, others are refused with the reason, and the agent stays`, async () => {
+      test(`${what}: known and plain pods start, others are refused with the reason`, async () => {
         const known = mesh.api.put(nextSidecar("known"));
         // The watch shows pods in order: it has shown that one when it has shown the next.
         const shown = await mesh.startPod(nextSidecar("shown"));
