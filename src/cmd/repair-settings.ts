@@ -1,8 +1,9 @@
 // What the operator set for the repair of pods, as the policy reads it.
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { ConfigError } from "../core/config/config-error.ts";
+import { SelectorError } from "../core/policy/label-selector.ts";
 import { chooseRepairMode, type RepairOptions } from "../core/policy/repair-decision.ts";
-import { type PodSelector, parsePodSelectors, SelectorError } from "../core/policy/repair-selectors.ts";
+import { type PodSelector, parsePodSelectors } from "../core/policy/repair-selectors.ts";
 
 /** @throws {ConfigError} for a selector nobody can follow. */
 export function repairSettings({ repair }: AgentConfig): RepairOptions {

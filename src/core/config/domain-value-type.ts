@@ -5,10 +5,10 @@
 
 import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIpAddress } from "../address.ts";
 import { parseScopeLevels, renderScopeLevels, SCOPE_LEVELS_ACCEPTED, type ScopeLevels } from "../log-levels.ts";
+import { isLabelKey, isLabelValue, LABEL_KEY_ACCEPTED, LABEL_VALUE_ACCEPTED } from "../policy/label-selector.ts";
 import { absolutePath, listOf, type ValueType } from "./value-type.ts";
 
 const DNS_LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
-const LABEL_NAME = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 
 /** A namespace's name (RFC 1123 label); "" means unknown. */
 export const NAMESPACE: ValueType<string> = {
@@ -33,21 +33,16 @@ export const OBJECT_NAME: ValueType<string> = {
 export function labelKey(options: { readonly orNone: boolean }): ValueType<string> {
   return {
     name: "label key",
-    accepts: "a label key such as example.com/name (name at most 63, prefix at most 253 characters)",
-    parse: (text) => {
-      if (text === "") return options.orNone ? "" : undefined;
-      const slash = text.indexOf("/");
-      const isPrefixGood = slash < 0 || isDnsSubdomain(text.slice(0, slash));
-      return isPrefixGood && LABEL_NAME.test(text.slice(slash + 1)) ? text : undefined;
-    },
+    accepts: LABEL_KEY_ACCEPTED,
+    parse: (text) => ((text === "" && options.orNone) || isLabelKey(text) ? text : undefined),
     render: (value) => value,
   };
 }
 
 export const LABEL_VALUE: ValueType<string> = {
   name: "label value",
-  accepts: "a label value (letters, digits, '-', '_' and '.', at most 63 characters)",
-  parse: (text) => (text === "" || LABEL_NAME.test(text) ? text : undefined),
+  accepts: LABEL_VALUE_ACCEPTED,
+  parse: (text) => (isLabelValue(text) ? text : undefined),
   render: (value) => value,
 };
 

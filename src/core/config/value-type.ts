@@ -3,6 +3,8 @@
  * Here are the general kinds; those that only this domain knows (namespaces, selectors, addresses) are in domain-value-type.ts.
  */
 
+import { GO_BOOLEAN_ACCEPTED, parseGoBoolean } from "../go-boolean.ts";
+
 /** @typeParam T what the text means. `parse` and `render` are inverse for every accepted value. */
 export interface ValueType<T> {
   /** One word for help texts: "bool", "port". */
@@ -27,14 +29,11 @@ const FILE_NAME_MAX = 255;
 const CONTROL = /\p{Cc}/u;
 const CONTROL_BUT_BLANKS = /[^\P{Cc}\t\n\r]/u;
 
-const TRUE_TEXTS = ["1", "t", "T", "TRUE", "true", "True"];
-const FALSE_TEXTS = ["0", "f", "F", "FALSE", "false", "False"];
-
 /** Go's strconv.ParseBool. */
 export const BOOL: ValueType<boolean> = {
   name: "bool",
-  accepts: "true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)",
-  parse: (text) => (TRUE_TEXTS.includes(text) ? true : FALSE_TEXTS.includes(text) ? false : undefined),
+  accepts: GO_BOOLEAN_ACCEPTED,
+  parse: parseGoBoolean,
   render: String,
 };
 

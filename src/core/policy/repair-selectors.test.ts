@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePod } from "../kube/pod.ts";
-import { parsePodSelectors, SelectorError } from "./repair-selectors.ts";
+import { SelectorError } from "./label-selector.ts";
+import { parsePodSelectors } from "./repair-selectors.ts";
 
 const pod = parsePod({
   metadata: {

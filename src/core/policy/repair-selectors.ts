@@ -1,33 +1,15 @@
 // REPAIR_LABEL_SELECTORS and REPAIR_FIELD_SELECTORS as predicates. Upstream has the API server select; we follow all pods of
 // the node once, so the selecting is done here, by the grammar of apimachinery (pkg/labels/selector.go, pkg/fields/selector.go).
 import type { Pod } from "../kube/pod.ts";
+import { isLabelKey, isLabelValue, type LabelOperator, meetsRequirement, SelectorError } from "./label-selector.ts";
 
 /** True for a pod that is selected. */
 export type PodSelector = (pod: Pod) => boolean;
 
-/** A selector nobody can follow. */
-export class SelectorError extends Error {
-  override readonly name = "SelectorError";
-  readonly code = "malformed-selector";
-  readonly option: string;
-  readonly value: string;
-  readonly accepted: string;
-
-  constructor(option: string, value: string, state: string, accepted: string) {
-    super(`Cannot use ${option}: ${state}; accepted: ${accepted}`);
-    this.option = option;
-    this.value = value;
-    this.accepted = accepted;
-  }
-}
-
-const KEY = "(?:[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?";
-const VALUE = "(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?";
-const EXISTS = new RegExp(`^(!?)\\s*(${KEY})$`);
-const COMPARISON = new RegExp(`^(${KEY})\\s*(==|=|!=)\\s*(${VALUE})$`);
-const ORDER = new RegExp(`^(${KEY})\\s*([<>])\\s*(-?[0-9]{1,15})$`);
-const MEMBERSHIP = new RegExp(`^(${KEY})\\s+(in|notin)\\s*\\(([^()]*)\\)$`);
-const WHOLE_VALUE = new RegExp(`^${VALUE}$`);
+const EXISTS = /^(!?)\s*([^\s!=<>(),]+)$/;
+const COMPARISON = /^([^\s!=<>(),]+)\s*(==|=|!=)\s*([^\s!=<>(),]*)$/;
+const ORDER = /^([^\s!=<>(),]+)\s*([<>])\s*(-?[0-9]{1,15})$/;
+const MEMBERSHIP = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^()]*)\)$/;
 const INTEGER = /^-?[0-9]{1,15}$/;
 const MAX_LENGTH = 8192;
 
@@ -61,33 +43,30 @@ function parseLabels(option: string, text: string): PodSelector[] {
 }
 
 function parseRequirement(part: string): ((labels: Pod["labels"]) => boolean) | undefined {
-  const exists = EXISTS.exec(part);
-  if (exists !== null) {
-    const [, not = "", key = ""] = exists;
-    return (labels) => (labels[key] !== undefined) === (not === "");
-  }
-  const comparison = COMPARISON.exec(part);
-  if (comparison !== null) {
-    const [, key = "", operator = "", value = ""] = comparison;
-    return (labels) => (labels[key] === value) === (operator !== "!=");
-  }
-  const order = ORDER.exec(part);
-  if (order !== null) {
-    const [, key = "", operator = "", bound = ""] = order;
-    return (labels) => {
-      const value = labels[key];
-      if (value === undefined || !INTEGER.test(value)) return false;
-      return operator === ">" ? Number(value) > Number(bound) : Number(value) < Number(bound);
-    };
-  }
-  const membership = MEMBERSHIP.exec(part);
-  if (membership === null) return undefined;
-  const [, key = "", operator = "", list = ""] = membership;
-  const values = list.split(",").map((value) => value.trim());
-  if (!values.every((value) => WHOLE_VALUE.test(value))) return undefined;
-  return (labels) => {
+  const [isPresence, not, present = ""] = EXISTS.exec(part) ?? [];
+  if (isPresence !== undefined) return requirement(present, not === "!" ? "DoesNotExist" : "Exists", []);
+  const [isComparison, compared = "", sign, value = ""] = COMPARISON.exec(part) ?? [];
+  if (isComparison !== undefined) return requirement(compared, sign === "!=" ? "NotIn" : "In", [value]);
+  const [isOrder, ordered = "", direction, bound] = ORDER.exec(part) ?? [];
+  if (isOrder !== undefined) return order(ordered, direction === ">", Number(bound));
+  const [isMembership, member = "", operator, list = ""] = MEMBERSHIP.exec(part) ?? [];
+  if (isMembership === undefined) return undefined;
+  const values = list.split(",").map((item) => item.trim());
+  return requirement(member, operator === "in" ? "In" : "NotIn", values);
+}
+
+function requirement(key: string, operator: LabelOperator, values: readonly string[]) {
+  if (!isLabelKey(key) || !values.every(isLabelValue)) return undefined;
+  return (labels: Pod["labels"]): boolean => meetsRequirement({ key, operator, values }, labels);
+}
+
+/** Only in the text form of selectors: the label's value is a number, and beyond the bound. */
+function order(key: string, isGreater: boolean, bound: number) {
+  if (!isLabelKey(key)) return undefined;
+  return (labels: Pod["labels"]): boolean => {
     const value = labels[key];
-    return (value !== undefined && values.includes(value)) === (operator === "in");
+    if (value === undefined || !INTEGER.test(value)) return false;
+    return isGreater ? Number(value) > bound : Number(value) < bound;
   };
 }
 

@@ -1,5 +1,6 @@
 // Decides whether a pod's traffic goes to its sidecar, and how: contract 4.4 steps 5 to 15 and 5.1, as one value with
 // its reason. Who asks, and what is then done about it, is somebody else's business.
+import { parseGoBoolean } from "../go-boolean.ts";
 import type { Container, Pod } from "../kube/pod.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
 import { AnnotationError, parseCaptureAnnotations } from "./sidecar-annotations.ts";
@@ -55,8 +56,6 @@ const STATUS_ANNOTATION = "sidecar.istio.io/status";
 const INJECT_KEY = "sidecar.istio.io/inject";
 /** The largest user or group id; 4294967295 means "none" to the kernel. */
 const MAX_ID = 0xffff_fffe;
-const TRUE_WORDS: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
-const FALSE_WORDS: readonly string[] = ["0", "f", "F", "FALSE", "false", "False"];
 
 /** Decides for `pod`. `annotations` are those the runtime passed, which belong to the very sandbox that starts; without
  * them the pod's own. Malformed booleans are read as upstream reads them, as false, and reported as hints. */
@@ -131,9 +130,6 @@ function proxyFlag(proxy: Container, name: string, hints: string[]): boolean {
   return parsed ?? false;
 }
 
-/** The words Go's strconv.ParseBool knows; undefined for any other. */
 function parseBoolean(text: string | undefined): boolean | undefined {
-  if (text === undefined) return undefined;
-  if (TRUE_WORDS.includes(text)) return true;
-  return FALSE_WORDS.includes(text) ? false : undefined;
+  return text === undefined ? undefined : parseGoBoolean(text);
 }

@@ -1,0 +1,74 @@
+// Label selectors of Kubernetes: what a requirement is, and which labels meet it (apimachinery pkg/labels/selector.go,
+// pkg/util/validation). How they are written is the business of those who read them: repair-selectors.ts, enablement-selectors.ts.
+
+export type LabelOperator = "In" | "NotIn" | "Exists" | "DoesNotExist";
+
+export interface LabelRequirement {
+  readonly key: string;
+  readonly operator: LabelOperator;
+  /** At least one for In and NotIn, none for the others. */
+  readonly values: readonly string[];
+}
+
+/** All of them have to be met; none means everything. */
+export type LabelSelector = readonly LabelRequirement[];
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** NotIn is met by labels without the key, too. */
+export function meetsRequirement({ key, operator, values }: LabelRequirement, labels: Labels): boolean {
+  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+  switch (operator) {
+    case "In":
+      return value !== undefined && values.includes(value);
+    case "NotIn":
+      return value === undefined || !values.includes(value);
+    case "Exists":
+      return value !== undefined;
+    case "DoesNotExist":
+      return value === undefined;
+  }
+}
+
+export function matchesLabels(selector: LabelSelector, labels: Labels): boolean {
+  return selector.every((requirement) => meetsRequirement(requirement, labels));
+}
+
+const PREFIX = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+
+/** For messages. */
+export const LABEL_KEY_ACCEPTED =
+  "a label key such as example.com/name (name at most 63, prefix at most 253 characters)";
+export const LABEL_VALUE_ACCEPTED = "a label value (letters, digits, '-', '_' and '.', at most 63 characters)";
+
+/** `name` or `prefix/name`. */
+export function isLabelKey(text: string): boolean {
+  const slash = text.indexOf("/");
+  if (slash > 253 || (slash >= 0 && !PREFIX.test(text.slice(0, slash)))) return false;
+  return NAME.test(text.slice(slash + 1));
+}
+
+/** May be empty. */
+export function isLabelValue(text: string): boolean {
+  return text === "" || NAME.test(text);
+}
+
+/** A selector nobody can follow. */
+export class SelectorError extends Error {
+  override readonly name = "SelectorError";
+  readonly code = "malformed-selector";
+  readonly option: string;
+  readonly value: string;
+  /** What is wrong with it, as the middle of the message. */
+  readonly state: string;
+  readonly accepted: string;
+
+  constructor(option: string, value: string, state: string, accepted: string) {
+    super(`Cannot use ${option}: ${state}; accepted: ${accepted}`);
+    this.option = option;
+    this.value = value;
+    this.state = state;
+    this.accepted = accepted;
+  }
+}
