@@ -12,7 +12,8 @@ for (const [what] of Object.entries(CASES)) test(\`\${what} at its \${pick ? "st
 test(entry.name, () => {});
 // test("a test that was taken out", () => {});
 `,
-  "../test/declare.ts": `context.test("declared beside", () => {}); const far = "far away";`,
+  "../test/declare.ts": `import "./a.test.ts"; import "./far.ts"; context.test("declared beside", () => {});`,
+  "../test/far.ts": `context.test("declared far away", () => {});`,
 };
 const missing = (name: string, path = "../test/a.test.ts"): string[] =>
   findMissingTests(`text\n| row | [${name}](${path}) |`, (asked) => FILES[asked]);
@@ -34,6 +35,7 @@ test("findMissingTests() is content with tests that are there, by literal, templ
     "… at its …",
     "half a list",
     "declared beside",
+    "declared far away",
   ])
     assert.deepEqual(missing(name), [], name);
 });

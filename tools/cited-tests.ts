@@ -19,7 +19,7 @@ const COMMENT = /^[ \t]*(?:\/\/.*|\/?\*.*)$/gm;
 /** A test of node:test with its name: a literal, a template, or a variable. */
 const TEST =
   /\b(?:test|it)\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|`((?:[^`\\]|\\.)*)`|([A-Za-z_$][\w.$]*)\s*,)/g;
-const LOCAL_IMPORT = /(?:from|import)\s+"(\.\/[^"]+\.ts)"/g;
+const LOCAL_IMPORT = /(?:from|import)\s+"(\.\/[^"/]+\.ts)"/g;
 const INTERPOLATION = /\$\{[^}]*\}/;
 /** What a citation may write for a part of a name that differs from test to test. */
 const ANY = "…";
@@ -37,19 +37,30 @@ export function findCitations(document: string): Citation[] {
 
 /** One sentence for each citation whose file is not there or has no test of that name.
  *
- * A test may be declared in a file beside the cited one that is imported by it. Where a name is made of a template, each part
+ * A test may be declared in a file beside the cited one that is imported by it, directly or not. Where a name is made of a template, each part
  * that the template leaves open must be `…` in the citation, or a literal or key of those files: a case of a table. */
 export function findMissingTests(document: string, readFile: ReadFile): string[] {
   return findCitations(document).flatMap(({ line, path, name }) => {
-    const text = readFile(path);
-    if (text === undefined) return [`line ${line}: there is no file ${path}`];
-    const folder = path.slice(0, path.lastIndexOf("/") + 1);
-    const imported = [...text.matchAll(LOCAL_IMPORT)].flatMap(
-      ([, specifier = ""]) => readFile(`${folder}${specifier.slice(2)}`) ?? [],
-    );
-    const code = [text, ...imported].map((source) => source.replaceAll(COMMENT, "")).join("\n");
+    if (readFile(path) === undefined) return [`line ${line}: there is no file ${path}`];
+    const code = withImports(path, readFile)
+      .map((source) => source.replaceAll(COMMENT, ""))
+      .join("\n");
     return hasTest(code, name) ? [] : [`line ${line}: ${path} has no test "${name}"`];
   });
+}
+
+/** The texts of a file and of those beside it that it imports, directly or not. */
+function withImports(path: string, readFile: ReadFile): string[] {
+  const folder = path.slice(0, path.lastIndexOf("/") + 1);
+  const texts = new Map<string, string>();
+  const visit = (each: string): void => {
+    const text = texts.has(each) ? undefined : readFile(each);
+    if (text === undefined) return;
+    texts.set(each, text);
+    for (const [, specifier = ""] of text.matchAll(LOCAL_IMPORT)) visit(`${folder}${specifier.slice(2)}`);
+  };
+  visit(path);
+  return [...texts.values()];
 }
 
 function hasTest(code: string, name: string): boolean {

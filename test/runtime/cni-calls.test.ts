@@ -105,6 +105,19 @@ describe("the installed plugin", () => {
     }
   });
 
+  test("asks about every pod where the runtime passes no annotations: what the agent knows outside the mesh passes", async () => {
+    const { runtimeConfig: _annotations, ...netconf } = given.netconf;
+    const inside = await freshSandbox();
+    assert.equal((await call(inside.variables, netconf)).status, 0);
+    await assertCaptured(inside.sandbox);
+    const { sandbox, variables } = await freshSandbox();
+    const CNI_ARGS = given.args.replace("=template", `=${sandbox.name}`).replace(template.uid, sandbox.uid);
+    assert.equal((await call({ ...variables, CNI_ARGS }, netconf)).status, 0);
+    await assertUntouched(sandbox);
+    const unknown = { ...variables, CNI_ARGS: CNI_ARGS.replace(`=${sandbox.name}`, "=unknown") };
+    assert.equal(errorOf(await call(unknown, netconf)).code, 11);
+  });
+
   test("goes by the name where the runtime gives no UID", async () => {
     const { sandbox, variables } = await freshSandbox();
     const pairs = variables["CNI_ARGS"]?.split(";") ?? [];
@@ -172,7 +185,7 @@ describe("the installed plugin", () => {
       assert.doesNotMatch(text, /kind: *"?Config"?\b|certificate-authority-data/, "a kubeconfig");
     }
     for (const name of readdirSync("/run/istio-cni")) rmSync(join("/run/istio-cni", name), { recursive: true });
-    // An agent that looks every 10 s makes its socket anew; until then the plugin waits, or the kubelet tries again.
+    // The agent makes its socket anew at its next look; until then the plugin waits, and the kubelet tries again.
     const { sandbox, variables } = await freshSandbox();
     let answer = await call(variables);
     for (const deadline = performance.now() + 60_000; answer.status !== 0 && performance.now() < deadline; )
