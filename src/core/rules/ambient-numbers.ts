@@ -2,7 +2,7 @@
 // (contract 1.3, 7.6 to 7.8; istio cni/pkg/config/config.go@1.30.3).
 
 import type { Cidr, IpAddress } from "../address.ts";
-import { parseCidr, parseIpAddress } from "../address.ts";
+import { hostCidr, parseCidr, parseIpAddress } from "../address.ts";
 
 /** Where ztunnel listens in the pod's netns: what leaves, what comes in as plain text, HBONE, DNS. */
 export const AMBIENT_PORTS = { outbound: 15001, inbound: 15006, hbone: 15008, dns: 15053 } as const;
@@ -42,6 +42,16 @@ export const AMBIENT_LOOPBACK: Readonly<Record<4 | 6, Cidr>> = {
   4: known(parseCidr("127.0.0.1/32")),
   6: known(parseCidr("::1/128")),
 };
+
+/**
+ * Where probes of a family come from, as what a rule matches or gives.
+ * @throws {RangeError} when the address is of the other family.
+ */
+export function probeSourceOf(source: { readonly v4: IpAddress; readonly v6: IpAddress }, family: 4 | 6): Cidr {
+  const address = family === 4 ? source.v4 : source.v6;
+  if (address.family === family) return hostCidr(address);
+  throw new RangeError(`Cannot let probes pass: their IPv${family} source is an IPv${address.family} address`);
+}
 
 function known<T>(value: T | undefined): T {
   if (value === undefined) throw new TypeError("Cannot read an address of this file");

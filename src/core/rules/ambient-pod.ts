@@ -8,8 +8,6 @@
 // Chains, marks and order are upstream's, so that either implementation can take over a running pod. Families are written
 // one by one: neither depends on what became of the other (D13), and one that is not captured is not touched.
 
-import type { Cidr, IpAddress } from "../address.ts";
-import { hostCidr } from "../address.ts";
 import type { AmbientCapture } from "./ambient-capture.ts";
 import {
   AMBIENT_CHAIN,
@@ -18,6 +16,7 @@ import {
   AMBIENT_ROUTE_TABLE,
   AMBIENT_RULE_PRIORITY,
   MARK_MASK,
+  probeSourceOf,
   RETURN_MARK,
   ZTUNNEL_DNS_ZONE,
   ZTUNNEL_MARK,
@@ -146,7 +145,7 @@ function planGuests({ virtualInterfaces }: AmbientCapture, ofCaptured: readonly 
 }
 
 function planProbes(capture: AmbientCapture, family: Family): PlannedRule[] {
-  const matches = [TCP, source(probeSourceOf(capture, family))];
+  const matches = [TCP, source(probeSourceOf(capture.probeSource, family))];
   return [at("nat", AMBIENT_CHAIN.prerouting, "Probes of the kubelet go to the application", matches, ACCEPT, family)];
 }
 
@@ -168,7 +167,7 @@ function planWayBack(): PlannedRule[] {
 }
 
 function planProbeAnswers(capture: AmbientCapture, family: Family): PlannedRule {
-  const matches = [TCP, destination(probeSourceOf(capture, family))];
+  const matches = [TCP, destination(probeSourceOf(capture.probeSource, family))];
   return at("nat", AMBIENT_CHAIN.output, "What goes to the source of probes is not captured", matches, ACCEPT, family);
 }
 
@@ -210,14 +209,6 @@ export function familiesOf({ families }: Pick<AmbientCapture, "families">): Fami
 
 function notToLoopback(family: Family): Match {
   return not(destination(AMBIENT_LOOPBACK[family]));
-}
-
-/** Probes come from one address, whatever bits a caller's value has behind it. */
-function probeSourceOf({ probeSource }: AmbientCapture, family: Family): Cidr {
-  const address: IpAddress = family === 4 ? probeSource.v4 : probeSource.v6;
-  if (address.family !== family)
-    throw new RangeError(`Cannot exempt probes: their IPv${family} source is an IPv${address.family} address`);
-  return hostCidr(address);
 }
 
 /** Policy has refused such names already; here they would become words of a rule. */

@@ -257,7 +257,7 @@ function matches(match: Match, state: State, walk: Walk, name: string): boolean 
   if (match.kind === "opaque") {
     throw new TraceError(`Cannot trace ${walk.table} ${name}: ${match.summary} is not understood`);
   }
-  if (match.kind === "set" && !state.sets.has(match.name)) {
+  if (match.kind === "set" && match.family === state.source.family && !state.sets.has(match.name)) {
     throw new TraceError(`Cannot trace ${walk.table} ${name}: what is in set ${match.name} was not told`);
   }
   return holds(match, state, walk.family) !== match.negated;
