@@ -1,0 +1,119 @@
+// One pod as the status document tells of it, out of what was decided at its ADD and what verification found; and which
+// group it counts in.
+
+import type { PodCapture } from "../rules/pod-capture.ts";
+import { describeCapture } from "./describe-capture.ts";
+import type { POD_STATES, PodGroup, PodStatus } from "./status-document.ts";
+
+/** What verification knows of a pod (agent/verify). Times are milliseconds since 1970. */
+export interface VerificationFacts {
+  readonly podUid: string;
+  readonly state: (typeof POD_STATES)[number];
+  readonly reason: string | undefined;
+  readonly decidedBy: "add" | "annotations" | undefined;
+  readonly desired: PodCapture | undefined;
+  readonly bypassed: readonly string[];
+  readonly message: string | undefined;
+  readonly lastVerifiedMs: number | undefined;
+  readonly lastDrift: readonly string[];
+  readonly lastDriftMs: number | undefined;
+  readonly repairs: number;
+  readonly netns: { readonly ino: string; readonly source: "add" | "uid" | "ip" } | undefined;
+  readonly isMonitored: boolean;
+}
+
+/** What was decided at the ADD of a sandbox (agent/sidecar). */
+export interface SandboxFacts {
+  readonly podUid: string;
+  readonly containerId: string;
+  readonly reason: string;
+  readonly capture: PodCapture | undefined;
+  readonly bypassed: readonly string[];
+  /** How long the ADD took. */
+  readonly addedMs: number;
+}
+
+export interface PodFacts {
+  readonly pod: { readonly uid: string; readonly namespace: string; readonly name: string };
+  readonly verification: VerificationFacts | undefined;
+  readonly sandbox: SandboxFacts | undefined;
+}
+
+/** How much is told of one pod. */
+export interface PodLimits {
+  readonly listEntries: number;
+  readonly sentences: number;
+}
+
+const MAX_SENTENCE = 1024;
+
+/** What nobody has looked at since its ADD is as its ADD left it, but not verified. */
+export function describePod({ pod, verification, sandbox }: PodFacts, limits: PodLimits): PodStatus {
+  const state = verification?.state ?? "waiting";
+  const isLookedAt = verification !== undefined && verification.reason !== undefined;
+  const reason = isLookedAt ? verification.reason : sandbox?.reason;
+  const capture = isLookedAt ? verification.desired : sandbox?.capture;
+  const bypassed = (isLookedAt ? verification.bypassed : sandbox?.bypassed) ?? [];
+  return {
+    namespace: pod.namespace,
+    name: pod.name,
+    uid: pod.uid,
+    decision: decisionOf(state, reason, isLookedAt || capture !== undefined),
+    reason: reason ?? null,
+    decidedBy: (isLookedAt ? verification.decidedBy : sandbox && "add") ?? null,
+    state,
+    message: verification?.message === undefined ? null : cutSentence(verification.message),
+    needsAttention: needsAttention({ state, bypassed }),
+    capture: capture === undefined ? null : describeCapture(capture, limits.listEntries),
+    bypassed,
+    lastVerifiedAt: timestamp(verification?.lastVerifiedMs),
+    lastDrift: (verification?.lastDrift ?? []).slice(0, limits.sentences).map(cutSentence),
+    lastDriftAt: timestamp(verification?.lastDriftMs),
+    repairs: verification?.repairs ?? 0,
+    isMonitored: verification?.isMonitored ?? false,
+    netns:
+      verification?.netns === undefined ? null : { inode: verification.netns.ino, source: verification.netns.source },
+    sandbox: sandbox === undefined ? null : { containerId: sandbox.containerId, tookMs: roundMs(sandbox.addedMs) },
+  };
+}
+
+/** A pod that is only young (`waiting`) is no reason to call somebody; a family that passes by the proxy is one. */
+export function needsAttention({ state, bypassed }: Pick<PodStatus, "state" | "bypassed">): boolean {
+  return bypassed.length > 0 || ["refused", "uncaptured", "failed", "unverifiable"].includes(state);
+}
+
+/** Where a pod counts: in the summary, and in the metric `istio_cni_agent_pods`. */
+export function groupOf(state: PodStatus["state"]): PodGroup {
+  return GROUPS[state];
+}
+
+const GROUPS: Readonly<Record<PodStatus["state"], PodGroup>> = {
+  waiting: "waiting",
+  out: "outside",
+  refused: "refused",
+  verified: "captured",
+  repaired: "captured",
+  uncaptured: "uncaptured",
+  failed: "uncaptured",
+  unverifiable: "unverified",
+};
+
+/** @param isWanted somebody found that it should be captured, or out of the mesh, which then is its state. */
+function decisionOf(state: PodStatus["state"], reason: string | undefined, isWanted: boolean): PodStatus["decision"] {
+  if (state === "out" || state === "refused") return state;
+  if (reason === undefined) return "undecided";
+  return isWanted ? "in" : "out";
+}
+
+/** RFC 3339 with milliseconds, in UTC. */
+export function timestamp(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}
+
+function cutSentence(text: string): string {
+  return text.length > MAX_SENTENCE ? `${text.slice(0, MAX_SENTENCE)}…` : text;
+}
+
+function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

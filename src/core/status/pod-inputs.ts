@@ -1,0 +1,64 @@
+// What the policy of sidecar mode reads of a pod and of the operator's settings, in the order in which it decides
+// (core/policy/sidecar-decision.ts). For people who ask why.
+
+import type { Container, Pod } from "../kube/pod.ts";
+import { CAPTURE_ANNOTATIONS } from "../policy/sidecar-annotations.ts";
+import type { SidecarSettings } from "../policy/sidecar-decision.ts";
+import type { PodExplanation } from "./status-document.ts";
+
+type Inputs = PodExplanation["inputs"];
+
+const INJECT_KEY = "sidecar.istio.io/inject";
+const STATUS_ANNOTATION = "sidecar.istio.io/status";
+const PROXY_VARIABLES = ["ISTIO_DUAL_STACK", "ISTIO_META_DNS_CAPTURE", "INVALID_DROP"] as const;
+const MAX_VALUE = 300;
+
+/** The annotations are the pod's of now; a decision made at its ADD was made with those of then. */
+export function describeInputs(
+  pod: Pod,
+  { excludedNamespaces }: Pick<SidecarSettings, "excludedNamespaces">,
+  strictFamilies: boolean,
+): Inputs {
+  const containers = [...pod.initContainers, ...pod.containers];
+  const proxy = containers.findLast(({ name }) => name === "istio-proxy");
+  const annotation = (key: string) => ({ name: `annotation ${key}`, value: cut(pod.annotations[key]) });
+  return [
+    { name: "EXCLUDE_NAMESPACES", value: cut(excludedNamespaces.join(",") || undefined) },
+    { name: "host network", value: String(pod.hostNetwork) },
+    { name: "container istio-init", value: containers.some(({ name }) => name === "istio-init") ? "present" : null },
+    { name: "container istio-proxy", value: proxy === undefined ? null : place(pod, proxy) },
+    ...(proxy === undefined ? [] : describeProxy(proxy)),
+    { name: `label ${INJECT_KEY}`, value: cut(pod.labels[INJECT_KEY]) },
+    annotation(INJECT_KEY),
+    // A document of the injector's: that it is there is what counts.
+    {
+      name: `annotation ${STATUS_ANNOTATION}`,
+      value: pod.annotations[STATUS_ANNOTATION] === undefined ? null : "present",
+    },
+    ...Object.values(CAPTURE_ANNOTATIONS)
+      .filter((key) => pod.annotations[key] !== undefined)
+      .map(annotation),
+    { name: "user namespace of its own", value: String(pod.hostUsers === false) },
+    { name: "addresses", value: cut(pod.podIps.join(",") || undefined) },
+    { name: "STRICT_FAMILIES", value: String(strictFamilies) },
+    { name: "phase", value: cut(pod.phase || undefined) },
+  ];
+}
+
+function describeProxy(proxy: Container): Inputs {
+  return [
+    { name: "istio-proxy arguments", value: cut(proxy.args.slice(0, 2).join(" ") || undefined) },
+    { name: "istio-proxy DISABLE_ENVOY", value: cut(proxy.env["DISABLE_ENVOY"]) },
+    { name: "istio-proxy user and group", value: `${proxy.runAsUser ?? "default"}:${proxy.runAsGroup ?? "default"}` },
+    ...PROXY_VARIABLES.map((name) => ({ name: `istio-proxy ${name}`, value: cut(proxy.env[name]) })),
+  ];
+}
+
+function place(pod: Pod, proxy: Container): string {
+  return pod.initContainers.includes(proxy) ? "init container (native sidecar)" : "container";
+}
+
+function cut(value: string | undefined): string | null {
+  if (value === undefined) return null;
+  return value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}…` : value;
+}

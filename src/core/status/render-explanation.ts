@@ -1,0 +1,134 @@
+// `install-cni explain` for people: the decision and what led to it, what should be captured, what was found.
+
+import type { CaptureStatus, PodExplanation, PodStatus } from "./status-document.ts";
+import { type Cell, printable, renderAge, renderColumns } from "./text-columns.ts";
+
+export interface ExplanationOptions {
+  readonly hasColours: boolean;
+  /** The rules, one by one. */
+  readonly withRules: boolean;
+}
+
+const DECIDED_BY: Readonly<Record<NonNullable<PodStatus["decidedBy"]>, string>> = {
+  add: "at the ADD of its sandbox; later changes of its annotations do not count",
+  annotations: "from its annotations as this agent first saw them",
+};
+
+/** Ends with a line break. */
+export function renderExplanation(explanation: PodExplanation, { hasColours, withRules }: ExplanationOptions): string {
+  const { pod, inputs, decisionInWords, rules } = explanation;
+  const section = (title: string, rows: readonly (readonly Cell[])[]): string =>
+    `\n${title}\n${renderColumns(
+      rows.map((row) => ["", ...row]),
+      hasColours,
+    )}`;
+  const why = decisionInWords === null ? "" : `: ${decisionInWords}`;
+  const parts = [
+    `${printable(`${pod.namespace}/${pod.name} is ${verdictOf(pod)}${why}`)}\n`,
+    section("Decision", [
+      ["decided", pod.decidedBy === null ? "not yet" : DECIDED_BY[pod.decidedBy]],
+      ["reason", pod.reason ?? "-"],
+      ["uid", pod.uid],
+      [
+        "sandbox",
+        pod.sandbox === null ? "not of this agent's making" : `${pod.sandbox.containerId} in ${pod.sandbox.tookMs} ms`,
+      ],
+    ]),
+    section(
+      "What the policy reads",
+      inputs.map(({ name, value }) => [name, value ?? "-"]),
+    ),
+    ...(pod.capture === null ? [] : [section("What should be captured", rowsOfCapture(pod.capture))]),
+    section("What was found", rowsOfState(pod, explanation.at)),
+    ...(rules === null
+      ? []
+      : [
+          withRules
+            ? section(`Rules (${rules.dialect})`, rowsOfRules(rules))
+            : `\nRules: ${rules.list.length + rules.omitted} in ${printable(rules.dialect)}; --rules shows them\n`,
+        ]),
+  ];
+  return parts.join("");
+}
+
+function verdictOf({ decision }: PodStatus): string {
+  if (decision === "in") return "in the mesh";
+  if (decision === "out") return "outside the mesh";
+  return decision === "refused" ? "refused" : "not decided on yet";
+}
+
+function rowsOfState(pod: PodStatus, at: string): Cell[][] {
+  return [
+    ["state", pod.needsAttention ? { text: pod.state, colour: "red" } : pod.state],
+    ...(pod.message === null ? [] : [["why", pod.message]]),
+    ["last verified", renderAge(pod.lastVerifiedAt, at)],
+    ["changes", pod.isMonitored ? "told by the kernel" : "found by the timer only"],
+    ["network namespace", pod.netns === null ? "not known" : `${pod.netns.inode} (${SOURCES[pod.netns.source]})`],
+    ...(pod.bypassed.length === 0
+      ? []
+      : [["passes by", { text: pod.bypassed.join(", "), colour: "red" } satisfies Cell]]),
+    ["repairs", String(pod.repairs)],
+    ...pod.lastDrift.map((sentence, index): Cell[] => [
+      index === 0 ? `drift ${renderAge(pod.lastDriftAt, at)}` : "",
+      sentence,
+    ]),
+  ];
+}
+
+const SOURCES: Readonly<Record<NonNullable<PodStatus["netns"]>["source"], string>> = {
+  add: "given by the runtime",
+  uid: "found by the pod's UID",
+  ip: "found by the pod's address",
+};
+
+function rowsOfCapture(capture: CaptureStatus): Cell[][] {
+  const families = ["families", capture.families.join(", ") || "none"];
+  const abridged = capture.isAbridged ? [["", "some of these lists are longer"]] : [];
+  if (capture.kind === "ambient") {
+    return [
+      ["mode", "ambient"],
+      families,
+      ["inbound", capture.captureInbound ? "to ztunnel" : "to the application, past ztunnel"],
+      ["DNS", yesNo(capture.dnsCapture)],
+      ["virtual interfaces", capture.virtualInterfaces.join(", ") || "none"],
+      ["probes come from", capture.probeSources.join(", ")],
+      ...abridged,
+    ];
+  }
+  const { outboundPorts } = capture;
+  return [
+    ["mode", capture.mode],
+    families,
+    ["inbound ports", wordsOf(capture.inboundPorts)],
+    ["outbound ranges", wordsOf(capture.outboundRanges)],
+    [
+      "outbound ports",
+      `always ${outboundPorts.include.join(", ") || "none"}; never ${outboundPorts.exclude.join(", ") || "none"}`,
+    ],
+    ["of groups", wordsOf(capture.ownerGroups)],
+    ["excluded interfaces", capture.excludeInterfaces.join(", ") || "none"],
+    ["virtual interfaces", capture.virtualInterfaces.join(", ") || "none"],
+    ["proxy runs as", `user ${capture.proxyUids.join(", ")}, group ${capture.proxyGids.join(", ")}`],
+    ["DNS", yesNo(capture.dnsCapture)],
+    ["drops invalid", yesNo(capture.dropInvalid)],
+    ["the pod itself", capture.loopbackRange],
+    ...abridged,
+  ];
+}
+
+/** `exclude` means something only beside "all" or a list. */
+function wordsOf({ include, exclude }: { readonly include: readonly string[]; readonly exclude: readonly string[] }) {
+  if (include.length === 0) return "none";
+  const all = include.length === 1 && include[0] === "*";
+  const but = exclude.length === 0 ? "" : ` but ${exclude.join(", ")}`;
+  return `${all ? "all" : include.join(", ")}${but}`;
+}
+
+function rowsOfRules({ list, omitted }: NonNullable<PodExplanation["rules"]>): Cell[][] {
+  const rows = list.map(({ family, table, rule, intent }): Cell[] => [family, table, rule, `# ${intent}`]);
+  return omitted === 0 ? rows : [...rows, ["", "", `and ${omitted} more`]];
+}
+
+function yesNo(flag: boolean): string {
+  return flag ? "yes" : "no";
+}
