@@ -3,6 +3,7 @@
  * that exist; ours stand beside them and begin with `istio_cni_agent_`.
  */
 
+import type { PodCounts } from "../status/count-pods.ts";
 import type { MetricsRegistry } from "./registry.ts";
 
 export type AgentMetrics = ReturnType<typeof createAgentMetrics>;
@@ -95,11 +96,17 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       help: "Differences found between what should be there and what was.",
       labels: ["object", "action"],
     }),
-    /** Pods one of whose address families passes by the redirection. */
-    bypassPods: registry.gauge({
-      name: "istio_cni_agent_bypass_pods",
-      help: "Pods with an address family that is not captured.",
-      labels: ["family"],
+    /** What the API told of objects; `type`: add, update, delete. */
+    watchEvents: registry.counter({
+      name: "istio_cni_agent_watch_events_total",
+      help: "Objects that the Kubernetes API has shown as new, changed or gone.",
+      labels: ["resource", "type"],
+    }),
+    /** `reason`: full, forbidden, refused, expired, ended. */
+    eventsDropped: registry.counter({
+      name: "istio_cni_agent_events_dropped_total",
+      help: "Kubernetes Events, or repetitions of one, that nobody will see.",
+      labels: ["reason"],
     }),
     /** The node's one decision how rules are written; the value is always 1. */
     backend: registry.gauge({
@@ -125,6 +132,44 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       labels: ["version", "revision"],
     }),
   };
+}
+
+/** Gauges of the node's pods, counted when they are asked for. */
+export function registerPodMetrics(registry: MetricsRegistry, read: () => PodCounts): void {
+  registry.collect(
+    {
+      name: "istio_cni_agent_pods",
+      help: "Pods of this node by what is true of them; every pod is in exactly one state.",
+      type: "gauge",
+      labels: ["state"],
+    },
+    () => Object.entries(read().groups).map(([state, count]) => [{ state }, count] as const),
+  );
+  registry.collect(
+    {
+      name: "istio_cni_agent_bypass_pods",
+      help: "Pods with an address family that is not captured.",
+      type: "gauge",
+      labels: ["family"],
+    },
+    () => Object.entries(read().bypassed).map(([family, count]) => [{ family }, count] as const),
+  );
+}
+
+/** How old the knowledge of the cluster may be; `read` gives seconds by resource. */
+export function registerWatchMetrics(
+  registry: MetricsRegistry,
+  read: () => readonly (readonly [resource: string, seconds: number])[],
+): void {
+  registry.collect(
+    {
+      name: "istio_cni_agent_watch_age_seconds",
+      help: "Time since the Kubernetes API last sent anything about a resource, bookmarks included.",
+      type: "gauge",
+      labels: ["resource"],
+    },
+    () => read().map(([resource, seconds]) => [{ resource }, seconds] as const),
+  );
 }
 
 /** What a process knows about itself; undefined where it cannot tell. */

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "./agent-metrics.ts";
+import { countPods } from "../status/count-pods.ts";
+import {
+  createAgentMetrics,
+  registerLogMetrics,
+  registerPodMetrics,
+  registerProcessMetrics,
+  registerWatchMetrics,
+} from "./agent-metrics.ts";
 import { createMetricsRegistry } from "./registry.ts";
 
 /** Compares with a file of testdata/; UPDATE_GOLDEN=1 writes it anew. */
@@ -63,6 +70,19 @@ describe("the registry", () => {
     assert.equal(lines.at(-1), 'c{a="other"} 9500');
   });
 
+  it("reads collected series when it renders, as many as it may have", () => {
+    const registry = createMetricsRegistry();
+    let count = 1;
+    registry.collect({ name: "pods", help: "P.", type: "gauge", labels: ["state"] }, () =>
+      Array.from({ length: count }, (_, n) => [{ state: `s"${n}` }, n] as const),
+    );
+    assert.match(registry.render(), /^# TYPE pods gauge\npods\{state="s\\"0"\} 0\n$/m);
+    count = 0;
+    assert.equal(registry.render().trim(), "");
+    count = 10_000;
+    assert.equal(registry.render().trimEnd().split("\n").length, 2 + 500);
+  });
+
   it("refuses bad names and doubles", () => {
     const registry = createMetricsRegistry();
     assert.throws(() => registry.counter({ name: "a-b", help: "", labels: [] }), /Cannot register metric a-b/);
@@ -89,7 +109,8 @@ describe("the agent's metrics", () => {
     metrics.apiRequests.increment({ verb: "LIST", resource: "pods", code: "200" });
     metrics.watchRestarts.increment({ resource: "pods", reason: "expired" });
     metrics.drift.increment({ object: "config", action: "repaired" });
-    metrics.bypassPods.set({ family: "ipv6" }, 2);
+    metrics.watchEvents.increment({ resource: "pods", type: "update" });
+    metrics.eventsDropped.increment({ reason: "forbidden" });
     metrics.condition.set({ name: "install" }, 1);
     metrics.buildInfo.set({ version: "0.1.0", revision: "abc" }, 1);
     registerProcessMetrics(registry, () => ({
@@ -99,6 +120,14 @@ describe("the agent's metrics", () => {
       startTimeSeconds: 1.79e9,
     }));
     registerLogMetrics(registry, () => 3);
+    registerPodMetrics(registry, () =>
+      countPods([
+        { state: "verified", bypassed: ["ipv6"] },
+        { state: "failed", bypassed: [] },
+        { state: "out", bypassed: [] },
+      ]),
+    );
+    registerWatchMetrics(registry, () => [["pods", 2.5]]);
     assertGolden("agent-metrics.txt", registry.render());
   });
 });

@@ -38,6 +38,8 @@ export interface MetricsRegistry {
   histogram<L extends string>(definition: MetricDefinition<L>, buckets: readonly number[]): Histogram<L>;
   /** A counter or gauge without labels that is read when rendered; undefined leaves it out. */
   callback(definition: CallbackDefinition, read: () => number | undefined): void;
+  /** The same with labels: `read` gives all series. */
+  collect<L extends string>(definition: CollectedDefinition<L>, read: () => Iterable<Sample<L>>): void;
   /** The whole exposition; metrics without a series are left out, as upstream's exporter does. */
   render(): string;
 }
@@ -47,6 +49,12 @@ export interface CallbackDefinition {
   readonly help: string;
   readonly type: "counter" | "gauge";
 }
+
+export interface CollectedDefinition<L extends string> extends MetricDefinition<L> {
+  readonly type: "counter" | "gauge";
+}
+
+export type Sample<L extends string> = readonly [labels: Labels<L>, value: number];
 
 const SERIES_MAX = 500;
 const OVERFLOW = "other";
@@ -126,19 +134,29 @@ export function createMetricsRegistry(): MetricsRegistry {
         return value === undefined ? [] : [sample(name, [], value)];
       });
     },
+    collect: ({ type, ...definition }, read) => {
+      register(definition, type, () =>
+        [...read()]
+          .slice(0, SERIES_MAX)
+          .map(([labels, value]) => sample(definition.name, pairsOf(definition.labels, labels), value)),
+      );
+    },
     render: () => [...families.values()].flatMap((lines) => lines()).join("\n") + (families.size > 0 ? "\n" : ""),
   };
 }
 
 type LabelPairs = readonly (readonly [string, string])[];
 
+function pairsOf<L extends string>(names: readonly L[], labels: Labels<L>): LabelPairs {
+  return names.map((name) => [name, String(labels[name])] as const);
+}
+
 /** The series of one metric by their label values. */
 function createSeries<L extends string, C>(names: readonly L[], createCell: () => C) {
   const cells = new Map<string, { readonly labels: LabelPairs; readonly cell: C }>();
-  const pairsOf = (labels: Labels<L>): LabelPairs => names.map((name) => [name, String(labels[name])] as const);
   return {
     at: (labels: Labels<L>): C => {
-      let pairs = pairsOf(labels);
+      let pairs = pairsOf(names, labels);
       let key = JSON.stringify(pairs);
       if (!cells.has(key) && cells.size >= SERIES_MAX) {
         pairs = names.map((name) => [name, OVERFLOW] as const);
@@ -151,7 +169,7 @@ function createSeries<L extends string, C>(names: readonly L[], createCell: () =
       return cell;
     },
     remove: (labels: Labels<L>): void => {
-      cells.delete(JSON.stringify(pairsOf(labels)));
+      cells.delete(JSON.stringify(pairsOf(names, labels)));
     },
     list: (render: (labels: LabelPairs, cell: C) => readonly string[]): readonly string[] =>
       [...cells.values()].flatMap(({ labels, cell }) => render(labels, cell)),
