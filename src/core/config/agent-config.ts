@@ -73,6 +73,10 @@ export interface AgentConfig {
     readonly enableAwsBranchEniProbe: boolean;
     readonly allowSwitchToHostNs: boolean;
   };
+  readonly verify: {
+    readonly intervalMs: number;
+    readonly wholeLookMs: number;
+  };
   readonly repair: {
     readonly enabled: boolean;
     readonly repairPods: boolean;
@@ -172,6 +176,7 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
       enableAwsBranchEniProbe: ambient.enableAwsBranchEniProbe,
       allowSwitchToHostNs: ambient.allowSwitchToHostNs,
     },
+    verify: { intervalMs: values.verify.interval, wholeLookMs: values.verify.wholeInterval },
     repair: {
       enabled: repair.enabled,
       repairPods: repair.repairPods,

@@ -16,7 +16,14 @@ Usage:
   install-cni [flags]                        run the agent
   install-cni version [-s] [-o yaml|json]    print the version
   install-cni config [-o text|json] [flags]  print every option's value and where it comes from
+  install-cni status [-o text|json]          tell how the node and each of its pods are
+  install-cni explain NAMESPACE/POD [--rules] [-o text|json]
+                                             tell why a pod is in the mesh or not, and how it is
   install-cni help                           print this text
+
+status and explain ask the agent that runs, over admin.sock in CNI_AGENT_RUN_DIR. They end with 0 if
+all is as it should be, 1 if something needs attention, 2 if the agent cannot be asked or the
+command line is wrong, 3 if the agent knows no such pod.
 
 A flag wins over its environment variable, the variable over the default. A variable that is set but
 empty counts as unset. A malformed value is an error.

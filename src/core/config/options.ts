@@ -8,6 +8,7 @@ import { API_OPTIONS, INSTALL_OPTIONS } from "./options-install.ts";
 import { AMBIENT_OPTIONS, POLICY_OPTIONS, SIDECAR_OPTIONS } from "./options-mesh.ts";
 import { ACCEPTED_OPTIONS, LOG_OPTIONS, MONITORING_OPTIONS } from "./options-process.ts";
 import { REPAIR_OPTIONS } from "./options-repair.ts";
+import { VERIFY_OPTIONS } from "./options-verify.ts";
 
 /** Groups in the order in which they are shown. */
 export const OPTION_GROUPS = {
@@ -16,6 +17,7 @@ export const OPTION_GROUPS = {
   policy: POLICY_OPTIONS,
   sidecar: SIDECAR_OPTIONS,
   ambient: AMBIENT_OPTIONS,
+  verify: VERIFY_OPTIONS,
   repair: REPAIR_OPTIONS,
   log: LOG_OPTIONS,
   monitoring: MONITORING_OPTIONS,
@@ -30,6 +32,7 @@ export const GROUP_TITLES: Readonly<Record<OptionGroupName, string>> = {
   policy: "Which pods, and how",
   sidecar: "Sidecar mode",
   ambient: "Ambient mode",
+  verify: "Verification of running pods",
   repair: "Repair of pods that started without redirection",
   log: "Log",
   monitoring: "Metrics",

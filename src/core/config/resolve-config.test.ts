@@ -50,6 +50,8 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "ambient.useScopedXtablesLocking": { bad: "off", good: "0", shown: "false" },
   "ambient.enableAwsBranchEniProbe": { bad: "no", good: "False", shown: "false" },
   "ambient.allowSwitchToHostNs": { bad: "host", good: "True", shown: "true" },
+  "verify.interval": { bad: "0s", good: "5s" },
+  "verify.wholeInterval": { bad: "1s", good: "2m" },
   "repair.enabled": { bad: "enabled", good: "FALSE", shown: "false" },
   "repair.repairPods": { bad: "null", good: "true" },
   "repair.deletePods": { bad: "tru", good: "true" },
