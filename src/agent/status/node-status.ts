@@ -1,0 +1,211 @@
+/**
+ * What the agent tells of its node, put together when somebody asks and kept by nobody: the status document and the
+ * explanation of one pod. Reads what the services know, decides nothing, waits for nothing.
+ */
+
+import type { Pod } from "../../core/kube/pod.ts";
+import { type BackendDecision, dialectForPod } from "../../core/policy/backend-decision.ts";
+import { describeMissing } from "../../core/policy/backend-features.ts";
+import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
+import { countPods, type PodCounts } from "../../core/status/count-pods.ts";
+import {
+  describePod,
+  type PodLimits,
+  type SandboxFacts,
+  type VerificationFacts,
+} from "../../core/status/describe-pod.ts";
+import { describeRules } from "../../core/status/describe-rules.ts";
+import { describeInputs } from "../../core/status/pod-inputs.ts";
+import { reasonInWords } from "../../core/status/reason-words.ts";
+import { type PodExplanation, SCHEMA_VERSION, type StatusDocument } from "../../core/status/status-document.ts";
+import type { ConditionState } from "./readiness.ts";
+
+/** What other services know; see each for the meaning of its fields. */
+export interface NodeStatusDeps {
+  readonly pods: { list(): readonly Pod[] };
+  verifications(): readonly VerificationFacts[];
+  /** Oldest first. */
+  sandboxes(): readonly SandboxFacts[];
+  /** Undefined until the first pod needs it: asking must not make it. */
+  backend(): BackendDecision | undefined;
+  conditions(): readonly ConditionState[];
+  install(): {
+    readonly state: string;
+    readonly reason: string;
+    readonly confName: string | undefined;
+    readonly warnings: readonly string[];
+    readonly rewrites: number;
+    readonly unwatched: ReadonlyMap<string, string>;
+  };
+  watches(): readonly {
+    readonly kind: string;
+    readonly isSynced: boolean;
+    readonly phase: string;
+    readonly failures: number;
+    readonly lastFailure?: string;
+    readonly objects: number;
+  }[];
+  watchAgeSeconds(resource: string): number | undefined;
+  netns(): {
+    readonly handles: number;
+    readonly unavailable: string | undefined;
+    readonly lastScan: StatusDocument["netns"]["lastScan"] | undefined;
+  };
+  /** Milliseconds since 1970, and on the monotonic clock. */
+  wallMs(): number;
+  nowMs(): number;
+}
+
+export interface NodeStatusOptions {
+  readonly version: string;
+  readonly node: string;
+  readonly mode: "sidecar" | "ambient";
+  readonly settings: Pick<SidecarSettings, "excludedNamespaces">;
+  readonly strictFamilies: boolean;
+  /** Pods in one document. @default 2000 */
+  readonly maxPods?: number;
+}
+
+export interface NodeStatus {
+  document(): StatusDocument;
+  /** Undefined: no such pod on this node, as far as the API has shown. */
+  explain(namespace: string, name: string): PodExplanation | undefined;
+  /** Pods that the API has shown, for the gauges. */
+  counts(): PodCounts;
+}
+
+/** Hostile annotations have thousands of entries, and a node has hundreds of pods. */
+const IN_LIST: PodLimits = { listEntries: 16, sentences: 4 };
+const ALONE: PodLimits = { listEntries: 1024, sentences: 64 };
+
+/** How a person decided the dialect, by the reason of the decision. */
+const OVERRIDES: Readonly<Partial<Record<BackendDecision["reason"], string>>> = {
+  "native-nftables-set": "NATIVE_NFTABLES",
+  "forced-legacy": "FORCE_IPTABLES_BINARY",
+  "forced-nft": "FORCE_IPTABLES_BINARY",
+};
+
+export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOptions): NodeStatus {
+  const { maxPods = 2000 } = options;
+  const startedMs = deps.nowMs();
+
+  /** Every pod the API has shown, with what is known of it. */
+  function facts() {
+    const verifications = new Map(deps.verifications().map((record) => [record.podUid, record]));
+    // The last one wins: a pod's sandbox may have been made anew.
+    const sandboxes = new Map(deps.sandboxes().map((record) => [record.podUid, record]));
+    return deps.pods
+      .list()
+      .toSorted((left, right) => compare(left.namespace, right.namespace) || compare(left.name, right.name))
+      .map((pod) => ({ pod, verification: verifications.get(pod.uid), sandbox: sandboxes.get(pod.uid) }));
+  }
+
+  function counts(): PodCounts {
+    const states = new Map(deps.verifications().map((record) => [record.podUid, record]));
+    return countPods(deps.pods.list().map(({ uid }) => states.get(uid) ?? { state: "waiting", bypassed: [] }));
+  }
+
+  function document(): StatusDocument {
+    const counted = counts();
+    const conditions = deps.conditions();
+    const isReady = conditions.length > 0 && conditions.every(({ ready }) => ready);
+    const all = facts();
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      at: new Date(deps.wallMs()).toISOString(),
+      isAllGood: isReady && counted.needAttention === 0,
+      agent: {
+        version: options.version,
+        node: options.node,
+        mode: options.mode,
+        uptimeSeconds: Math.floor((deps.nowMs() - startedMs) / 1000),
+      },
+      isReady,
+      conditions: conditions.map(({ name, ready, reason }) => ({ name, isReady: ready, reason })),
+      backend: describeBackend(deps.backend()),
+      install: describeInstall(deps.install()),
+      watches: deps.watches().map(({ kind, isSynced, phase, failures, lastFailure, objects }) => ({
+        resource: kind,
+        isSynced,
+        phase,
+        failures,
+        lastFailure: lastFailure ?? null,
+        objects,
+        ageSeconds: roundTenth(deps.watchAgeSeconds(kind)),
+      })),
+      netns: describeNetns(deps.netns()),
+      summary: {
+        pods: all.length,
+        ...counted.groups,
+        bypassed: counted.bypassing,
+        needAttention: counted.needAttention,
+      },
+      pods: all.slice(0, maxPods).map((pod) => describePod(pod, IN_LIST)),
+      omittedPods: Math.max(0, all.length - maxPods),
+    };
+  }
+
+  function explain(namespace: string, name: string): PodExplanation | undefined {
+    const named = facts().filter(({ pod }) => pod.namespace === namespace && pod.name === name);
+    // Of two, the one that is not being deleted: the other is about to give the name up.
+    const found = named.find(({ pod }) => pod.deletionTimestamp === undefined) ?? named[0];
+    if (found === undefined) return undefined;
+    const { pod, verification, sandbox } = found;
+    const status = describePod(found, ALONE);
+    const capture = verification?.desired ?? sandbox?.capture;
+    const backend = deps.backend();
+    const written =
+      capture === undefined || backend === undefined ? undefined : dialectForPod(backend, pod, capture.mode);
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      at: new Date(deps.wallMs()).toISOString(),
+      node: options.node,
+      pod: status,
+      decisionInWords: (status.reason === null ? undefined : reasonInWords(status.reason)) ?? null,
+      inputs: describeInputs(pod, options.settings, options.strictFamilies),
+      rules:
+        capture === undefined || written === undefined || status.decision !== "in"
+          ? null
+          : describeRules(capture, written.dialect),
+    };
+  }
+
+  return { document, explain, counts };
+}
+
+function describeBackend(decision: BackendDecision | undefined): StatusDocument["backend"] {
+  if (decision === undefined) return null;
+  const { dialect, reason, message, missing, userNamespaces } = decision;
+  return {
+    dialect,
+    reason,
+    message,
+    overriddenBy: OVERRIDES[reason] ?? null,
+    missing: dialect === "iptables-legacy" ? [] : missing.map((feature) => describeMissing(feature, dialect)),
+    dialectInUserNamespaces: userNamespaces?.dialect ?? null,
+  };
+}
+
+function describeInstall(status: ReturnType<NodeStatusDeps["install"]>): StatusDocument["install"] {
+  const { state, reason, confName, warnings, rewrites, unwatched } = status;
+  const folders = [...unwatched].map(([folder, why]) => ({ folder, reason: why }));
+  return { state, reason, confName: confName ?? null, warnings, rewrites, unwatched: folders };
+}
+
+function describeNetns({ handles, unavailable, lastScan }: ReturnType<NodeStatusDeps["netns"]>) {
+  const { tookMs, processes, namespaces } = lastScan ?? {};
+  const isKnown = tookMs !== undefined && processes !== undefined && namespaces !== undefined;
+  return {
+    handles,
+    unavailable: unavailable ?? null,
+    lastScan: isKnown ? { tookMs: Math.round(tookMs), processes, namespaces } : null,
+  };
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+function roundTenth(seconds: number | undefined): number | null {
+  return seconds === undefined ? null : Math.round(seconds * 10) / 10;
+}
