@@ -4,9 +4,11 @@
  */
 
 import { type CommandLine, type FlagSpec, parseCommandLine } from "../core/config/command-line.ts";
-import { ConfigError, malformedValue, quoteValue } from "../core/config/config-error.ts";
+import { ConfigError, type ConfigProblem, malformedValue, quoteValue } from "../core/config/config-error.ts";
+import { NAMESPACE, OBJECT_NAME } from "../core/config/domain-value-type.ts";
 import { findNearMiss } from "../core/config/near-miss.ts";
 import { ALL_OPTIONS } from "../core/config/options.ts";
+import { INSTALL_OPTIONS } from "../core/config/options-install.ts";
 import { BOOL } from "../core/config/value-type.ts";
 
 /** Texts per flag name, for resolveConfig(). */
@@ -16,21 +18,44 @@ export type Invocation =
   | { readonly command: "run"; readonly flags: OptionFlags }
   | { readonly command: "config"; readonly flags: OptionFlags; readonly output: "text" | "json" }
   | { readonly command: "version"; readonly short: boolean; readonly output: "text" | "json" | "yaml" }
+  | {
+      readonly command: "status";
+      /** For the option that says where the agent's socket is. */
+      readonly flags: OptionFlags;
+      readonly output: "text" | "json";
+    }
+  | {
+      readonly command: "explain";
+      readonly flags: OptionFlags;
+      readonly output: "text" | "json";
+      readonly pod: { readonly namespace: string; readonly name: string };
+      readonly withRules: boolean;
+    }
   | { readonly command: "help" };
 
 const HELP: FlagSpec = { name: "help", short: "h", isSwitch: true };
 const OUTPUT: FlagSpec = { name: "output", short: "o", isSwitch: false };
+const RULES: FlagSpec = { name: "rules", isSwitch: true };
 const SHORT: FlagSpec = { name: "short", short: "s", isSwitch: true };
 
 const OPTION_FLAGS: readonly FlagSpec[] = ALL_OPTIONS.flatMap(({ option }) =>
   option.flag === undefined ? [] : [{ name: option.flag, isSwitch: option.type === BOOL }],
 );
 
+/** What a command needs that asks the agent which runs. */
+const QUERY_FLAGS: readonly FlagSpec[] = [
+  HELP,
+  OUTPUT,
+  ...OPTION_FLAGS.filter(({ name }) => name === INSTALL_OPTIONS.cniAgentRunDir.flag),
+];
+
 /** Flags per command; upstream's logging flags hold for every command (contract 1.4). */
 const COMMANDS = {
   run: [HELP, ...OPTION_FLAGS],
   config: [HELP, OUTPUT, ...OPTION_FLAGS],
   version: [HELP, OUTPUT, SHORT, ...OPTION_FLAGS.filter(({ name }) => /^(?:log|ctrlz)_/.test(name))],
+  status: QUERY_FLAGS,
+  explain: [...QUERY_FLAGS, RULES],
   help: [HELP],
 } as const;
 
@@ -45,18 +70,26 @@ const COMMAND_NAMES = Object.keys(COMMANDS).filter((name) => name !== "run");
 export function parseInvocation(argv: readonly string[]): Invocation {
   const command = findCommand(argv);
   const line = parseCommandLine(argv, COMMANDS[command]);
-  const [, surplus] = command === "run" ? ["", ...line.positionals] : line.positionals;
+  const words = command === "run" ? ["", ...line.positionals] : line.positionals;
+  const surplus = words[command === "explain" ? 2 : 1];
   // `help <command>` is one text for all of them.
   if (surplus !== undefined && command !== "help") throw unknownCommand(surplus);
   if (command === "help" || isGiven(line, "help")) return { command: "help" };
   if (command === "run") return { command, flags: line.flags };
   if (command === "config") return { command, flags: line.flags, output: readOutput(line, ["text", "json"]) };
+  if (command === "status") return { command, flags: line.flags, output: readOutput(line, ["text", "json"]) };
+  if (command === "explain") {
+    const output = readOutput(line, ["text", "json"]);
+    return { command, flags: line.flags, output, pod: readPod(words[1]), withRules: isGiven(line, "rules") };
+  }
   return { command, short: isGiven(line, "short"), output: readOutput(line, ["yaml", "json"]) };
 }
 
 /** The first word that is neither a flag nor a flag's value names the command, wherever it stands. */
 function findCommand(argv: readonly string[]): CommandName {
-  const every = new Map([...COMMANDS.config, ...COMMANDS.version].map((spec) => [spec.name, spec]));
+  const every = new Map(
+    [...COMMANDS.config, ...COMMANDS.version, ...COMMANDS.explain].map((spec) => [spec.name, spec]),
+  );
   let first: string | undefined;
   try {
     [first] = parseCommandLine(argv, [...every.values()]).positionals;
@@ -83,6 +116,25 @@ function isGiven(line: CommandLine, name: string): boolean {
   const value = BOOL.parse(text);
   if (value === undefined) throw new ConfigError([malformedValue(`--${name}`, text, BOOL.accepts)]);
   return value;
+}
+
+/** NAMESPACE/POD, as kubectl and our own log write it. */
+function readPod(text: string | undefined): { readonly namespace: string; readonly name: string } {
+  const accepted = "NAMESPACE/POD, such as default/web-0";
+  const [namespace = "", name = "", ...others] = (text ?? "").split("/");
+  const isPod = NAMESPACE.parse(namespace) !== undefined && OBJECT_NAME.parse(name) !== undefined;
+  if (text !== undefined && isPod && namespace !== "" && name !== "" && others.length === 0) return { namespace, name };
+  const problem: ConfigProblem =
+    text === undefined
+      ? { code: "missing-value", option: "explain", message: `Cannot explain: no pod is named; accepted: ${accepted}` }
+      : {
+          code: "malformed-value",
+          option: "explain",
+          value: text,
+          accepted,
+          message: `Cannot explain ${quoteValue(text)}: it is no pod; accepted: ${accepted}`,
+        };
+  throw new ConfigError([problem]);
 }
 
 function readOutput<const W extends string>(line: CommandLine, words: readonly W[]): W | "text" {

@@ -8,14 +8,16 @@ import { createSystemClock } from "../platform/clock.ts";
 import { openLogSink } from "../platform/log.ts";
 import { EXIT_CODES, watchLifecycle } from "../platform/process/lifecycle.ts";
 import { buildInfo } from "./build-info.ts";
+import type { QueryOutcome } from "./commands/ask-agent.ts";
 import { renderConfig } from "./commands/config.ts";
 import { longVersion, renderVersion } from "./commands/version.ts";
 import { type OptionFlags, parseInvocation } from "./flags.ts";
-import { runAgent } from "./wire.ts";
 
 /** What is still running so long after the agent has ended is cut; at once when it could not start. */
 const EXIT_GRACE_MS = 3000;
 const EXIT_AT_ONCE_MS = 20;
+/** QUERY_EXIT_CODES.cannotTell, whose module is not loaded for this. */
+const USAGE_OF_QUERY = 2;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -35,14 +37,37 @@ async function main(argv: readonly string[]): Promise<number> {
         process.stderr.write(stderr);
         return EXIT_CODES.ok;
       }
+      case "status": {
+        const { showStatus } = await import("./commands/status.ts");
+        return tell(await showStatus({ ...invocation, env: process.env, hasColours: hasColours() }));
+      }
+      case "explain": {
+        const { explainPod } = await import("./commands/explain.ts");
+        return tell(await explainPod({ ...invocation, env: process.env, hasColours: hasColours() }));
+      }
       case "run":
         return await run(invocation.flags);
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    return EXIT_CODES.failure;
+    // 1 is what these two say of the node.
+    return argv.find((arg) => !arg.startsWith("-"))?.match(/^(?:status|explain)$/)
+      ? USAGE_OF_QUERY
+      : EXIT_CODES.failure;
   }
+}
+
+function tell({ stdout, stderr, exitCode }: QueryOutcome): number {
+  process.stdout.write(stdout);
+  process.stderr.write(stderr);
+  return exitCode;
+}
+
+/** Only for people who look at a terminal that can, and who have not said otherwise (no-color.org). */
+function hasColours(): boolean {
+  const { NO_COLOR, TERM } = process.env;
+  return process.stdout.isTTY && (NO_COLOR ?? "") === "" && TERM !== "dumb";
 }
 
 async function run(flags: OptionFlags): Promise<number> {
@@ -66,6 +91,8 @@ async function run(flags: OptionFlags): Promise<number> {
   for (const note of notes) log.info(note);
   let graceMs = EXIT_GRACE_MS;
   try {
+    // Only here: a command that asks must not wait for the agent's modules.
+    const { runAgent } = await import("./wire.ts");
     await runAgent({ config, log, clock, droppedLogLines: sink.dropped, env: process.env }, lifecycle.signal);
     log.info("Ended");
     return EXIT_CODES.ok;

@@ -1,4 +1,4 @@
-// Where the agent's own files lie: in a checkout's out/, or in the image.
+// Where the agent's own files lie: in a checkout's out/, or in the image; and its socket for people.
 import { join } from "node:path";
 import { firstExisting } from "../platform/fs/existing-path.ts";
 
@@ -10,4 +10,9 @@ const IMAGE_PLUGIN_DIR = "/opt/cni/bin";
 export function findPluginDir(): string {
   const beside = join(import.meta.dirname, "../../bin");
   return firstExisting([join(beside, "istio-cni")]) === undefined ? IMAGE_PLUGIN_DIR : beside;
+}
+
+/** Where the agent answers `install-cni status`; shorter than the plugin's own, so it fits wherever that does. */
+export function adminSocketPath(runDir: string): string {
+  return join(runDir, "admin.sock");
 }

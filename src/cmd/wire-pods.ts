@@ -11,11 +11,13 @@ import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
 import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
 import { runRepairController } from "../agent/repair/repair-controller.ts";
 import { createSidecar } from "../agent/sidecar/sidecar.ts";
+import type { NodeStatusDeps } from "../agent/status/node-status.ts";
 import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
@@ -50,6 +52,8 @@ export interface WiredPods extends Disposable {
   readonly handle: PluginServerDeps["handle"];
   /** What has to run until the agent ends. */
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+  /** What is known of the node's pods, for those who ask. */
+  readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend">;
 }
 
 export function wirePods({ config, log, clock, metrics, api, informers, poller, nodeName }: PodsInput): WiredPods {
@@ -60,7 +64,10 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
 
   // Pods: from the plugin's request to the rules in their namespace.
   const forbidden = forbiddenNamespaces();
-  const node = createBackendOnce(config.policy, forbidden, ({ message, dialect, reason, missing }) => {
+  let decided: BackendDecision | undefined;
+  const node = createBackendOnce(config.policy, forbidden, (decision) => {
+    decided = decision;
+    const { message, dialect, reason, missing } = decision;
     log.info(message);
     metrics.backend.set({ dialect, reason }, 1);
     for (const { feature, family } of missing) metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
@@ -133,7 +140,10 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
       log,
       wallMs: Date.now,
       random: Math.random,
-      dropped: (why, count) => log.debug("Dropped Events", { why, count }),
+      dropped: (reason, count) => {
+        metrics.eventsDropped.increment({ reason }, count);
+        log.debug("Dropped Events", { why: reason, count });
+      },
     },
     { nodeName },
   );
@@ -162,6 +172,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
       settings,
       strictFamilies: config.policy.strictFamilies,
       repair,
+      ...config.verify,
     },
   );
   const { mode } = repair;
@@ -208,6 +219,12 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
   return {
     handle,
     runs: [verifier.run, repairByApi, events.run, rehearse],
+    knowledge: {
+      verifications: verifier.records,
+      sandboxes: sidecar.records,
+      netns: netns.status,
+      backend: () => decided,
+    },
     [Symbol.dispose]() {
       ends[Symbol.dispose]();
       netns[Symbol.dispose]();

@@ -8,6 +8,7 @@ import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin
 import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
 import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
 import { createReadiness } from "../agent/status/readiness.ts";
+import { createWatchAges } from "../agent/status/watch-age.ts";
 import { createPluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig, DirectoryCandidates } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
@@ -31,6 +32,7 @@ import { ignoreAbort } from "./ignore-abort.ts";
 import { readNetworkConfig } from "./network-config.ts";
 import { findPluginDir } from "./paths.ts";
 import { wirePods } from "./wire-pods.ts";
+import { wireStatus } from "./wire-status.ts";
 
 const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
@@ -91,14 +93,15 @@ export async function runAgent(
     },
   });
   const nodeName = nodeNameOf(config, log);
+  const watches = createWatchAges(api, clock.nowMs);
   const informers = createInformers(
     {
-      api,
+      api: watches.api,
       clock,
       log,
       random: Math.random,
       metrics: {
-        changed: () => {},
+        changed: (kind, type) => metrics.watchEvents.increment({ resource: kind, type }),
         reported: (kind, what, count) => metrics.watchRestarts.increment({ resource: kind, reason: what }, count),
       },
     },
@@ -162,6 +165,11 @@ export async function runAgent(
     },
   );
 
+  const answerPeople = wireStatus({
+    ...{ config, log, clock, registry, readiness, informers, watches, pods, poller, nodeName },
+    install: installer.status,
+  });
+
   // What the plugin may know while no agent answers.
   const pluginState = createPluginState(
     { files, clock, log },
@@ -205,6 +213,7 @@ export async function runAgent(
     ),
     run(installer.run(ending)),
     run(pluginState.run(ending)),
+    run(answerPeople(ending)),
     ...pods.runs.map((work) => run(work(ending))),
     run(informers.start(ending)),
     run(

@@ -1,0 +1,98 @@
+// Joins what tells people and programs of the node: the gauges of its pods, and the admin socket behind `install-cni status`
+// and `explain`. Part of wire.ts, which joins the rest.
+import type { Informers } from "../agent/informers/informers.ts";
+import { type AdminHandler, answerJson, createAdminRouter, refuse } from "../agent/status/admin-router.ts";
+import { serveAdmin } from "../agent/status/admin-server.ts";
+import { createNodeStatus, type NodeStatus, type NodeStatusDeps } from "../agent/status/node-status.ts";
+import type { Readiness } from "../agent/status/readiness.ts";
+import type { WatchAges } from "../agent/status/watch-age.ts";
+import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { Logger } from "../core/log.ts";
+import { registerPodMetrics, registerWatchMetrics } from "../core/metrics/agent-metrics.ts";
+import type { MetricsRegistry } from "../core/metrics/registry.ts";
+import type { SystemClock } from "../platform/clock.ts";
+import { createHttpConnections } from "../platform/http/http-connections.ts";
+import type { Poller } from "../platform/linux/poller.ts";
+import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { buildInfo } from "./build-info.ts";
+import { adminSocketPath } from "./paths.ts";
+import type { WiredPods } from "./wire-pods.ts";
+
+const RECHECK_MS = 2000;
+const CLOSE_DEADLINE_MS = 1000;
+const BACKLOG = 16;
+
+export interface StatusInput {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly registry: MetricsRegistry;
+  readonly readiness: Readiness;
+  readonly informers: Informers;
+  readonly watches: WatchAges;
+  readonly install: NodeStatusDeps["install"];
+  readonly pods: Pick<WiredPods, "knowledge">;
+  readonly poller: Poller;
+  readonly nodeName: string;
+}
+
+/** Registers the gauges at once; returns what has to run until the agent ends. */
+export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise<void> {
+  const { config, log, clock, informers, watches, pods } = input;
+  const status = createNodeStatus(
+    {
+      pods: informers.pods,
+      ...pods.knowledge,
+      conditions: input.readiness.conditions,
+      install: input.install,
+      watches: informers.health,
+      watchAgeSeconds: watches.ageSeconds,
+      wallMs: Date.now,
+      nowMs: clock.nowMs,
+    },
+    {
+      version: buildInfo.version,
+      node: input.nodeName,
+      mode: config.ambient.enabled ? "ambient" : "sidecar",
+      settings: { excludedNamespaces: config.policy.excludeNamespaces },
+      strictFamilies: config.policy.strictFamilies,
+    },
+  );
+  registerPodMetrics(input.registry, status.counts);
+  registerWatchMetrics(input.registry, watches.all);
+
+  const connections = createHttpConnections({
+    answer: createAdminRouter(routesOf(status)),
+    onError: (error) => log.error(`Cannot answer on the admin socket: ${String(error)}`),
+  });
+  const path = adminSocketPath(config.install.runDir);
+  return (ending) =>
+    serveAdmin(
+      {
+        poller: input.poller,
+        clock,
+        log,
+        listen: () => listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: BACKLOG }),
+        connections,
+      },
+      {
+        allowedUids: [...new Set([0, process.getuid?.() ?? 0])],
+        recheckMs: RECHECK_MS,
+        closeDeadlineMs: CLOSE_DEADLINE_MS,
+      },
+      ending,
+    );
+}
+
+function routesOf(status: NodeStatus): Readonly<Record<string, AdminHandler>> {
+  return {
+    "GET /status": () => answerJson(status.document()),
+    "GET /pods/:namespace/:name": ({ params }) => {
+      const [namespace = "", name = ""] = [params.get("namespace"), params.get("name")];
+      const explanation = status.explain(namespace, name);
+      return explanation === undefined
+        ? refuse(404, `Cannot explain pod ${namespace}/${name}: the agent of this node knows no such pod`)
+        : answerJson(explanation);
+    },
+  };
+}
