@@ -7,7 +7,7 @@ import { renderImageArchive } from "../node/image.ts";
 import { REPOSITORY } from "../node/repository.ts";
 import type { TarFile } from "../node/tar.ts";
 
-/** What manifests/daemonset.yaml names. */
+/** What manifests/common/daemonset.yaml names. */
 export const AGENT_IMAGE = "localhost/istio-install-cni/agent:test";
 
 const OUT = join(REPOSITORY, "out");

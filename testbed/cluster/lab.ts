@@ -19,6 +19,8 @@ export interface Lab extends AsyncDisposable {
   readonly stateDir: string;
   /** What the node has on its disk, seen from here: `/etc/cni/net.d`, `/opt/cni/bin`, … */
   readonly nodeDisk: string;
+  /** A path of the running node as this process can open it, /run and the files of namespaces included. */
+  nodePath(path: string): string;
   readonly kubeconfig: string;
   /** A power cut and the next start: /run is empty, the disk is kept. Returns when the node is Ready. */
   powerCut(): Promise<void>;
@@ -50,10 +52,12 @@ export async function startLab(source: string): Promise<Lab> {
   }
   const script = join(folder, "lab");
   const state = join(folder, "state");
+  const nodePid = (): number => Number(readFileSync(join(state, "node.pid"), "utf8"));
   return {
     script,
     stateDir: state,
     nodeDisk: join(state, "fs"),
+    nodePath: (path) => join(`/proc/${nodePid()}/root`, path),
     kubeconfig: join(state, "pki/admin.conf"),
     powerCut: async () => {
       keeper.ask("reboot");
@@ -64,7 +68,7 @@ export async function startLab(source: string): Promise<Lab> {
       const pid = (await mustRun([script, "node", "pgrep", "-x", "kube-apiserver"])).trim();
       await mustRun([script, "node", "kill", "-KILL", pid]);
     },
-    enterNetwork: () => enterNetwork(Number(readFileSync(join(state, "node.pid"), "utf8"))),
+    enterNetwork: () => enterNetwork(nodePid()),
     [Symbol.asyncDispose]: async () => {
       await keeper.end();
       if (existsSync(state)) throw new Error(`Cannot take the lab down: ${state} is still there`);

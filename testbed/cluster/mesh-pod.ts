@@ -2,7 +2,7 @@
 // stand-ins (native sidecar: ../sidecar/nettool.c; istio-validation: validation.c).
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { renderInjection } from "../api-server/injected-sidecar.ts";
+import { type Injection, renderInjection } from "../api-server/injected-sidecar.ts";
 import type { JsonObject } from "../api-server/kube-object.ts";
 import { compileStatic } from "../node/compile.ts";
 import { renderImageArchive } from "../node/image.ts";
@@ -32,23 +32,38 @@ export function renderPodImage(): Uint8Array {
 
 /** A pod outside the mesh: an application on APPLICATION_PORT, probed there by the kubelet. */
 export function renderPlainPod(choice: PodChoice): JsonObject {
-  return renderPod(choice, { labels: {}, annotations: {}, initContainers: [] });
+  return renderPod(choice, { labels: {}, annotations: {}, initContainers: [], containers: [] });
 }
 
-/** The same in the mesh. Without `isValidated` it starts uncaptured as well, where it is to be seen that it does. */
-export function renderMeshPod(choice: PodChoice, isValidated = true): JsonObject {
-  const { labels, annotations, initContainers } = renderInjection("app", { native: true });
-  const replaced = initContainers.flatMap(({ name, args, env, securityContext, restartPolicy }) => {
+/** How a pod is put into the mesh. */
+export interface MeshPodOptions {
+  /** The proxy as an init container that stays (Kubernetes 1.29), or as an ordinary container. @default true */
+  readonly isNative?: boolean;
+  /** Without istio-validation it starts uncaptured as well, where it is to be seen that it does. @default true */
+  readonly isValidated?: boolean;
+}
+
+/** The same in the mesh. */
+export function renderMeshPod(
+  choice: PodChoice,
+  { isNative = true, isValidated = true }: MeshPodOptions = {},
+): JsonObject {
+  const { labels, annotations, initContainers, containers } = renderInjection("app", { native: isNative });
+  const replace = ({ name, args, env, securityContext, restartPolicy }: JsonObject): JsonObject[] => {
     const kept = { name, args, securityContext, ...IMAGE };
-    if (name === "istio-proxy") return { ...kept, env, restartPolicy, command: ["/nettool", "sidecar"] };
-    return isValidated ? { ...kept, command: ["/validation"] } : [];
+    if (name === "istio-proxy") return [{ ...kept, env, restartPolicy, command: ["/nettool", "sidecar"] }];
+    return isValidated ? [{ ...kept, command: ["/validation"] }] : [];
+  };
+  return renderPod(choice, {
+    ...{ labels, annotations },
+    initContainers: initContainers.flatMap(replace),
+    containers: containers.flatMap(replace),
   });
-  return renderPod(choice, { labels, annotations, initContainers: replaced });
 }
 
 function renderPod(
   { name, namespace }: PodChoice,
-  added: { readonly labels: object; readonly annotations: object; readonly initContainers: readonly JsonObject[] },
+  added: Pick<Injection, "labels" | "annotations" | "initContainers" | "containers">,
 ): JsonObject {
   return {
     apiVersion: "v1",
@@ -66,6 +81,7 @@ function renderPod(
           securityContext: { runAsUser: 1000 },
           readinessProbe: { tcpSocket: { port: APPLICATION_PORT }, periodSeconds: 1 },
         },
+        ...added.containers,
       ],
     },
   };

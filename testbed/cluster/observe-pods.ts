@@ -6,7 +6,7 @@ import { type Cluster, until } from "./create-cluster.ts";
 import { APPLICATION_PORT, type PodChoice } from "./mesh-pod.ts";
 
 export const AGENT_NAMESPACE = "istio-system";
-const AGENT_LABEL = "k8s-app=istio-cni-node";
+export const AGENT_LABEL = "k8s-app=istio-cni-node";
 
 /** Waits until all of `pods` are Ready. @throws {Error} with their states, the kubelet's complaints and the agent's log. */
 export async function waitReady(cluster: Cluster, pods: readonly PodChoice[], timeoutMs = 60_000): Promise<void> {
@@ -77,6 +77,28 @@ export async function listComplaints(cluster: Cluster, namespace: string): Promi
   return items.map((event) => `${readText(event, "involvedObject", "name")}: ${readText(event, "message")}`);
 }
 
+/** The messages of the Events with this reason on a pod, as `kubectl get events` finds them. */
+export async function listEvents(cluster: Cluster, pod: PodChoice, reason: string): Promise<readonly string[]> {
+  const selector = `--field-selector=involvedObject.name=${pod.name},reason=${reason}`;
+  const { items } = await cluster.get("-n", pod.namespace, "events", selector);
+  return Array.isArray(items) ? items.map((event) => readText(event, "message")) : [];
+}
+
+/** The agent's pod, the newest where one is ending. @throws {Error} when there is none. */
+export async function readAgentPod(cluster: Cluster): Promise<JsonObject> {
+  const { items } = await cluster.get(
+    "-n",
+    AGENT_NAMESPACE,
+    "pods",
+    "-l",
+    AGENT_LABEL,
+    "--sort-by=.metadata.creationTimestamp",
+  );
+  const pod = Array.isArray(items) ? items.at(-1) : undefined;
+  if (!isJsonObject(pod)) throw new Error("Cannot read the agent's pod: there is none");
+  return pod;
+}
+
 /** The agent's last lines, of all its pods. */
 export async function agentLog(cluster: Cluster): Promise<string> {
   const { stdout } = await cluster.tryKubectl(["-n", AGENT_NAMESPACE, "logs", "-l", AGENT_LABEL, "--tail=30"]);
@@ -92,9 +114,8 @@ export async function waitAgentReady(cluster: Cluster, timeoutMs = 60_000): Prom
   throw new Error(`Cannot use the agent: ${done.stderr}${pods.stdout}\n${await agentLog(cluster)}`);
 }
 
-/** The agent's /metrics, read through the API server from its one Ready pod. */
+/** The agent's /metrics, read through the API server from its newest pod. */
 export async function agentMetrics(cluster: Cluster): Promise<string> {
-  const names = ["-n", AGENT_NAMESPACE, "get", "pods", "-l", AGENT_LABEL, "-o", "jsonpath={.items[0].metadata.name}"];
-  const pod = await cluster.kubectl(names);
-  return cluster.kubectl(["get", "--raw", `/api/v1/namespaces/${AGENT_NAMESPACE}/pods/${pod}:15014/proxy/metrics`]);
+  const name = readText(await readAgentPod(cluster), "metadata", "name");
+  return cluster.kubectl(["get", "--raw", `/api/v1/namespaces/${AGENT_NAMESPACE}/pods/${name}:15014/proxy/metrics`]);
 }

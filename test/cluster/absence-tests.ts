@@ -1,0 +1,128 @@
+// The agent is away: while its pod is replaced, after a power cut, and when it was removed. No pod fails for a moment's
+// absence, none starts past the mesh, and what is outside the mesh never waits.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { readPath, readText } from "../../testbed/api-server/kube-object.ts";
+import { parseSandboxStarts, type SandboxStart } from "../../testbed/cluster/containerd-log.ts";
+import { until } from "../../testbed/cluster/create-cluster.ts";
+import { renderMeshPod, renderPlainPod } from "../../testbed/cluster/mesh-pod.ts";
+import {
+  AGENT_NAMESPACE,
+  agentMetrics,
+  connect,
+  containerStatus,
+  isReady,
+  listComplaints,
+  readPods,
+  waitAgentReady,
+  waitReady,
+} from "../../testbed/cluster/observe-pods.ts";
+import { classic, NAMESPACE, native, peer, plain, pod, type SidecarScene } from "./sidecar-scene.ts";
+
+/** As baseline.md 8 measures upstream: 20 pods, 0.4 s apart, the agent's pod deleted before the fifth. */
+const burst = Array.from({ length: 20 }, (_, index) => pod(`burst-${index}`));
+const PACE_MS = 400;
+const DELETED_BEFORE = 4;
+/** What stays for the power cut. */
+const kept = burst.slice(0, 4);
+
+/** The agent's pod is deleted while others start. */
+export function testReplacement(scene: SidecarScene): void {
+  test("fails no pod and lets none start uncaptured while its own pod is replaced", async (t) => {
+    const { cluster } = scene;
+    const begunMs = performance.now();
+    const applied: Promise<void>[] = [];
+    let deleted: Promise<void> | undefined;
+    for (const [index, each] of burst.entries()) {
+      await sleep(Math.max(0, begunMs + index * PACE_MS - performance.now()));
+      if (index === DELETED_BEFORE) deleted = scene.agent.deleteAgentPods();
+      applied.push(cluster.apply([renderMeshPod(each)]));
+    }
+    await Promise.all([deleted, ...applied]);
+    await waitReady(cluster, burst, 120_000);
+    await scene.assertStartedAtOnce(...burst);
+    await scene.assertCaptured(...burst);
+    await waitAgentReady(cluster);
+    const [, captured] = /decision="in",reason="sidecar"} (\d+)/.exec(await agentMetrics(cluster)) ?? [];
+    t.diagnostic(`${captured} of ${burst.length} pods were captured by the new agent`);
+    assert.ok(Number(captured) > 0, "no pod started after the agent's pod was deleted: the test has tested nothing");
+    if (scene.lab === undefined) return;
+    const starts = parseSandboxStarts(scene.readContainerdLog()).filter(({ name }) => name.startsWith("burst-"));
+    assert.equal(starts.length, burst.length, "attempts");
+    t.diagnostic(describeTimes(starts));
+  });
+}
+
+/** Power cut and start of the node. Only kept pods are there afterwards. */
+export function testPowerCut(scene: SidecarScene): void {
+  test("captures all pods again after a power cut, its own pod and kube-system waiting for nobody", async (t) => {
+    const { cluster, lab } = scene;
+    if (lab === undefined) return t.skip("only the lab's node can have its power cut");
+    const gone = burst.slice(kept.length).map(({ name }) => name);
+    await cluster.kubectl(["-n", NAMESPACE, "delete", "pod", "--wait=true", ...gone]);
+    const meshed = [native, classic, ...kept];
+    const all = [...meshed, plain, peer];
+    const idOf = (each: Parameters<typeof isReady>[0]) => readText(containerStatus(each, "app"), "containerID");
+    const before = (await readPods(cluster, all)).map(idOf);
+    const cutMs = Date.now();
+    await lab.powerCut();
+    await until("pods that run anew", 120_000, async () =>
+      (await readPods(cluster, all)).every((each, index) => isReady(each) && idOf(each) !== before[index]),
+    );
+    await waitAgentReady(cluster);
+    await scene.assertCaptured(...meshed);
+    assert.deepEqual(await connect(cluster, plain, peer), { outcome: "direct", port: 8080 });
+
+    const starts = parseSandboxStarts(scene.readContainerdLog()).filter(({ startMs }) => startMs > cutMs);
+    const inNamespace = (wanted: string) => starts.filter(({ namespace }) => namespace === wanted);
+    const own = inNamespace(AGENT_NAMESPACE).filter(({ name }) => name.startsWith("istio-cni-node-"));
+    const first = [...own, ...inNamespace("kube-system")];
+    assert.equal(own.length, 1, "attempts at the agent's own pod");
+    assert.deepEqual(
+      first.filter(({ isMade }) => !isMade),
+      [],
+    );
+    const madeMs = Math.min(...own.map(({ endMs }) => endMs));
+    const meshNames = new Set(meshed.map(({ name }) => name));
+    const captured = inNamespace(NAMESPACE).filter(({ name, isMade }) => isMade && meshNames.has(name));
+    assert.equal(captured.length, meshed.length);
+    assert.ok(
+      captured.every(({ endMs }) => endMs > madeMs),
+      "a mesh pod was made before there was an agent",
+    );
+    t.diagnostic(`own pod and kube-system: ${describeTimes(first)}; pods of the mesh: ${describeTimes(captured)}`);
+    t.diagnostic(`refused meanwhile: ${inNamespace(NAMESPACE).filter(({ isMade }) => !isMade).length}`);
+  });
+}
+
+/** The DaemonSet is deleted; plugin and chain stay. Leaves the agent installed. */
+export function testRemoval(scene: SidecarScene): void {
+  test("once removed, lets pods outside the mesh start and refuses the others with a sentence", async () => {
+    const { cluster } = scene;
+    await scene.agent.removeAgent();
+    const outside = pod("outside");
+    const refused = pod("refused");
+    await cluster.apply([renderPlainPod(outside), renderMeshPod(refused)]);
+    await waitReady(cluster, [outside]);
+    let complaints: readonly string[] = [];
+    await until("the refusal of a mesh pod", 60_000, async () => {
+      complaints = (await listComplaints(cluster, NAMESPACE)).filter((line) => line.startsWith("refused: "));
+      return complaints.length > 0;
+    });
+    assert.match(complaints.join("\n"), /istio-cni.*Cannot .*agent/s);
+    const [state = {}] = await readPods(cluster, [refused]);
+    assert.equal(isReady(state), false);
+    await scene.agent.installAgent();
+    await waitReady(cluster, [refused], 90_000);
+    await scene.assertCaptured(refused);
+    const [found = {}] = await readPods(cluster, [refused]);
+    assert.equal(readPath(containerStatus(found, "istio-validation"), "restartCount"), 0);
+  });
+}
+
+function describeTimes(starts: readonly SandboxStart[]): string {
+  const took = starts.map(({ startMs, endMs }) => endMs - startMs).sort((a, b) => a - b);
+  const [median, slowest] = [took[Math.floor(took.length / 2)] ?? 0, took.at(-1) ?? 0];
+  return `${took.length} sandboxes, median ${median.toFixed(0)} ms, slowest ${slowest.toFixed(0)} ms`;
+}

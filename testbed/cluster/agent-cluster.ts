@@ -1,0 +1,67 @@
+// A cluster for the agent's own tests: images loaded, the pods' namespace made, and the DaemonSet at the test's command,
+// so that a test can begin before the agent does.
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { REPOSITORY } from "../node/repository.ts";
+import { renderAgentImage } from "./agent-image.ts";
+import { type Cluster, createCluster, refuseIstio, until } from "./create-cluster.ts";
+import { renderPodImage } from "./mesh-pod.ts";
+import { AGENT_LABEL, AGENT_NAMESPACE, waitAgentReady } from "./observe-pods.ts";
+
+/** A folder of manifests/. */
+export type AgentMode = "sidecar";
+
+export interface AgentCluster extends AsyncDisposable {
+  readonly cluster: Cluster;
+  /** Applies the manifests of the mode: rights, configuration, DaemonSet. Waits until it is Ready. */
+  installAgent(): Promise<void>;
+  /** Gives back the rights a test has taken. */
+  applyRights(): Promise<void>;
+  /** Deletes the agent's pods while the DaemonSet stays. Returns when they have ended; new ones are on their way. */
+  deleteAgentPods(): Promise<void>;
+  /** Deletes the DaemonSet and waits for the end of its pods. Plugin and chain stay on the node, as after every uninstall. */
+  removeAgent(): Promise<void>;
+  /** Puts the node's chain back to what it was before the first agent: pods start without the plugin. Only in the lab. */
+  forgetPlugin(): void;
+}
+
+const MANIFESTS = join(REPOSITORY, "testbed/cluster/manifests");
+
+/** Finds a cluster without agent and prepares it. `podNamespace` is made for the test's pods.
+ * @throws {Error} with a sentence that says what is missing. */
+export async function createAgentCluster(mode: AgentMode, podNamespace: string): Promise<AgentCluster> {
+  await using setup = new AsyncDisposableStack();
+  const cluster = setup.use(await createCluster());
+  await refuseIstio(cluster);
+  await cluster.loadImage(await renderAgentImage());
+  await cluster.loadImage(renderPodImage());
+  await cluster.createNamespace(podNamespace);
+  const conflist = cluster.lab && join(cluster.lab.nodeDisk, "etc/cni/net.d/10-lab.conflist");
+  const original = conflist && readFileSync(conflist);
+  const owned = setup.move();
+  const inAgentNamespace = (...args: string[]) => cluster.kubectl(["-n", AGENT_NAMESPACE, ...args]);
+  return {
+    cluster,
+    async installAgent() {
+      await cluster.apply(join(MANIFESTS, mode));
+      await waitAgentReady(cluster);
+    },
+    applyRights: () => cluster.apply(join(MANIFESTS, "common/rbac.yaml")),
+    async deleteAgentPods() {
+      await inAgentNamespace("delete", "pod", "-l", AGENT_LABEL, "--wait=true");
+    },
+    async removeAgent() {
+      await inAgentNamespace("delete", "daemonset", "istio-cni-node", "--wait=true");
+      await until("the end of the agent's pod", 60_000, async () => {
+        const { items } = await cluster.get("-n", AGENT_NAMESPACE, "pods", "-l", AGENT_LABEL);
+        return Array.isArray(items) && items.length === 0;
+      });
+    },
+    forgetPlugin() {
+      if (conflist === undefined || original === undefined) throw new Error("Cannot change a node outside the lab");
+      writeFileSync(`${conflist}.new`, original);
+      renameSync(`${conflist}.new`, conflist);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
