@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AMBIENT_CASES } from "../rules/ambient-cases.ts";
+import { ambientHostRules } from "../rules/ambient-host.ts";
+import { DEFAULT_PROBE_SOURCE } from "../rules/ambient-numbers.ts";
+import { ambientRules } from "../rules/ambient-pod.ts";
 import { diffRulesets } from "../rules/diff.ts";
+import type { Ruleset } from "../rules/model.ts";
 import { renderIptables } from "../rules/render-iptables.ts";
 import { sidecarRules } from "../rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
@@ -21,8 +26,14 @@ const nat = (...lines: string[]): string =>
   ].join("\n");
 
 test("parseLegacySave() reads every rule of every case back as the rule it was printed from", () => {
-  for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
-    for (const ruleset of sidecarRules(capture)) {
+  const host = { families: { v4: true, v6: true }, probeSource: DEFAULT_PROBE_SOURCE };
+  const cases: [name: string, rulesets: readonly Ruleset[]][] = [
+    ...Object.entries(SIDECAR_CASES).map(([name, capture]): [string, Ruleset[]] => [name, sidecarRules(capture)]),
+    ...Object.entries(AMBIENT_CASES).map(([name, capture]): [string, Ruleset[]] => [name, ambientRules(capture)]),
+    ["host", ambientHostRules(host)],
+  ];
+  for (const [name, rulesets] of cases) {
+    for (const ruleset of rulesets) {
       assert.ok(ruleset.family !== "inet");
       const held = parseLegacySave(renderIptables(ruleset), ruleset.family);
       assert.deepEqual(diffRulesets([held], [ruleset]), [], name);
@@ -40,7 +51,13 @@ test("parseLegacySave() takes a rule it does not know wholly as opaque, and keep
     "-p tcp -j DNAT --to-destination 10.0.0.2:80",
     "-p tcp -j REDIRECT --to-ports 15001 --random",
     "-o lo -g X",
-    "-m owner --socket-exists -j RETURN",
+    "-m owner --socket-exists",
+    "-m set --match-set pods dst,dst -j RETURN",
+    "-m set --match-set pods dst --packets-gt 5 -j RETURN",
+    "-m set --match-set pods",
+    "-p tcp -j SNAT --to-source 10.0.0.1-10.0.0.9",
+    "-p tcp -j SNAT --to-source 10.0.0.1:80",
+    "-p tcp -j SNAT --to-source 10.0.0.1 --random",
     "-d 10.0.0.1/255.0.255.0 -j RETURN",
     "-m mark --mark 0x1ffffffff -j RETURN",
     "-p tcp",

@@ -1,7 +1,7 @@
 // Reads what iptables-legacy-save prints back into rules. A line counts as understood only if the rule read from it prints
 // as that line again: whatever we do not know, in whatever place, makes the rule opaque and is never lost silently.
 
-import { parseCidr } from "../address.ts";
+import { parseCidr, parseIpAddress } from "../address.ts";
 import { findBaseChain } from "../rules/iptables-tables.ts";
 import {
   type Chain,
@@ -25,6 +25,12 @@ export class LegacySaveError extends Error {
 }
 
 type OpenTable = { readonly name: string; readonly chains: Map<string, { policy: string; rules: LegacyRule[] }> };
+
+/** Options that do not take one value: how many words they are. */
+const OPTION_WORDS: ReadonlyMap<string, number> = new Map([
+  ["--socket-exists", 1],
+  ["--match-set", 3],
+]);
 
 /** All tables of one family. Throws LegacySaveError. */
 export function parseLegacySave(text: string, family: 4 | 6): Ruleset<LegacyRule> & { readonly family: 4 | 6 } {
@@ -65,7 +71,10 @@ function closeTable({ name, chains }: OpenTable): Table<LegacyRule> {
 }
 
 function parseRule(chain: string, line: string, family: 4 | 6): LegacyRule {
-  const parsed = parseOptions(line.split(" ").filter((word) => word !== ""));
+  const parsed = parseOptions(
+    line.split(" ").filter((word) => word !== ""),
+    family,
+  );
   if (parsed !== undefined) {
     const rule = { intent: "", ...parsed, line };
     if (renderIptablesRule(chain, rule, family) === `-A ${chain} ${line}`) return rule;
@@ -74,7 +83,7 @@ function parseRule(chain: string, line: string, family: 4 | 6): LegacyRule {
   return { intent: "", matches: [opaque], verdict: opaque, line };
 }
 
-function parseOptions(words: readonly string[]): { matches: Match[]; verdict: Verdict } | undefined {
+function parseOptions(words: readonly string[], family: 4 | 6): { matches: Match[]; verdict: Verdict } | undefined {
   const matches: Match[] = [];
   let negated = false;
   let extension = "";
@@ -92,12 +101,12 @@ function parseOptions(words: readonly string[]): { matches: Match[]; verdict: Ve
     const value = words[at + 1] ?? "";
     if (word === "-m") extension = value;
     else {
-      const match = parseMatch(word, value, negated, extension);
+      const match = parseMatch(word, [value, words[at + 2] ?? ""], { negated, extension, family });
       if (match === undefined) return undefined;
       matches.push(match);
       negated = false;
     }
-    at += 2;
+    at += OPTION_WORDS.get(word) ?? 2;
   }
   return undefined;
 }
@@ -110,7 +119,13 @@ function inModelOrder(matches: readonly Match[]): Match[] {
 }
 
 /** `extension`: the last -m, which tells --mark of a packet from --mark of a connection. */
-function parseMatch(option: string, value: string, negated: boolean, extension: string): Match | undefined {
+type MatchContext = { readonly negated: boolean; readonly extension: string; readonly family: 4 | 6 };
+
+function parseMatch(
+  option: string,
+  [value, second]: readonly [string, string],
+  { negated, extension, family }: MatchContext,
+): Match | undefined {
   switch (option) {
     case "-i":
       return { kind: "iifname", name: value, negated };
@@ -145,6 +160,12 @@ function parseMatch(option: string, value: string, negated: boolean, extension: 
       if (number === undefined || mask === undefined) return undefined;
       return { kind: extension === "connmark" ? "connmark" : "mark", value: number, mask, negated };
     }
+    case "--socket-exists":
+      return { kind: "socket-exists", negated };
+    case "--match-set": {
+      if (second !== "src" && second !== "dst") return undefined;
+      return { kind: "set", name: value, side: second === "src" ? "source" : "destination", family, negated };
+    }
     case "--ctstate": {
       const states = value.split(",");
       if (!states.every(isConntrackState)) return undefined;
@@ -168,6 +189,10 @@ function parseVerdict([target, ...options]: readonly string[]): Verdict | undefi
     case "REDIRECT": {
       const port = value("--to-ports");
       return port === undefined ? undefined : { kind: "redirect", port };
+    }
+    case "SNAT": {
+      const address = parseIpAddress(options[options.indexOf("--to-source") + 1] ?? "");
+      return address === undefined ? undefined : { kind: "snat", address };
     }
     case "TPROXY": {
       const [port, xmark] = [value("--on-port"), masked("--tproxy-mark")];
