@@ -168,10 +168,15 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 10, arbitrary: fc.constant<Act>((world) => world.agentReads()) },
   {
     weight: 10,
-    arbitrary: fc.constant<Act>((world) => {
-      world.ztunnelReads();
-      world.agentReads();
-    }),
+    arbitrary: fc.integer({ min: 1, max: 8 }).map(
+      (exchanges): Act =>
+        (world) => {
+          for (let exchange = 0; exchange < exchanges; exchange++) {
+            world.ztunnelReads();
+            world.agentReads();
+          }
+        },
+    ),
   },
   { weight: 3, arbitrary: fc.constant<Act>((world) => world.connect()) },
   { weight: 3, arbitrary: fc.constant<Act>((world) => world.hello()) },
