@@ -23,12 +23,15 @@ export type FamilyDecision =
 /** Decides from the addresses in the order the kernel lists them (IPv4 first). IPv4 rules are always written, as
  * upstream writes them: a pod that gets its IPv4 address later is captured then. */
 export function decideFamilies(addresses: readonly IpAddress[], options: FamilyOptions): FamilyDecision {
-  const usable = addresses
-    .map(unmapIp)
-    .filter((ip) => !isLoopback(ip) && !isLinkLocalUnicast(ip) && !isLinkLocalMulticast(ip));
+  const usable = addressesInUse(addresses);
   const [first] = usable;
   if (first === undefined) return { kind: "no-address" };
   const hasV6 = usable.some(({ family }) => family === 6);
   const v6 = options.dialect === "nftables" ? true : options.dualStack || options.strict ? hasV6 : first.family === 6;
   return { kind: "families", v4: true, v6, bypassed: hasV6 && !v6 ? ["ipv6"] : [] };
+}
+
+/** Those by which a pod is reached: neither loopback nor link-local; IPv4 within IPv6 counts as IPv4. */
+export function addressesInUse(addresses: readonly IpAddress[]): IpAddress[] {
+  return addresses.map(unmapIp).filter((ip) => !isLoopback(ip) && !isLinkLocalUnicast(ip) && !isLinkLocalMulticast(ip));
 }

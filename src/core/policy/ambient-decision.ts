@@ -1,0 +1,141 @@
+// Decides whether a pod belongs into ambient mode, and how it is captured: contract 7.2, 7.3, as one value with its reason
+// and what led to it. The same for a pod that starts and for one that runs. Who asks, and what follows, is not decided here.
+
+import type { Namespace } from "../kube/namespace.ts";
+import type { Pod } from "../kube/pod.ts";
+import type { AmbientCapture } from "../rules/ambient-capture.ts";
+import { parseAmbientAnnotations } from "./ambient-annotations.ts";
+import { type EnablementSelectors, enablementKeys, matchEnablement } from "./enablement-selectors.ts";
+import { OWN_POD_PREFIX } from "./sidecar-decision.ts";
+
+/** Why a pod is in: its own labels were enough, or its namespace's were needed. */
+export type AmbientInReason = "pod-label" | "namespace-label";
+
+/** Why a pod is out; stable words, used in logs, metrics, Events and status. */
+export type AmbientOutReason =
+  | "own-agent"
+  | "excluded-namespace"
+  | "host-network"
+  | "ztunnel"
+  | "sidecar-present"
+  | "finished"
+  | "not-selected";
+
+export type AmbientReason = AmbientInReason | AmbientOutReason | "namespace-unknown";
+
+/** Something that was looked at: a label by which the selectors go, or the field or annotation that settled it. */
+export interface DecisionInput {
+  readonly of: "pod" | "namespace";
+  readonly what: "label" | "annotation" | "field";
+  readonly name: string;
+  /** Undefined: it is not there, or, of a namespace's label, not known. */
+  readonly value: string | undefined;
+}
+
+/** Everything the capture needs but the families, which only the pod's network namespace can tell (ambient-families.ts). */
+export type AmbientPlan = Omit<AmbientCapture, "families">;
+
+/** `unknown` is no kind of "out": who asks waits for the namespace. */
+export type AmbientDecision = { readonly inputs: readonly DecisionInput[] } & (
+  | {
+      readonly kind: "in";
+      readonly reason: AmbientInReason;
+      readonly plan: AmbientPlan;
+      readonly hints: readonly string[];
+    }
+  | { readonly kind: "out"; readonly reason: AmbientOutReason }
+  | { readonly kind: "unknown"; readonly reason: "namespace-unknown" }
+);
+
+/** What the operator set for all pods of the node. */
+export interface AmbientSettings {
+  readonly selectors: EnablementSelectors;
+  readonly excludedNamespaces: readonly string[];
+  /** The agent's own namespace. */
+  readonly agentNamespace: string;
+  /** Where pods labelled `app=ztunnel` are ztunnels. */
+  readonly systemNamespace: string;
+  /** `AMBIENT_DNS_CAPTURE`. */
+  readonly dnsCapture: boolean;
+  readonly probeSource: AmbientCapture["probeSource"];
+}
+
+const SIDECAR_ANNOTATION = "sidecar.istio.io/status";
+const ZTUNNEL_LABEL = { name: "app", value: "ztunnel" } as const;
+
+/** Whether this pod is a ztunnel (contract 7.4): it is never enrolled, and its node's workloads depend on it. */
+export function isZtunnelPod(pod: Pick<Pod, "namespace" | "labels">, systemNamespace: string): boolean {
+  return pod.namespace === systemNamespace && own(pod.labels, ZTUNNEL_LABEL.name) === ZTUNNEL_LABEL.value;
+}
+
+/** Decides for `pod`. `annotations` are those the runtime passed, which belong to the very sandbox that starts; without them
+ * the pod's own. A namespace that is not known makes the answer `unknown` where its labels matter, and only there. */
+export function decideAmbient(
+  pod: Pod,
+  namespace: Pick<Namespace, "labels"> | undefined,
+  settings: AmbientSettings,
+  annotations: Readonly<Record<string, string>> = pod.annotations,
+): AmbientDecision {
+  const settled = decideByItself(pod, settings, annotations);
+  if (settled !== undefined) return settled;
+  const inputs = labelInputs(pod, namespace, settings.selectors);
+  const match = matchEnablement(settings.selectors, pod.labels, namespace?.labels);
+  if (match.kind === "unknown") return { kind: "unknown", reason: "namespace-unknown", inputs };
+  if (match.kind === "out") return { kind: "out", reason: "not-selected", inputs };
+  const { hints, ...options } = parseAmbientAnnotations(annotations, settings.dnsCapture);
+  return {
+    kind: "in",
+    reason: match.by === "pod" ? "pod-label" : "namespace-label",
+    plan: { mode: "ambient", ...options, probeSource: settings.probeSource },
+    hints,
+    inputs,
+  };
+}
+
+/** What keeps a pod out whatever the labels say. The first three are what the plugin decides alone, too (ADR 5). */
+function decideByItself(
+  pod: Pod,
+  settings: AmbientSettings,
+  annotations: Readonly<Record<string, string>>,
+): AmbientDecision | undefined {
+  const field = (name: string, value: string) => ({ of: "pod", what: "field", name, value }) as const;
+  if (pod.name.startsWith(OWN_POD_PREFIX) && pod.namespace === settings.agentNamespace)
+    return out("own-agent", field("metadata.name", pod.name));
+  if (settings.excludedNamespaces.includes(pod.namespace))
+    return out("excluded-namespace", field("metadata.namespace", pod.namespace));
+  if (pod.hostNetwork) return out("host-network", field("spec.hostNetwork", "true"));
+  if (isZtunnelPod(pod, settings.systemNamespace))
+    return out("ztunnel", { of: "pod", what: "label", ...ZTUNNEL_LABEL });
+  const sidecar = own(annotations, SIDECAR_ANNOTATION);
+  if (sidecar !== undefined)
+    return out("sidecar-present", {
+      of: "pod",
+      what: "annotation",
+      name: SIDECAR_ANNOTATION,
+      value: sidecar.slice(0, 80),
+    });
+  if (pod.phase === "Succeeded" || pod.phase === "Failed") return out("finished", field("status.phase", pod.phase));
+  return undefined;
+}
+
+function out(reason: AmbientOutReason, input: DecisionInput): AmbientDecision {
+  return { kind: "out", reason, inputs: [input] };
+}
+
+function labelInputs(
+  pod: Pod,
+  namespace: Pick<Namespace, "labels"> | undefined,
+  selectors: EnablementSelectors,
+): DecisionInput[] {
+  const keys = enablementKeys(selectors);
+  const input = (of: "pod" | "namespace", labels: Readonly<Record<string, string>>) => (name: string) =>
+    ({ of, what: "label", name, value: own(labels, name) }) as const;
+  return [
+    ...keys.pod.map(input("pod", pod.labels)),
+    ...keys.namespace.map(input("namespace", namespace?.labels ?? {})),
+  ];
+}
+
+function own(record: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
+}
