@@ -4,7 +4,8 @@
 
 /**
  * not-found; not-a-file (folder, fifo, device, socket); outside (a symlink that leads out of its folder, or nowhere);
- * too-large; changed (somebody else was faster); read-only; no-space; denied; failed (anything else).
+ * too-large; changed (somebody else was faster); foreign (somebody else could have written it); read-only; no-space;
+ * denied; failed (anything else).
  */
 export type FileErrorCode =
   | "not-found"
@@ -12,6 +13,7 @@ export type FileErrorCode =
   | "outside"
   | "too-large"
   | "changed"
+  | "foreign"
   | "read-only"
   | "no-space"
   | "denied"
