@@ -12,6 +12,7 @@ import { createWatchAges } from "../agent/status/watch-age.ts";
 import { createPluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig, DirectoryCandidates } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
+import { createLogLevelTable } from "../core/log-levels.ts";
 import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
 import { createMetricsRegistry } from "../core/metrics/registry.ts";
 import type { SystemClock } from "../platform/clock.ts";
@@ -105,7 +106,8 @@ export async function runAgent(
         reported: (kind, what, count) => metrics.watchRestarts.increment({ resource: kind, reason: what }, count),
       },
     },
-    { nodeName },
+    // Only ambient mode decides by namespaces.
+    { nodeName, followsNamespaces: config.ambient.enabled },
   );
   using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName });
 
@@ -143,10 +145,10 @@ export async function runAgent(
             ambientEnabled: config.ambient.enabled,
             agentRunDir: config.install.runDir,
             ambientDetectionRetry: config.ambient.detectionRetry,
-            enablementSelectors: [],
+            enablementSelectors: config.ambient.selectors.json,
             excludeNamespaces: config.policy.excludeNamespaces,
             nativeNftables: config.policy.nativeNftables,
-            pluginLogLevel: "info",
+            pluginLogLevel: createLogLevelTable(config.log.levels).levelOf("cni-plugin"),
             podNamespace: config.api.podNamespace ?? "",
             agentWaitMs: config.install.pluginAgentWaitMs,
           }),
@@ -176,7 +178,7 @@ export async function runAgent(
     {
       runDir: config.install.runDir,
       mode: config.ambient.enabled ? "ambient" : "sidecar",
-      whenAway: "strict",
+      whenAway: config.ambient.whenAway,
       excludedNamespaces: config.policy.excludeNamespaces,
       uid: process.getuid?.() ?? 0,
       recheckMs: RECHECK_HOST_MS,

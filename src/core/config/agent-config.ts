@@ -5,6 +5,8 @@
 
 import type { Cidr, IpAddress } from "../address.ts";
 import { mergeScopeLevels, renderScopeLevels, type ScopeLevels, speaksForAll, unknownScopes } from "../log-levels.ts";
+import type { WhenAway } from "../plugin-protocol/state-file.ts";
+import type { EnablementSelectors } from "../policy/enablement-selectors.ts";
 import type { ConfigProblem } from "./config-error.ts";
 import type { ValueSource } from "./option.ts";
 import type { OptionValues } from "./options.ts";
@@ -58,18 +60,19 @@ export interface AgentConfig {
   };
   readonly ambient: {
     readonly enabled: boolean;
-    /** YAML text, not parsed yet; "" when none was given. */
-    readonly enablementSelector: string;
+    readonly selectors: EnablementSelectors;
+    /** What a pod gets that the plugin cannot ask about (ADR 8). */
+    readonly whenAway: WhenAway;
     readonly ztunnelSocketPath: string;
+    /** For upstream's plugin only. */
     readonly detectionRetry: boolean;
     readonly dnsCapture: boolean;
+    /** False: IPv4 only, see core/policy/ambient-families.ts. */
     readonly ipv6: boolean;
     readonly disableSafeUpgrade: boolean;
-    readonly reconcilePodRulesOnStartup: boolean;
     readonly systemNamespace: string;
-    readonly hostProbeIpv4: IpAddress;
-    readonly hostProbeIpv6: IpAddress;
-    readonly useScopedXtablesLocking: boolean;
+    /** Sources that probes of the host get. */
+    readonly probeSource: { readonly v4: IpAddress; readonly v6: IpAddress };
     readonly enableAwsBranchEniProbe: boolean;
     readonly allowSwitchToHostNs: boolean;
   };
@@ -162,17 +165,15 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
     },
     ambient: {
       enabled: ambient.enabled,
-      enablementSelector: ambient.enablementSelector,
+      selectors: ambient.enablementSelectors,
+      whenAway: ambient.whenAway,
       ztunnelSocketPath: ambient.ztunnelUdsAddress,
       detectionRetry: ambient.detectionRetry,
       dnsCapture: ambient.dnsCapture,
       ipv6: ambient.ipv6,
       disableSafeUpgrade: ambient.disableSafeUpgrade,
-      reconcilePodRulesOnStartup: ambient.reconcilePodRulesOnStartup,
       systemNamespace: ambient.systemNamespace,
-      hostProbeIpv4: ambient.hostProbeSnatIp,
-      hostProbeIpv6: ambient.hostProbeSnatIpv6,
-      useScopedXtablesLocking: ambient.useScopedXtablesLocking,
+      probeSource: { v4: ambient.hostProbeSnatIp, v6: ambient.hostProbeSnatIpv6 },
       enableAwsBranchEniProbe: ambient.enableAwsBranchEniProbe,
       allowSwitchToHostNs: ambient.allowSwitchToHostNs,
     },
@@ -225,15 +226,6 @@ function hostCandidates(dir: string, chartMount: string): DirectoryCandidates {
 
 function findProblems(values: OptionValues): readonly ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  if (values.ambient.enabled) {
-    problems.push({
-      code: "not-built",
-      option: "AMBIENT_ENABLED",
-      value: "true",
-      accepted: "false",
-      message: "Cannot use AMBIENT_ENABLED: ambient mode is not built into this version; accepted: false",
-    });
-  }
   const { outboundOwnerGroups, outboundOwnerGroupsExclude } = values.sidecar;
   if (outboundOwnerGroups !== "*" && outboundOwnerGroupsExclude.length > 0) {
     problems.push({

@@ -8,8 +8,7 @@ export type ConfigErrorCode =
   | "unknown-flag"
   | "missing-value"
   | "malformed-value"
-  | "contradiction"
-  | "not-built";
+  | "contradiction";
 
 export interface ConfigProblem {
   readonly code: ConfigErrorCode;
@@ -48,8 +47,14 @@ export function quoteValue(text: string): string {
   );
 }
 
-/** The problem of a value that its option's type refuses. */
-export function malformedValue(option: string, value: string, accepted: string): ConfigProblem {
-  const message = `Cannot use ${option}: it is ${quoteValue(value)}; accepted: ${accepted}`;
+/** The problem of a value that its option's type refuses; `fault` is what the type can say about it. */
+export function malformedValue(
+  option: string,
+  value: string,
+  accepts: string,
+  fault?: { readonly state: string; readonly accepted: string },
+): ConfigProblem {
+  const { state, accepted } = fault ?? { state: `it is ${quoteValue(value)}`, accepted: accepts };
+  const message = `Cannot use ${option}: ${state}; accepted: ${accepted}`;
   return { code: "malformed-value", option, value, accepted, message };
 }

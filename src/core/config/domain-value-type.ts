@@ -3,7 +3,7 @@
  * plugins, log targets. General kinds are in value-type.ts.
  */
 
-import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIpAddress } from "../address.ts";
+import { type Cidr, formatCidr, parseCidr } from "../address.ts";
 import { parseScopeLevels, renderScopeLevels, SCOPE_LEVELS_ACCEPTED, type ScopeLevels } from "../log-levels.ts";
 import { isLabelKey, isLabelValue, LABEL_KEY_ACCEPTED, LABEL_VALUE_ACCEPTED } from "../policy/label-selector.ts";
 import { absolutePath, listOf, type ValueType } from "./value-type.ts";
@@ -45,19 +45,6 @@ export const LABEL_VALUE: ValueType<string> = {
   parse: (text) => (isLabelValue(text) ? text : undefined),
   render: (value) => value,
 };
-
-/** An address of one family. */
-export function ipAddress(family: 4 | 6): ValueType<IpAddress> {
-  return {
-    name: `IPv${family}`,
-    accepts: `an IPv${family} address`,
-    parse: (text) => {
-      const address = parseIpAddress(text);
-      return address?.family === family ? address : undefined;
-    },
-    render: formatIp,
-  };
-}
 
 export const IPV4_CIDR: ValueType<Cidr> = {
   name: "IPv4 CIDR",

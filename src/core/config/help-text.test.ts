@@ -14,7 +14,13 @@ function assertGolden(name: string, actual: string): void {
 
 const resolved = resolveConfig({
   flags: new Map([["log_output_level", ["info"]]]),
-  env: { CNI_BIN_DIR: "/a:/b", NODE_NAME: "node-1", AMBIENT_ENABLEMENT_SELECTOR: "- {}\n- {}", GOMAXPROCS: "2" },
+  env: {
+    CNI_BIN_DIR: "/a:/b",
+    NODE_NAME: "node-1",
+    AMBIENT_ENABLEMENT_SELECTOR: "- {}\n- {}",
+    CNI_NETWORK_CONFIG: "{\n}",
+    GOMAXPROCS: "2",
+  },
 });
 
 describe("renderHelp()", () => {

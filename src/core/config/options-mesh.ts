@@ -3,16 +3,11 @@
  * Names, defaults and meaning: contract 1.2, 1.3 (upstream cni/pkg/cmd/root.go and cni/pkg/nodeagent/options.go@1.30.3).
  */
 
-import {
-  IPV4_CIDR,
-  ipAddress,
-  NAMESPACE,
-  NAMESPACE_LIST,
-  OWNER_GROUP_LIST,
-  OWNER_GROUPS,
-} from "./domain-value-type.ts";
+import { DEFAULT_ENABLEMENT_SELECTORS } from "../policy/enablement-selectors.ts";
+import { ENABLEMENT_SELECTORS, probeAddress } from "./ambient-value-type.ts";
+import { IPV4_CIDR, NAMESPACE, NAMESPACE_LIST, OWNER_GROUP_LIST, OWNER_GROUPS } from "./domain-value-type.ts";
 import { option } from "./option.ts";
-import { absolutePath, BOOL, DOCUMENT, oneOf, TEXT } from "./value-type.ts";
+import { absolutePath, BOOL, oneOf, TEXT } from "./value-type.ts";
 
 /** Longest path a unix socket can have, without the closing zero. */
 const SOCKET_PATH_MAX = 107;
@@ -87,13 +82,21 @@ export const AMBIENT_OPTIONS = {
     env: "AMBIENT_ENABLED",
     type: BOOL,
     fallback: false,
-    doc: "Take part in ambient mode.",
+    doc: "Enroll pods into ambient mode.",
   }),
-  enablementSelector: option({
+  enablementSelectors: option({
     env: "AMBIENT_ENABLEMENT_SELECTOR",
-    type: DOCUMENT,
-    fallback: "",
-    doc: "YAML list of pod and namespace selectors that enroll a pod.",
+    type: ENABLEMENT_SELECTORS,
+    fallback: DEFAULT_ENABLEMENT_SELECTORS,
+    fallbackText:
+      "pods labelled istio.io/dataplane-mode=ambient, and those of namespaces labelled so unless they say none",
+    doc: "List of {podSelector, namespaceSelector} in YAML or JSON; a pod that matches both of an entry is enrolled. [] stands for no pod.",
+  }),
+  whenAway: option({
+    env: "AMBIENT_WHEN_AWAY",
+    type: oneOf(["enroll-later", "strict"]),
+    fallback: "enroll-later",
+    doc: "What a pod gets when no agent answers the plugin in time, in a namespace that never enrolled any: enroll-later lets it start and enrolls it if need be once the agent is back, strict refuses it (not upstream's).",
   }),
   ztunnelUdsAddress: option({
     flag: "ztunnel-uds-address",
@@ -133,6 +136,7 @@ export const AMBIENT_OPTIONS = {
     type: BOOL,
     fallback: false,
     doc: "Bring the rules of pods that are already enrolled up to date at start.",
+    inert: "the rules of enrolled pods are verified at start and from then on",
   }),
   systemNamespace: option({
     env: "SYSTEM_NAMESPACE",
@@ -142,13 +146,13 @@ export const AMBIENT_OPTIONS = {
   }),
   hostProbeSnatIp: option({
     env: "HOST_PROBE_SNAT_IP",
-    type: ipAddress(4),
+    type: probeAddress(4),
     fallback: HOST_PROBE_V4,
     doc: "IPv4 source address that probes of the host get.",
   }),
   hostProbeSnatIpv6: option({
     env: "HOST_PROBE_SNAT_IPV6",
-    type: ipAddress(6),
+    type: probeAddress(6),
     fallback: HOST_PROBE_V6,
     doc: "IPv6 source address that probes of the host get.",
   }),
@@ -157,6 +161,7 @@ export const AMBIENT_OPTIONS = {
     type: BOOL,
     fallback: true,
     doc: "Run the legacy iptables tools, where they are needed, with a lock file of their own.",
+    inert: "they always have one of their own",
   }),
   enableAwsBranchEniProbe: option({
     env: "AMBIENT_ENABLE_AWS_BRANCH_ENI_PROBE",

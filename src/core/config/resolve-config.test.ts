@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { formatIp } from "../address.ts";
+import { DEFAULT_ENABLEMENT_SELECTORS } from "../policy/enablement-selectors.ts";
 import { ConfigError } from "./config-error.ts";
 import { ALL_OPTIONS, type OptionEntry } from "./options.ts";
 import { listValues, type ResolvedConfig, resolveConfig } from "./resolve-config.ts";
@@ -37,7 +39,12 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "sidecar.outboundIpv4LoopbackCidr": { bad: "127.0.0.1", good: "127.0.0.0/8" },
   "sidecar.envoyUser": { bad: "\u0000", good: "envoy" },
   "ambient.enabled": { bad: "maybe", good: "true" },
-  "ambient.enablementSelector": { bad: OVERSIZE, good: "- podSelector: {}\n" },
+  "ambient.enablementSelectors": {
+    bad: OVERSIZE,
+    good: "- podSelector: {}\n",
+    shown: '[{"podSelector":{},"namespaceSelector":{}}]',
+  },
+  "ambient.whenAway": { bad: "later", good: "strict" },
   "ambient.ztunnelUdsAddress": { bad: `/${"z".repeat(107)}`, good: "/run/z.sock" },
   "ambient.detectionRetry": { bad: "-", good: "true" },
   "ambient.dnsCapture": { bad: "10", good: "true" },
@@ -147,8 +154,6 @@ describe("resolveConfig()", () => {
       }
     });
 
-    // Ambient mode is not built yet, see below.
-    if (entry.id === "ambient.enabled") continue;
     it(`reads ${entry.id} and tells where it comes from`, () => {
       for (const { name, run } of waysToGive(entry, good)) {
         const resolved = run();
@@ -260,12 +265,45 @@ describe("resolveConfig()", () => {
     assert.deepEqual(resolve({ KUBECONFIG_MODE: "0600" }).warnings, []);
   });
 
-  it("refuses ambient mode with a sentence of its own", () => {
+  it("tells what is wrong with selectors, and where", () => {
+    const text = "- podSelector: {matchExpressions: [{key: a, operator: in, values: [b]}]}";
     assert.throws(
-      () => resolve({ AMBIENT_ENABLED: "true" }),
+      () => resolve({ AMBIENT_ENABLEMENT_SELECTOR: text }),
       (error: unknown) =>
-        error instanceof ConfigError && error.code === "not-built" && /ambient mode/.test(error.message),
+        error instanceof ConfigError &&
+        error.problems[0]?.value === text &&
+        error.message ===
+          'Cannot use AMBIENT_ENABLEMENT_SELECTOR: operator of matchExpressions[0] of podSelector of entry 1 is "in"; accepted: In, NotIn, Exists, DoesNotExist',
     );
+  });
+
+  it("warns of selectors that take every pod", () => {
+    assert.deepEqual(resolve({ AMBIENT_ENABLEMENT_SELECTOR: "- {}" }).warnings, [
+      "AMBIENT_ENABLEMENT_SELECTOR: entry 1 selects every pod of every namespace",
+    ]);
+  });
+
+  it("enrolls by the label of upstream's chart where AMBIENT_ENABLED is all that is set", () => {
+    const { config } = resolve({ AMBIENT_ENABLED: "true" });
+    assert.equal(config.ambient.enabled, true);
+    assert.deepEqual(config.ambient.selectors, DEFAULT_ENABLEMENT_SELECTORS);
+    assert.deepEqual(resolve({ AMBIENT_ENABLEMENT_SELECTOR: "[]" }).config.ambient.selectors.entries, []);
+  });
+
+  it("refuses addresses that no probe can come from", () => {
+    const v4 = ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "0.1.2.3", "169.254.7.127/32", "::1"];
+    const v6 = ["::", "::1", "ff02::1", "fe80::1", "fe80::1%eth0", "::ffff:169.254.7.127", "169.254.7.127"];
+    for (const address of v4)
+      assert.throws(() => resolve({ HOST_PROBE_SNAT_IP: address }), /Cannot use HOST_PROBE_SNAT_IP: it is "/, address);
+    for (const address of v6)
+      assert.throws(
+        () => resolve({ HOST_PROBE_SNAT_IPV6: address }),
+        /Cannot use HOST_PROBE_SNAT_IPV6: it is "/,
+        address,
+      );
+    const { probeSource } = resolve({ HOST_PROBE_SNAT_IP: "10.1.2.3", HOST_PROBE_SNAT_IPV6: "FD00:0::7" }).config
+      .ambient;
+    assert.deepEqual([formatIp(probeSource.v4), formatIp(probeSource.v6)], ["10.1.2.3", "fd00::7"]);
   });
 
   it("refuses owner groups that are both included and excluded", () => {

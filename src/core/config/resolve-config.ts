@@ -88,7 +88,7 @@ function parseGiven(entry: OptionEntry, given: GivenValue, problems: ConfigProbl
   const values: unknown[] = [];
   for (const text of given.texts) {
     const value = type.parse(text);
-    if (value === undefined) problems.push(malformedValue(given.name, text, type.accepts));
+    if (value === undefined) problems.push(malformedValue(given.name, text, type.accepts, type.fault?.(text)));
     const caution = type.caution?.(text);
     if (caution !== undefined) warnings.push(`${given.name}: ${caution}`);
     values.push(value);

@@ -16,6 +16,8 @@ export interface ValueType<T> {
   render(value: T): string;
   /** A sentence about a text that is accepted and yet probably not meant. */
   caution?(text: string): string | undefined;
+  /** Of a text that is refused, where one can say more than that: what is wrong, and what would be right there. */
+  fault?(text: string): { readonly state: string; readonly accepted: string } | undefined;
 }
 
 /** Longest value of any option; an environment can hold megabytes. */
