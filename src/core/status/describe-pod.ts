@@ -68,6 +68,7 @@ export function describePod({ pod, verification, sandbox }: PodFacts, limits: Po
     bypassed,
     lastVerifiedAt: timestamp(verification?.lastVerifiedMs),
     lastDrift: (verification?.lastDrift ?? []).slice(0, limits.sentences).map(cutSentence),
+    lastDriftCount: verification?.lastDrift.length ?? 0,
     lastDriftAt: timestamp(verification?.lastDriftMs),
     repairs: verification?.repairs ?? 0,
     isMonitored: verification?.isMonitored ?? false,

@@ -44,7 +44,7 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
       ? []
       : [
           withRules
-            ? section(`Rules (${rules.dialect})`, rowsOfRules(rules))
+            ? renderRules(rules)
             : `\nRules: ${rules.list.length + rules.omitted} in ${printable(rules.dialect)}; --rules shows them\n`,
         ]),
   ];
@@ -72,6 +72,9 @@ function rowsOfState(pod: PodStatus, at: string): Cell[][] {
       index === 0 ? `drift ${renderAge(pod.lastDriftAt, at)}` : "",
       sentence,
     ]),
+    ...(pod.lastDriftCount > pod.lastDrift.length
+      ? [["", `and ${pod.lastDriftCount - pod.lastDrift.length} more`]]
+      : []),
   ];
 }
 
@@ -124,9 +127,15 @@ function wordsOf({ include, exclude }: { readonly include: readonly string[]; re
   return `${all ? "all" : include.join(", ")}${but}`;
 }
 
-function rowsOfRules({ list, omitted }: NonNullable<PodExplanation["rules"]>): Cell[][] {
-  const rows = list.map(({ family, table, rule, intent }): Cell[] => [family, table, rule, `# ${intent}`]);
-  return omitted === 0 ? rows : [...rows, ["", "", `and ${omitted} more`]];
+/** What each is for, above it, as iptables-restore and nft take comments. */
+function renderRules({ dialect, list, omitted }: NonNullable<PodExplanation["rules"]>): string {
+  const lines = list.flatMap(({ family, table, chain, rule, intent }) => [
+    `  # ${intent}`,
+    // iptables' rules name their chain themselves.
+    `  ${family} ${table}  ${rule.startsWith("-A ") ? rule : `${chain}  ${rule}`}`,
+  ]);
+  const more = omitted === 0 ? [] : [`  and ${omitted} more`];
+  return `\n${[`Rules (${dialect})`, ...lines, ...more].map((line) => `${printable(line)}\n`).join("")}`;
 }
 
 function yesNo(flag: boolean): string {

@@ -107,8 +107,8 @@ function modeOf(capture: CaptureStatus): string {
 function noteOf(pod: PodStatus, at: string): Cell {
   if (pod.message !== null) return pod.needsAttention ? { text: pod.message, colour: "red" } : pod.message;
   if (pod.bypassed.length > 0) return { text: `${pod.bypassed.join(", ")} passes by the proxy`, colour: "red" };
-  const [first, ...others] = pod.lastDrift;
+  const [first] = pod.lastDrift;
   if (first === undefined) return "";
-  const more = others.length === 0 ? "" : `; and ${others.length} more`;
+  const more = pod.lastDriftCount > 1 ? `; and ${pod.lastDriftCount - 1} more` : "";
   return `${renderAge(pod.lastDriftAt, at)}: ${first}${more}`;
 }

@@ -84,6 +84,8 @@ const POD_FIELDS = {
   lastVerifiedAt: orNull(TEXT),
   /** What was different the last time anything was, one sentence each, and when. */
   lastDrift: listOf(TEXT),
+  /** How many there were; more than `lastDrift` shows when it was cut. */
+  lastDriftCount: NUMBER,
   lastDriftAt: orNull(TEXT),
   repairs: NUMBER,
   /** The kernel tells of changes; without that only the timer finds them. */

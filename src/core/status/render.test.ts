@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
+import { describeCapture } from "./describe-capture.ts";
+import { describeRules } from "./describe-rules.ts";
+import { renderExplanation } from "./render-explanation.ts";
+import { renderStatus } from "./render-status.ts";
+import type { PodExplanation, PodStatus, StatusDocument } from "./status-document.ts";
+import { printable, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
+
+/** Compares with a file of testdata/; UPDATE_GOLDEN=1 writes it anew. */
+function assertGolden(name: string, actual: string): void {
+  const path = new URL(`testdata/${name}`, import.meta.url);
+  if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(path, actual);
+  assert.equal(actual, readFileSync(path, "utf8"));
+}
+
+const AT = "2026-01-02T03:04:05.000Z";
+
+const VERIFIED: PodStatus = {
+  namespace: "shop",
+  name: "web-0",
+  uid: "c1",
+  decision: "in",
+  reason: "sidecar",
+  decidedBy: "add",
+  state: "verified",
+  message: null,
+  needsAttention: false,
+  capture: describeCapture(DEFAULT_SIDECAR_CAPTURE, 10),
+  bypassed: [],
+  lastVerifiedAt: "2026-01-02T03:04:00.000Z",
+  lastDrift: [],
+  lastDriftCount: 0,
+  lastDriftAt: null,
+  repairs: 0,
+  isMonitored: true,
+  netns: { inode: "4026532001", source: "add" },
+  sandbox: { containerId: "0a1b", tookMs: 1.5 },
+};
+
+const OUT: PodStatus = {
+  ...VERIFIED,
+  name: "db",
+  decision: "out",
+  reason: "not-injected",
+  state: "out",
+  capture: null,
+  lastVerifiedAt: null,
+  netns: null,
+  sandbox: null,
+};
+
+const REPAIRED: PodStatus = {
+  ...VERIFIED,
+  name: "flushed",
+  state: "repaired",
+  repairs: 2,
+  lastDrift: ["chain nat/ISTIO_OUTPUT of IPv4 was altered", "chain nat/ISTIO_INBOUND of IPv4 was altered"],
+  lastDriftCount: 9,
+  lastDriftAt: "2026-01-02T01:04:05.000Z",
+};
+
+const FAILED: PodStatus = {
+  ...VERIFIED,
+  name: "hostile",
+  state: "failed",
+  needsAttention: true,
+  decidedBy: "annotations",
+  message: 'Cannot do it: it is "\u001b[2J\u202e"',
+  bypassed: ["ipv6"],
+};
+
+const STATUS: StatusDocument = {
+  schemaVersion: 1,
+  at: AT,
+  isAllGood: false,
+  agent: { version: "0.1.0", node: "node-1", mode: "sidecar", uptimeSeconds: 93_784 },
+  isReady: false,
+  conditions: [
+    { name: "pods", isReady: true, reason: "" },
+    { name: "install", isReady: false, reason: "waiting for a CNI configuration" },
+  ],
+  backend: {
+    dialect: "nftables",
+    reason: "native-nftables-set",
+    message: "Writing rules as nftables: NATIVE_NFTABLES is true",
+    overriddenBy: "NATIVE_NFTABLES",
+    missing: [],
+    dialectInUserNamespaces: "nftables",
+  },
+  install: {
+    state: "waiting",
+    reason: "no file yet",
+    confName: null,
+    warnings: ["a warning"],
+    rewrites: 3,
+    unwatched: [],
+  },
+  watches: [
+    {
+      resource: "pods",
+      isSynced: true,
+      phase: "watching",
+      failures: 2,
+      lastFailure: "no route",
+      objects: 4,
+      ageSeconds: 130,
+    },
+    {
+      resource: "namespaces",
+      isSynced: false,
+      phase: "listing",
+      failures: 0,
+      lastFailure: null,
+      objects: 0,
+      ageSeconds: null,
+    },
+  ],
+  netns: { handles: 2, unavailable: "/host/proc is not there", lastScan: null },
+  summary: {
+    pods: 5,
+    outside: 1,
+    captured: 2,
+    uncaptured: 1,
+    unverified: 0,
+    waiting: 1,
+    refused: 0,
+    bypassed: 1,
+    needAttention: 1,
+  },
+  pods: [OUT, REPAIRED, FAILED, VERIFIED],
+  omittedPods: 1,
+};
+
+const EXPLANATION: PodExplanation = {
+  schemaVersion: 1,
+  at: AT,
+  node: "node-1",
+  pod: { ...REPAIRED, bypassed: ["ipv6"] },
+  decisionInWords: "it was injected",
+  inputs: [
+    { name: "host network", value: "false" },
+    { name: "label sidecar.istio.io/inject", value: null },
+  ],
+  rules: describeRules(DEFAULT_SIDECAR_CAPTURE, "iptables-nft"),
+};
+
+describe("renderStatus()", () => {
+  it("is the text of testdata/status.txt", () => {
+    assertGolden("status.txt", renderStatus(STATUS, { hasColours: false }));
+  });
+
+  it("says with colours what it says without", () => {
+    const escapes = new RegExp(`${String.fromCharCode(27)}\\[[0-9]+m`, "g");
+    const coloured = renderStatus(STATUS, { hasColours: true });
+    assert.notEqual(coloured.replace(escapes, ""), coloured);
+    assert.equal(coloured.replace(escapes, ""), renderStatus(STATUS, { hasColours: false }));
+  });
+
+  it("is a head alone where there is no pod", () => {
+    const text = renderStatus({ ...STATUS, pods: [], omittedPods: 0, backend: null }, { hasColours: false });
+    assert.doesNotMatch(text, /NAMESPACE/);
+    assert.match(text, /^Rules +not decided yet/m);
+  });
+});
+
+describe("renderExplanation()", () => {
+  it("is the text of testdata/explanation.txt, and with rules that of testdata/explanation-rules.txt", () => {
+    assertGolden("explanation.txt", renderExplanation(EXPLANATION, { hasColours: false, withRules: false }));
+    assertGolden("explanation-rules.txt", renderExplanation(EXPLANATION, { hasColours: false, withRules: true }));
+  });
+
+  it("explains a pod of which nothing is known", () => {
+    const pod = { ...OUT, decision: "undecided", reason: null, decidedBy: null, state: "waiting" } as const;
+    const text = renderExplanation(
+      { ...EXPLANATION, pod, decisionInWords: null, rules: null },
+      { hasColours: false, withRules: true },
+    );
+    assert.match(text, /^shop\/db is not decided on yet\n/);
+  });
+});
+
+describe("text for terminals", () => {
+  it("has nothing that a terminal obeys", () => {
+    assert.equal(printable("a\u001b[31m\nb\u202e\u2028"), "a\\u{1b}[31m\\u{a}b\\u{202e}\\u{2028}");
+  });
+
+  it("lines up its columns", () => {
+    assert.equal(
+      renderColumns(
+        [
+          ["a", { text: "bbb", colour: "red" }, "c"],
+          ["aaa", "b", ""],
+        ],
+        false,
+      ),
+      "a    bbb  c\naaa  b\n",
+    );
+  });
+
+  it("tells spans in the unit that is full", () => {
+    assert.deepEqual([-1, 0, 119.9, 120, 7199, 7200, 172_799, 172_800].map(renderSpan), [
+      "0s",
+      "0s",
+      "119s",
+      "2m",
+      "119m",
+      "2h",
+      "47h",
+      "2d",
+    ]);
+    assert.deepEqual([renderAge(null, AT), renderAge("nonsense", AT)], ["-", "?"]);
+  });
+});
