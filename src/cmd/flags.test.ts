@@ -95,6 +95,29 @@ describe("parseInvocation()", () => {
     assertRefused(["config", "-o", "yaml"], "malformed-value", /'text' or 'json'/);
   });
 
+  it("reads `status` and `explain`, which take no option of the agent but its run directory", () => {
+    assert.deepEqual(parseInvocation(["status"]), { command: "status", flags: new Map(), output: "text" });
+    const elsewhere = parseInvocation(["--cni-agent-run-dir=/x", "status", "-o", "json"]);
+    assert.equal(elsewhere.command === "status" && elsewhere.output, "json");
+    assert.deepEqual(elsewhere.command === "status" && elsewhere.flags.get("cni-agent-run-dir"), ["/x"]);
+    assert.deepEqual(parseInvocation(["explain", "--rules", "shop/web-0"]), {
+      command: "explain",
+      flags: new Map([["rules", ["true"]]]),
+      output: "text",
+      pod: { namespace: "shop", name: "web-0" },
+      withRules: true,
+    });
+    assertRefused(["status", "shop/web"], "unknown-command", /"shop\/web"/);
+    assertRefused(["status", "--rules"], "unknown-flag", /--rules/);
+    assertRefused(["status", "--monitoring-port=1"], "unknown-flag", /--monitoring-port/);
+    assertRefused(["status", "-o", "yaml"], "malformed-value", /'text' or 'json'/);
+    assertRefused(["explain"], "missing-value", /no pod is named; accepted: NAMESPACE\/POD/);
+    for (const pod of ["web", "/web", "shop/", "shop/web/x", "../etc", "shop/WEB", "a b/c", "shop/web\n", "é/b"]) {
+      assertRefused(["explain", pod], "malformed-value", /it is no pod; accepted: NAMESPACE\/POD/);
+    }
+    assertRefused(["explain", "shop/a", "shop/b"], "unknown-command", /"shop\/b"/);
+  });
+
   it("reads every form of help", () => {
     for (const argv of [["help"], ["--help"], ["-h"], ["help", "version"], ["version", "--help"], ["config", "-h"]]) {
       assert.deepEqual(parseInvocation(argv), { command: "help" }, argv.join(" "));
