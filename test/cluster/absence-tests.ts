@@ -3,14 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readPath, readText } from "../../testbed/api-server/kube-object.ts";
+import { type JsonObject, readPath, readText } from "../../testbed/api-server/kube-object.ts";
 import { parseSandboxStarts, type SandboxStart } from "../../testbed/cluster/containerd-log.ts";
 import { until } from "../../testbed/cluster/create-cluster.ts";
 import { renderMeshPod, renderPlainPod } from "../../testbed/cluster/mesh-pod.ts";
 import {
   AGENT_NAMESPACE,
   agentMetrics,
-  connect,
   containerStatus,
   isReady,
   listComplaints,
@@ -45,7 +44,9 @@ export function testReplacement(scene: SidecarScene): void {
     await scene.assertCaptured(...burst);
     await waitAgentReady(cluster);
     const [, captured] = /decision="in",reason="sidecar"} (\d+)/.exec(await agentMetrics(cluster)) ?? [];
+    const readySeconds = (await readPods(cluster, burst)).map(secondsToReady);
     t.diagnostic(`${captured} of ${burst.length} pods were captured by the new agent`);
+    t.diagnostic(`the slowest was Ready ${Math.max(...readySeconds)} s after it was created`);
     assert.ok(Number(captured) > 0, "no pod started after the agent's pod was deleted: the test has tested nothing");
     if (scene.lab === undefined) return;
     const starts = parseSandboxStarts(scene.readContainerdLog()).filter(({ name }) => name.startsWith("burst-"));
@@ -63,7 +64,7 @@ export function testPowerCut(scene: SidecarScene): void {
     await cluster.kubectl(["-n", NAMESPACE, "delete", "pod", "--wait=true", ...gone]);
     const meshed = [native, classic, ...kept];
     const all = [...meshed, plain, peer];
-    const idOf = (each: Parameters<typeof isReady>[0]) => readText(containerStatus(each, "app"), "containerID");
+    const idOf = (each: JsonObject) => readText(containerStatus(each, "app"), "containerID");
     const before = (await readPods(cluster, all)).map(idOf);
     const cutMs = Date.now();
     await lab.powerCut();
@@ -72,7 +73,7 @@ export function testPowerCut(scene: SidecarScene): void {
     );
     await waitAgentReady(cluster);
     await scene.assertCaptured(...meshed);
-    assert.deepEqual(await connect(cluster, plain, peer), { outcome: "direct", port: 8080 });
+    await scene.assertDirect(plain, peer);
 
     const starts = parseSandboxStarts(scene.readContainerdLog()).filter(({ startMs }) => startMs > cutMs);
     const inNamespace = (wanted: string) => starts.filter(({ namespace }) => namespace === wanted);
@@ -119,6 +120,16 @@ export function testRemoval(scene: SidecarScene): void {
     const [found = {}] = await readPods(cluster, [refused]);
     assert.equal(readPath(containerStatus(found, "istio-validation"), "restartCount"), 0);
   });
+}
+
+/** In whole seconds, as the API tells them. */
+function secondsToReady(each: JsonObject): number {
+  const conditions = readPath(each, "status", "conditions");
+  const ready = Array.isArray(conditions) ? conditions.find((one) => readText(one, "type") === "Ready") : undefined;
+  return (
+    (Date.parse(readText(ready, "lastTransitionTime")) - Date.parse(readText(each, "metadata", "creationTimestamp"))) /
+    1000
+  );
 }
 
 function describeTimes(starts: readonly SandboxStart[]): string {

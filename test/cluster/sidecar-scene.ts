@@ -8,7 +8,14 @@ import { type AgentCluster, createAgentCluster } from "../../testbed/cluster/age
 import type { Cluster } from "../../testbed/cluster/create-cluster.ts";
 import type { Lab } from "../../testbed/cluster/lab.ts";
 import type { PodChoice } from "../../testbed/cluster/mesh-pod.ts";
-import { addressOf, connect, containerStatus, listComplaints, readPods } from "../../testbed/cluster/observe-pods.ts";
+import {
+  addressesOf,
+  connect,
+  containerStatus,
+  listComplaints,
+  type PodAddress,
+  readPods,
+} from "../../testbed/cluster/observe-pods.ts";
 
 export const NAMESPACE = "shop";
 export const pod = (name: string, namespace = NAMESPACE): PodChoice => ({ name, namespace });
@@ -27,6 +34,8 @@ export interface SidecarScene extends AsyncDisposable {
   readonly lab: Lab | undefined;
   /** Asserts that both directions of each pod pass its sidecar, seen from a pod outside the mesh. */
   assertCaptured(...pods: readonly PodChoice[]): Promise<void>;
+  /** Asserts that a connection passes no sidecar. */
+  assertDirect(from: PodChoice, to: PodChoice): Promise<void>;
   /** Asserts that no start of these pods was refused, and that each was captured when it was to start. */
   assertStartedAtOnce(...pods: readonly PodChoice[]): Promise<void>;
   /** Whether istio-validation of the pod has once ended with 126: the code that says uncaptured. */
@@ -46,11 +55,11 @@ export function createSidecarScene(): SidecarScene {
   };
   const cluster = (): Cluster => agent().cluster;
 
-  async function assertBothWays(each: PodChoice): Promise<void> {
-    const inbound = { outcome: "captured", port: 15006, original: await addressOf(cluster(), each) };
-    assert.deepEqual(await connect(cluster(), plain, each), inbound, `into ${each.name}`);
-    const outbound = { outcome: "captured", port: 15001, original: await addressOf(cluster(), plain) };
-    assert.deepEqual(await connect(cluster(), each, plain), outbound, `out of ${each.name}`);
+  async function assertBothWays(each: PodChoice, its: PodAddress, outside: PodAddress): Promise<void> {
+    const inbound = { outcome: "captured", port: 15006, original: its.text };
+    assert.deepEqual(await connect(cluster(), plain, its), inbound, `into ${each.name}`);
+    const outbound = { outcome: "captured", port: 15001, original: outside.text };
+    assert.deepEqual(await connect(cluster(), each, outside), outbound, `out of ${each.name}`);
   }
 
   return {
@@ -67,11 +76,18 @@ export function createSidecarScene(): SidecarScene {
       return cluster().lab;
     },
     async assertCaptured(...pods) {
-      const left = [...pods];
+      const [outside, ...addresses] = await addressesOf(cluster(), [plain, ...pods]);
+      assert.ok(outside);
+      const left = addresses.entries();
       const work = async (): Promise<void> => {
-        for (let each = left.shift(); each !== undefined; each = left.shift()) await assertBothWays(each);
+        for (const [index, its] of left) await assertBothWays(pods[index] ?? plain, its, outside);
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
+    },
+    async assertDirect(from, to) {
+      const [its] = await addressesOf(cluster(), [to]);
+      assert.ok(its);
+      assert.deepEqual(await connect(cluster(), from, its), { outcome: "direct", port: its.port });
     },
     async assertStartedAtOnce(...pods) {
       const names = pods.map(({ name }) => `${name}: `);

@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { readPath, readText } from "../../testbed/api-server/kube-object.ts";
 import { until } from "../../testbed/cluster/create-cluster.ts";
 import { renderMeshPod } from "../../testbed/cluster/mesh-pod.ts";
-import { agentMetrics, connect, waitReady } from "../../testbed/cluster/observe-pods.ts";
+import { agentMetrics, waitReady } from "../../testbed/cluster/observe-pods.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
 import { testPowerCut, testRemoval, testReplacement } from "./absence-tests.ts";
 import { testAlteredRules, testArrival, testReturn } from "./repair-tests.ts";
@@ -56,13 +56,13 @@ describe("the agent's DaemonSet in a cluster", () => {
 
   test("leaves a pod outside the mesh and one in kube-system as they are", async () => {
     const { cluster } = scene;
-    assert.deepEqual(await connect(cluster, plain, peer), { outcome: "direct", port: 8080 });
+    await scene.assertDirect(plain, peer);
     const excluded = pod("injected", "kube-system");
     const validated = pod("validated", "kube-system");
     await cluster.apply([renderMeshPod(excluded, { isValidated: false }), renderMeshPod(validated)]);
     await waitReady(cluster, [excluded]);
-    assert.deepEqual(await connect(cluster, plain, excluded), { outcome: "direct", port: 8080 });
-    assert.deepEqual(await connect(cluster, excluded, plain), { outcome: "direct", port: 8080 });
+    await scene.assertDirect(plain, excluded);
+    await scene.assertDirect(excluded, plain);
     // And istio-validation says so, with the code that repair looks for.
     await until("a validation that has failed", 30_000, () => scene.isFoundUncaptured(validated));
     await cluster.kubectl(["-n", "kube-system", "delete", "pod", excluded.name, validated.name, "--wait=false"]);

@@ -57,17 +57,25 @@ export function containerStatus(pod: JsonObject, name: string): JsonObject {
   return isJsonObject(found) ? found : {};
 }
 
-/** Connects from the application of one pod to that of another, and tells who answered. */
-export async function connect(cluster: Cluster, from: PodChoice, to: PodChoice): Promise<ProbeResult> {
-  const [target = {}] = await readPods(cluster, [to]);
-  const argv = ["/nettool", "probe", readText(target, "status", "podIP"), String(APPLICATION_PORT)];
-  return parseProbe(await cluster.kubectl(["-n", from.namespace, "exec", from.name, "-c", "app", "--", ...argv]));
+/** Where an application can be reached. A captured connection to it must report this as its original destination. */
+export interface PodAddress {
+  readonly ip: string;
+  readonly port: number;
+  readonly text: string;
 }
 
-/** What a captured connection to `pod` must report as its original destination. */
-export async function addressOf(cluster: Cluster, pod: PodChoice): Promise<string> {
-  const [found = {}] = await readPods(cluster, [pod]);
-  return `${readText(found, "status", "podIP")}:${APPLICATION_PORT}`;
+/** The addresses of the pods' applications, in the order asked. */
+export async function addressesOf(cluster: Cluster, pods: readonly PodChoice[]): Promise<readonly PodAddress[]> {
+  return (await readPods(cluster, pods)).map((pod) => {
+    const ip = readText(pod, "status", "podIP");
+    return { ip, port: APPLICATION_PORT, text: `${ip}:${APPLICATION_PORT}` };
+  });
+}
+
+/** Connects from the application of a pod, and tells who answered. */
+export async function connect(cluster: Cluster, from: PodChoice, { ip, port }: PodAddress): Promise<ProbeResult> {
+  const argv = ["/nettool", "probe", ip, String(port)];
+  return parseProbe(await cluster.kubectl(["-n", from.namespace, "exec", from.name, "-c", "app", "--", ...argv]));
 }
 
 /** The kubelet's FailedCreatePodSandBox messages in a namespace, each with its pod's name and how often it came. */
