@@ -4,13 +4,10 @@
  * the pod is not in the mesh (DESIGN 3.3).
  */
 
-import { isUnauthorized, KubeApiError } from "../../core/kube/kube-api-error.ts";
-import { KubeObjectError } from "../../core/kube/object-fields.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
-import type { Clock } from "../../platform/clock.ts";
-import type { KubeApi } from "../../platform/http/kube-api.ts";
 import type { PodStore } from "./informers.ts";
+import { type AskDeps, type Asked, watchOrAsk } from "./watch-or-ask.ts";
 
 /** From CNI_ARGS: K8S_POD_NAMESPACE, K8S_POD_NAME and, where the runtime gives it (not empty), K8S_POD_UID. */
 export type PodIdentity = { readonly namespace: string; readonly name: string; readonly uid?: string | undefined };
@@ -37,11 +34,7 @@ export interface PodLookup {
   findPod(wanted: PodIdentity, signal: AbortSignal): Promise<PodLookupResult>;
 }
 
-export type PodLookupDeps = {
-  readonly api: Pick<KubeApi, "get" | "refreshCredentials">;
-  readonly clock: Clock;
-  readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced">;
-};
+export type PodLookupDeps = AskDeps & { readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced"> };
 
 export type PodLookupOptions = {
   /** Patience with the watch before the API is asked. @default 300 */
@@ -51,15 +44,8 @@ export type PodLookupOptions = {
 /** Annotations by which the API's copy of a static pod names the pod that the kubelet runs (kubelet `types.ConfigHashAnnotationKey`, `ConfigMirrorAnnotationKey`). */
 const STATIC_POD_ANNOTATIONS = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
 
-/** A request may take so long; after one that failed, the next comes so much later, or when the server says. */
-const TRY_MS = 3000;
-const RETRY_AFTER_MS = 500;
-
-/** What the last request brought, when it was not the pod. */
-type Asked = "not-asked" | "no-such-name" | "other-uid" | KubeApiError | KubeObjectError;
-
 export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions = {}): PodLookup {
-  const { api, clock, pods } = deps;
+  const { pods } = deps;
   const { askAfterMs = 300 } = options;
 
   async function findPod(identity: PodIdentity, signal: AbortSignal): Promise<PodLookupResult> {
@@ -74,71 +60,17 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
     const known = pods.byName(wanted.namespace, wanted.name);
     if (known !== undefined && isBelievable(known, wanted)) return { found: true, pod: known, source: "store" };
 
-    let asked: Asked = "not-asked";
-    const ending = new AbortController();
-    const onAbort = (): void => ending.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    try {
-      const watched = pods.waitFor((pod) => isBelievable(pod, wanted), ending.signal).then(foundBy("watch"));
-      const answered = ask(ref, wanted, ending.signal, (outcome) => {
-        asked = outcome;
-      });
-      // An answer that is not the pod leaves the watch to go on; a failure of either but by the signal is a defect.
-      return await Promise.race([watched, answered.then((result) => result ?? watched)]);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      return notFound(wanted, asked);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      ending.abort();
-    }
-  }
-
-  /** Asks until the API has said something about this name; faults are not an answer. */
-  async function ask(
-    ref: ResourceRef,
-    wanted: PodIdentity,
-    signal: AbortSignal,
-    note: (outcome: Asked) => void,
-  ): Promise<PodLookupResult | undefined> {
-    for (let waitMs = askAfterMs; ; ) {
-      await clock.sleep(waitMs, signal);
-      try {
-        const pod = parsePod(await getWithin(TRY_MS, ref, signal));
+    const result = await watchOrAsk(
+      deps,
+      {
+        ...{ ref, askAfterMs, parse: parsePod },
+        watched: (ending) => pods.waitFor((pod) => isBelievable(pod, wanted), ending),
         // Asked without UID, the API's present answer is the best there is, terminating or not.
-        if (isNamed(pod, wanted)) return { found: true, pod, source: "api" };
-        note("other-uid");
-        return undefined;
-      } catch (error) {
-        if (!(error instanceof KubeApiError || error instanceof KubeObjectError)) throw error;
-        note(error instanceof KubeApiError && error.status === 404 ? "no-such-name" : error);
-        if (!(error instanceof KubeApiError) || error.status === 404) return undefined;
-        // The token on disk may be newer than the one that was refused.
-        if (isUnauthorized(error)) api.refreshCredentials();
-        // A server that asks for patience gets it: a hundred pods that wait are not to ask it twice a second each.
-        waitMs = Math.max(RETRY_AFTER_MS, error.retryAfterMs ?? 0);
-      }
-    }
-  }
-
-  /** One request with a limit of its own: a server that accepts and says nothing must not take the whole deadline. */
-  async function getWithin(limitMs: number, ref: ResourceRef, signal: AbortSignal): Promise<unknown> {
-    const attempt = new AbortController();
-    const onAbort = (): void => attempt.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    const late = new KubeApiError("KUBE_API_TIMEOUT", `Cannot get pod ${ref.name}: no answer within ${limitMs} ms`);
-    clock.sleep(limitMs, attempt.signal).then(
-      () => attempt.abort(late),
-      () => undefined,
+        accepts: (pod) => isNamed(pod, wanted),
+      },
+      signal,
     );
-    try {
-      return await api.get(ref, attempt.signal);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      attempt.abort();
-    }
+    return result.found ? { found: true, pod: result.object, source: result.source } : notFound(wanted, result.asked);
   }
 
   function notFound(wanted: PodIdentity, asked: Asked): PodLookupResult {
@@ -154,7 +86,7 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
         message: `${pod} is not known yet: the API server has not been heard`,
       };
     }
-    if (asked === "other-uid" || holder !== undefined) {
+    if (asked === "other-object" || holder !== undefined) {
       const detail = holder === undefined ? "another pod" : `another pod (uid ${holder.uid})`;
       return { found: false, reason: "other-uid", message: `${pod} is not known yet: its name belongs to ${detail}` };
     }
@@ -180,8 +112,4 @@ function isNamed(pod: Pod, wanted: PodIdentity): boolean {
   if (pod.namespace !== wanted.namespace || pod.name !== wanted.name) return false;
   if (wanted.uid === undefined || pod.uid === wanted.uid) return true;
   return STATIC_POD_ANNOTATIONS.some((key) => pod.annotations[key] === wanted.uid);
-}
-
-function foundBy(source: "watch"): (pod: Pod) => PodLookupResult {
-  return (pod) => ({ found: true, pod, source });
 }
