@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Redirection } from "./ambient-redirection.ts";
 import { decideEnrolmentSteps, type EnrolmentFacts, type EnrolmentStep } from "./enrolment-steps.ts";
 
 const NOTHING: EnrolmentFacts = {
@@ -31,19 +32,18 @@ describe("decideEnrolmentSteps()", () => {
     assert.deepEqual(steps({}), ["list-probes", "tell-ztunnel"]);
     assert.deepEqual(steps({ probes: "listed", ztunnel: "sent" }), []);
     assert.deepEqual(steps({ probes: "listed", ztunnel: "acknowledged" }), ["capture"]);
-    assert.deepEqual(steps({ probes: "listed", ztunnel: "acknowledged", rules: "stand", wasIn: true }), [
-      "annotate-enabled",
-    ]);
+    assert.deepEqual(steps({ probes: "listed", ztunnel: "acknowledged", rules: "stand", wasIn: true }), ["annotate"]);
     assert.deepEqual(steps({}, ENROLLED), []);
   });
   it("redirects a pod that was in, ztunnel or not", () => {
     assert.deepEqual(steps({ rules: "absent", ztunnel: "absent", isConnected: false }, ENROLLED), [
+      "annotate",
       "capture",
       "tell-ztunnel",
     ]);
   });
   it("takes a pod out rules first, so that nothing is sent to nobody", () => {
-    assert.deepEqual(steps({ wanted: "out" }, ENROLLED), ["release", "withdraw", "unlist-probes", "annotate-none"]);
+    assert.deepEqual(steps({ wanted: "out" }, ENROLLED), ["release", "withdraw", "unlist-probes", "annotate"]);
   });
   it("takes nothing else away while rules that may stand cannot be reached", () => {
     assert.deepEqual(steps({ wanted: "out", netns: "missing" }, ENROLLED), ["find-netns"]);
@@ -52,19 +52,17 @@ describe("decideEnrolmentSteps()", () => {
     assert.deepEqual(steps({ wanted: "over", netns: "missing", rules: "unknown" }, ENROLLED), [
       "withdraw",
       "unlist-probes",
-      "annotate-none",
+      "annotate",
     ]);
   });
   it("concludes nothing from a namespace that nobody has seen", () => {
-    assert.deepEqual(decideEnrolmentSteps({ ...ENROLLED, wanted: "unknown" }), {
-      steps: [],
-      waits: "unknown-namespace",
-    });
+    const plan = decideEnrolmentSteps({ ...ENROLLED, wanted: "unknown" });
+    assert.deepEqual(plan, { steps: [], annotation: "enabled", waits: "unknown-namespace" });
   });
   it("keeps what was claimed while ztunnel is only away, and takes it back when it refuses", () => {
     const away = decideEnrolmentSteps({ ...ENROLLED, ztunnel: "sent", isConnected: false });
-    assert.deepEqual(away, { steps: [], waits: "no-ztunnel" });
-    assert.deepEqual(steps({ ztunnel: "refused", isConnected: false }, ENROLLED), ["annotate-pending"]);
+    assert.deepEqual(away, { steps: [], annotation: "enabled", waits: "no-ztunnel" });
+    assert.deepEqual(steps({ ztunnel: "refused", isConnected: false }, ENROLLED), ["annotate"]);
   });
 
   it("reaches its aim from wherever it starts, and never claims what does not stand", () => {
@@ -77,13 +75,14 @@ describe("decideEnrolmentSteps()", () => {
         assert.ok(round < 12, `no end from ${JSON.stringify(start)}`);
         const plan = decideEnrolmentSteps(facts);
         const isStrange = facts.rules !== "stand" || facts.ztunnel !== "acknowledged";
-        if (plan.steps.includes("annotate-enabled")) assert.ok(!isStrange, JSON.stringify(facts));
+        if (plan.steps.includes("annotate") && plan.annotation === "enabled")
+          assert.ok(!isStrange, JSON.stringify(facts));
         if (plan.steps.includes("withdraw") && facts.wanted === "out" && wasIn && facts.rules !== "absent") {
           assert.equal(plan.steps[0], "release", "withdrawn while redirected");
         }
         if (plan.steps.length === 0) break;
         // Any prefix of the list may have been carried out when it is looked at again; the shortest is the hardest.
-        facts = after(facts, plan.steps[0] as EnrolmentStep);
+        facts = after(facts, plan.steps[0], plan.annotation);
       }
       assertAtRest(facts);
     }
@@ -92,7 +91,7 @@ describe("decideEnrolmentSteps()", () => {
 });
 
 /** The world as a step leaves it. ztunnel answers at once where it is connected; a namespace that is sought is found. */
-function after(facts: EnrolmentFacts, step: EnrolmentStep): EnrolmentFacts {
+function after(facts: EnrolmentFacts, step: EnrolmentStep | undefined, annotation: Redirection): EnrolmentFacts {
   switch (step) {
     case "find-netns":
       return { ...facts, netns: "held" };
@@ -108,12 +107,10 @@ function after(facts: EnrolmentFacts, step: EnrolmentStep): EnrolmentFacts {
       return { ...facts, ztunnel: "absent" };
     case "unlist-probes":
       return { ...facts, probes: "absent" };
-    case "annotate-enabled":
-      return { ...facts, annotation: "enabled" };
-    case "annotate-pending":
-      return { ...facts, annotation: "pending" };
-    case "annotate-none":
-      return { ...facts, annotation: "none" };
+    case "annotate":
+      return { ...facts, annotation };
+    case undefined:
+      return facts;
   }
 }
 

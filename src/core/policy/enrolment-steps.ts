@@ -1,5 +1,6 @@
 // What is to be done next for one pod of ambient mode, from what is wanted and what is there. Level-triggered: whoever
 // carries the steps out comes back with new facts until nothing is left, whatever happened in between (docs/adr/0011).
+import { decideRedirection, type Redirection } from "./ambient-redirection.ts";
 
 /** What is wanted of a pod and what is there, each as somebody has just seen it. */
 export interface EnrolmentFacts {
@@ -11,7 +12,7 @@ export interface EnrolmentFacts {
   readonly netns: "held" | "missing";
   /** Of the rules in it. `unknown`: nobody has looked since something changed. */
   readonly rules: "stand" | "absent" | "unknown";
-  /** `refused`: by the newest ztunnel; `sent`: no word yet. */
+  /** Of the ztunnel that gets new pods. `absent`: it was never told; `sent`: no word yet; `refused`: it is told again by itself. */
   readonly ztunnel: "acknowledged" | "sent" | "refused" | "absent";
   /** Whether any ztunnel is connected and through with its snapshot. */
   readonly isConnected: boolean;
@@ -20,7 +21,7 @@ export interface EnrolmentFacts {
   /** Addresses of the pod are known, from its status or its namespace. */
   readonly hasAddress: boolean;
   /** `ambient.istio.io/redirection` as the API shows it. */
-  readonly annotation: "enabled" | "pending" | "none";
+  readonly annotation: Redirection;
 }
 
 export type EnrolmentStep =
@@ -31,9 +32,7 @@ export type EnrolmentStep =
   | "release"
   | "withdraw"
   | "unlist-probes"
-  | "annotate-enabled"
-  | "annotate-pending"
-  | "annotate-none";
+  | "annotate";
 
 /** Why a pod that should be in is not wholly in, and no step of ours would change that now. */
 export type EnrolmentWait = "no-address" | "no-ztunnel" | "ztunnel-silent" | "ztunnel-refused" | "unknown-namespace";
@@ -41,6 +40,8 @@ export type EnrolmentWait = "no-address" | "no-ztunnel" | "ztunnel-silent" | "zt
 export interface EnrolmentPlan {
   /** In the order in which they are to be done; a step that fails ends the list for now. */
   readonly steps: readonly EnrolmentStep[];
+  /** What "annotate" is to write. */
+  readonly annotation: Redirection;
   readonly waits: EnrolmentWait | undefined;
 }
 
@@ -53,56 +54,51 @@ export interface EnrolmentPlan {
  */
 export function decideEnrolmentSteps(facts: EnrolmentFacts): EnrolmentPlan {
   const wasIn = facts.wasIn || facts.rules === "stand" || facts.annotation !== "none";
+  const annotation = decideRedirection({ ...facts, current: facts.annotation });
+  const annotate: readonly EnrolmentStep[] = annotation === facts.annotation ? [] : ["annotate"];
   switch (facts.wanted) {
     case "unknown":
-      return { steps: [], waits: "unknown-namespace" };
-    case "in":
-      return enter({ ...facts, wasIn });
-    case "out":
-      return { steps: leave({ ...facts, wasIn }), waits: undefined };
+      return { steps: [], annotation, waits: "unknown-namespace" };
+    case "in": {
+      const waits = waitOf(facts);
+      if (facts.netns === "missing") return { steps: ["find-netns"], annotation, waits };
+      if (!facts.hasAddress) return { steps: [], annotation, waits };
+      // What is not true any more is taken back before anything that may take its time.
+      const steps = enter(facts, wasIn);
+      return { steps: annotation === "enabled" ? [...steps, ...annotate] : [...annotate, ...steps], annotation, waits };
+    }
+    case "out": {
+      if (!wasIn || facts.rules === "absent")
+        return { steps: [...forget(facts), ...annotate], annotation, waits: undefined };
+      if (facts.netns === "missing") return { steps: ["find-netns"], annotation, waits: undefined };
+      return { steps: ["release", ...forget(facts), ...annotate], annotation, waits: undefined };
+    }
     case "over":
       // Nothing of the pod runs any more: its namespace, and the rules in it, end by themselves.
-      return { steps: forgetIt(facts), waits: undefined };
+      return { steps: [...forget(facts), ...annotate], annotation, waits: undefined };
   }
 }
 
-function enter(facts: EnrolmentFacts): EnrolmentPlan {
-  if (facts.netns === "missing") return { steps: ["find-netns"], waits: undefined };
-  if (!facts.hasAddress) return { steps: [], waits: "no-address" };
-  const isAcknowledged = facts.ztunnel === "acknowledged";
-  const steps: EnrolmentStep[] = [];
-  if (facts.probes !== "listed") steps.push("list-probes");
-  if (facts.wasIn && facts.rules !== "stand") steps.push("capture");
-  if (facts.ztunnel === "absent" || (facts.ztunnel === "refused" && facts.isConnected)) steps.push("tell-ztunnel");
-  if (!facts.wasIn && facts.rules !== "stand" && isAcknowledged) steps.push("capture");
-  if (facts.rules === "stand") {
-    if (isAcknowledged && facts.annotation !== "enabled") steps.push("annotate-enabled");
-    // A ztunnel that is only away for a moment takes nothing back; its refusal does.
-    const mayClaim = facts.annotation === "enabled" && facts.ztunnel !== "refused";
-    if (!isAcknowledged && !mayClaim && facts.annotation !== "pending") steps.push("annotate-pending");
-  }
-  return { steps, waits: isAcknowledged ? undefined : waitOf(facts) };
+function enter(facts: EnrolmentFacts, wasIn: boolean): EnrolmentStep[] {
+  const capture: readonly EnrolmentStep[] = facts.rules === "stand" ? [] : ["capture"];
+  return [
+    ...(facts.probes === "listed" ? [] : (["list-probes"] as const)),
+    ...(wasIn ? capture : []),
+    ...(facts.ztunnel === "absent" ? (["tell-ztunnel"] as const) : []),
+    ...(!wasIn && facts.ztunnel === "acknowledged" ? capture : []),
+  ];
 }
 
-function waitOf({ ztunnel, isConnected }: EnrolmentFacts): EnrolmentWait {
+function waitOf({ hasAddress, netns, ztunnel, isConnected }: EnrolmentFacts): EnrolmentWait | undefined {
+  if (netns === "held" && !hasAddress) return "no-address";
+  if (ztunnel === "acknowledged") return undefined;
   if (ztunnel === "refused") return "ztunnel-refused";
   return isConnected ? "ztunnel-silent" : "no-ztunnel";
 }
 
-/** The pod runs on, outside the mesh. */
-function leave(facts: EnrolmentFacts): EnrolmentStep[] {
-  const steps: EnrolmentStep[] = [];
-  if (facts.wasIn && facts.rules !== "absent") {
-    if (facts.netns === "missing") return ["find-netns"];
-    steps.push("release");
-  }
-  return [...steps, ...forgetIt(facts)];
-}
-
-function forgetIt({ ztunnel, probes, annotation }: EnrolmentFacts): EnrolmentStep[] {
+function forget({ ztunnel, probes }: EnrolmentFacts): EnrolmentStep[] {
   return [
     ...(ztunnel === "absent" ? [] : (["withdraw"] as const)),
     ...(probes === "absent" ? [] : (["unlist-probes"] as const)),
-    ...(annotation === "none" ? [] : (["annotate-none"] as const)),
   ];
 }
