@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInformers } from "../agent/informers/informers.ts";
 import { createInstaller } from "../agent/install/installer.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
+import { runEnrollmentFacts } from "../agent/plugin-state/enrollment-facts.ts";
 import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
 import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
 import { createReadiness } from "../agent/status/readiness.ts";
@@ -28,6 +29,7 @@ import { createPoller } from "../platform/linux/poller.ts";
 import { trimMemory } from "../platform/linux/trim-memory.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
+import { ambientSettings } from "./ambient-settings.ts";
 import { buildInfo } from "./build-info.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { readNetworkConfig } from "./network-config.ts";
@@ -39,6 +41,7 @@ const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
 const RECHECK_HOST_MS = 10_000;
 const SETTLE_MS = 2000;
+const GATHER_NAMESPACES_MS = 100;
 /** The first looks and lists are done by then. */
 const TRIM_AFTER_READY_MS = 1000;
 
@@ -185,6 +188,13 @@ export async function runAgent(
     },
   );
 
+  const tellEnrollment = (ending: AbortSignal): Promise<void> =>
+    runEnrollmentFacts(
+      { namespaces: informers.namespaces, pods: informers.pods, state: pluginState, clock },
+      { settings: ambientSettings(config), gatherMs: GATHER_NAMESPACES_MS },
+      ending,
+    );
+
   /** Whatever ends early ends all: an agent without one of its parts must not look alive. */
   const failing = new AbortController();
   const ending = AbortSignal.any([signal, failing.signal]);
@@ -215,6 +225,7 @@ export async function runAgent(
     ),
     run(installer.run(ending)),
     run(pluginState.run(ending)),
+    ...(config.ambient.enabled ? [run(tellEnrollment(ending))] : []),
     run(answerPeople(ending)),
     ...pods.runs.map((work) => run(work(ending))),
     run(informers.start(ending)),
@@ -237,7 +248,12 @@ export async function runAgent(
         ending,
       ),
     ),
-    run(informers.pods.waitSynced(ending).then(synced.ready, ignoreAbort(ending))),
+    run(
+      Promise.all([informers.pods.waitSynced(ending), informers.namespaces.waitSynced(ending)]).then(
+        synced.ready,
+        ignoreAbort(ending),
+      ),
+    ),
     run(
       informers.pods
         .waitSynced(ending)
