@@ -30,6 +30,7 @@ import { createBackendOnce } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
+import { wireDecisions } from "./wire-decisions.ts";
 
 /** The first list has arrived and been answered for by then. */
 const REHEARSE_AFTER_MS = 200;
@@ -94,6 +95,16 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     hasGenerations: () => node().decision.dialect !== "iptables-legacy",
   };
   const settings = sidecarSettings(config);
+  const decisions = wireDecisions({
+    runDir: config.install.runDir,
+    settings,
+    netns,
+    pods: informers.pods,
+    live: (uid) => sidecar.records().findLast(({ podUid }) => podUid === uid),
+    metrics,
+    clock,
+    log,
+  });
   const sidecar = createSidecar(
     {
       findPod: async (pod, deadline) => {
@@ -115,6 +126,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
           verifier.sandboxRemoved();
         },
       },
+      memory: decisions.atAdd,
       log,
       countDecision: (reason) =>
         metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
@@ -150,13 +162,20 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
   const verifier = createVerifier(
     {
       pods: informers.pods,
-      netns,
+      netns: {
+        get: netns.get,
+        find: netns.find,
+        retain(pods) {
+          netns.retain(pods);
+          decisions.retain(pods);
+        },
+      },
       backend: sidecarBackend,
       dup: dupNetns,
       openNetlink,
       joinGroup: joinNetlinkGroup,
       watchReadable: (fd, onReadable) => poller.watch(fd, { readable: true, writable: false }, onReadable),
-      startedWith: (uid) => sidecar.records().findLast(({ podUid }) => podUid === uid),
+      decisions: decisions.ofRunning,
       recordEvent: events.record,
       metrics: {
         drift: (action) => metrics.drift.increment({ object: "rules", action }),
@@ -197,6 +216,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     if (!isOver) return;
     sidecar.forget(pod.uid);
     netns.forget(pod.uid);
+    decisions.forget(pod.uid);
   });
   const handle = createPluginRequests({
     sandboxes: sidecar,
@@ -216,9 +236,11 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     const problem = await tryCapture(node().backend, createThrowawayNetns);
     if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
   };
+  /** Nobody looks at a pod before it is known what was decided on it. */
+  const verify = (ending: AbortSignal): Promise<void> => decisions.loaded.then(() => verifier.run(ending));
   return {
     handle,
-    runs: [verifier.run, repairByApi, events.run, rehearse],
+    runs: [decisions.run, verify, repairByApi, events.run, rehearse],
     knowledge: {
       verifications: verifier.records,
       sandboxes: sidecar.records,

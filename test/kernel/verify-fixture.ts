@@ -128,7 +128,7 @@ export function createVerifiedNode(
       openNetlink,
       joinGroup,
       watchReadable: (fd, onReadable) => poller.watch(fd, { readable: true, writable: false }, onReadable),
-      startedWith: () => undefined,
+      decisions: { get: () => undefined, unproven: () => undefined, prove: () => {}, keep: () => {} },
       recordEvent: ({ reason, message, pod }) => void events.push({ reason, message, pod: pod.name }),
       metrics: {
         drift: (action) => void counted.push(`drift ${action}`),

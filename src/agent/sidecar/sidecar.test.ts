@@ -4,10 +4,11 @@ import { type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
-import { createSidecar, type FindPod, type SidecarDeps, type SidecarSandbox } from "./sidecar.ts";
+import { createSidecar, type FindPod, type SidecarDeps, type SidecarPodHints, type SidecarSandbox } from "./sidecar.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, scope: () => silent };
 const never = new AbortController().signal;
+const BAD = { "sidecar.istio.io/status": "{}", "traffic.sidecar.istio.io/excludeInterfaces": "eth0 -j ACCEPT" };
 const ips = (...texts: string[]): IpAddress[] => texts.flatMap((text) => parseIpAddress(text) ?? []);
 
 const pod = parsePod({
@@ -34,6 +35,7 @@ const sandbox: SidecarSandbox = {
 /** A kernel with one namespace: remembers what it holds. */
 function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean; failure?: string } = {}) {
   let held: SidecarCapture | undefined;
+  let former: SidecarCapture | undefined;
   return {
     held: () => held,
     flush: () => {
@@ -41,7 +43,9 @@ function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean; f
     },
     addresses: () => addresses,
     dialectFor: () => "iptables" as const,
-    async apply(_fd: number, capture: SidecarCapture) {
+    formerly: () => former,
+    async apply(_fd: number, capture: SidecarCapture, hints: SidecarPodHints) {
+      former = hints.formerly;
       if (options.failure !== undefined) throw new Error(options.failure);
       const changed = JSON.stringify(held) !== JSON.stringify(capture);
       held = capture;
@@ -60,6 +64,7 @@ function sidecarOf(
     findPod?: FindPod;
     strict?: boolean;
     countDecision?: SidecarDeps["countDecision"];
+    memory?: SidecarDeps["memory"];
   } = {},
 ) {
   const { namespaces = new Map<string, string>() } = overrides;
@@ -71,6 +76,7 @@ function sidecarOf(
         adopt: (uid, containerId) => void namespaces.set(containerId, uid),
         release: (containerId) => void namespaces.delete(containerId),
       },
+      memory: overrides.memory ?? { keep: () => {}, formerly: () => undefined, release: () => {} },
       log: silent,
       countDecision: overrides.countDecision ?? (() => {}),
       observeProgram: () => {},
@@ -201,4 +207,38 @@ test("add() refuses the pod when the kernel does, and says so in a way that is t
     message: /shop\/web-0: this node's kernel lacks TPROXY/,
   });
   assert.deepEqual(sidecar.records(), []);
+});
+
+test("add() hands every decision on to be kept, and remove() takes it back", async () => {
+  const told: string[] = [];
+  const sidecar = sidecarOf(fakeNetfilter(ips("10.0.0.5")), {
+    memory: {
+      keep: ({ podUid, reason }, netnsFd) => void told.push(`keep ${podUid} ${reason} ${netnsFd}`),
+      formerly: () => undefined,
+      release: (containerId) => void told.push(`release ${containerId}`),
+    },
+  });
+  await sidecar.add(sandbox, never);
+  await sidecar.add({ ...sandbox, containerId: "c2", podNamespace: "kube-system" }, never);
+  await assert.rejects(sidecar.add({ ...sandbox, containerId: "c3", annotations: BAD }, never));
+  sidecar.remove({ containerId: "c1" });
+  assert.deepEqual(told, ["keep u1 sidecar 7", "keep u1 excluded-namespace 7", "release c1"]);
+});
+
+test("add() tells the kernel what an agent before it applied to the same sandbox, and its own knowledge goes first", async () => {
+  const netfilter = fakeNetfilter(ips("10.0.0.5"));
+  const old: SidecarCapture = { ...DEFAULT_SIDECAR_CAPTURE, excludeInterfaces: ["eth1"] };
+  const sidecar = sidecarOf(netfilter, {
+    memory: {
+      keep: () => {},
+      formerly: (podUid, containerId) => (podUid === "u1" && containerId === "c1" ? old : undefined),
+      release: () => {},
+    },
+  });
+  await sidecar.add({ ...sandbox, containerId: "c2" }, never);
+  assert.equal(netfilter.formerly(), undefined);
+  await sidecar.add(sandbox, never);
+  assert.deepEqual(netfilter.formerly(), old);
+  await sidecar.add(sandbox, never);
+  assert.deepEqual(netfilter.formerly(), DEFAULT_SIDECAR_CAPTURE);
 });

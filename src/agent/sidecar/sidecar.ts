@@ -60,10 +60,21 @@ export type FindPod = (
   signal: AbortSignal,
 ) => Promise<{ readonly found: true; readonly pod: Pod } | { readonly found: false; readonly reason: string }>;
 
+/** Keeps what was decided on sandboxes for as long as they live, over our own end too. Neither call may throw. */
+export interface SidecarMemory {
+  /** After every decided ADD. `netnsFd` is open during the call. */
+  keep(record: SidecarRecord, netnsFd: number): void;
+  /** What was applied to this very sandbox by an agent before this one. */
+  formerly(podUid: string, containerId: string): SidecarCapture | undefined;
+  /** The sandbox is gone. */
+  release(containerId: string): void;
+}
+
 export interface SidecarDeps {
   readonly findPod: FindPod;
   readonly netfilter: SidecarNetfilter;
   readonly namespaces: SidecarNamespaces;
+  readonly memory: SidecarMemory;
   readonly log: Logger;
   /** Once per decided ADD, for the metrics. */
   countDecision(reason: SidecarReason): void;
@@ -187,16 +198,18 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     async add(sandbox, signal) {
       const startedMs = deps.nowMs();
       const { reason, pod, capture, bypassed } = await desired(sandbox, signal);
+      const podUid = pod?.uid ?? sandbox.podUid ?? "";
       const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
       deps.countDecision(reason);
       if (capture === undefined) {
         deps.log.debug("Pod stays outside the mesh", { ...labels, reason });
       } else {
         const decidedMs = deps.nowMs();
-        const formerly = records.get(sandbox.containerId)?.capture;
+        const former = records.get(sandbox.containerId);
+        const formerly = former === undefined ? deps.memory.formerly(podUid, sandbox.containerId) : former.capture;
         const { dialect, changed, repaired } = await program(sandbox, capture, hintsOf(pod, formerly));
         deps.observeProgram(capture.mode, dialect, (deps.nowMs() - decidedMs) / 1000);
-        deps.namespaces.adopt(pod?.uid ?? sandbox.podUid ?? "", sandbox.containerId, sandbox.netnsFd);
+        deps.namespaces.adopt(podUid, sandbox.containerId, sandbox.netnsFd);
         const tookMs = Math.round((deps.nowMs() - startedMs) * 1000) / 1000;
         // The runtime waits for the answer, not for the log.
         deps.later(() => {
@@ -224,8 +237,8 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
           break;
         }
       }
-      records.set(sandbox.containerId, {
-        podUid: pod?.uid ?? sandbox.podUid ?? "",
+      const record: SidecarRecord = {
+        podUid,
         podName: sandbox.podName,
         podNamespace: sandbox.podNamespace,
         containerId: sandbox.containerId,
@@ -233,7 +246,9 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         capture,
         bypassed,
         addedMs: deps.nowMs() - startedMs,
-      });
+      };
+      records.set(sandbox.containerId, record);
+      deps.memory.keep(record, sandbox.netnsFd);
     },
     async check(sandbox, signal) {
       const { pod, capture } = await desired(sandbox, signal);
@@ -250,6 +265,7 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     },
     remove({ containerId }) {
       records.delete(containerId);
+      deps.memory.release(containerId);
       deps.namespaces.release(containerId);
     },
     forget(podUid) {

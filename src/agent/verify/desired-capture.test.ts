@@ -25,7 +25,7 @@ for (const [reason, change] of Object.entries({
 test("what the sandbox was started with holds, whatever the annotations say later", async () => {
   const { node, verifier, pod } = await verifiedNode();
   const ofAdd = { ...CAPTURE, proxyUids: [4242] };
-  node.started.set(pod.uid, { reason: "sidecar", capture: ofAdd });
+  node.decisions.decided.set(pod.uid, { reason: "sidecar", capture: ofAdd, decidedBy: "add", wasInPlace: true });
   node.netnsOf(pod).capture = ofAdd;
   verifier.sandboxAdded(pod.uid);
   node.show("update", { ...pod, annotations: { ...pod.annotations, ...TPROXY } });
@@ -51,7 +51,8 @@ test("a pod that was there before the agent keeps what its annotations said when
 test("a pod that was passed at its ADD stays out, whatever its annotations say later", async () => {
   const node = new FakeNode();
   const pod = node.addPod("web");
-  node.started.set(pod.uid, { reason: "not-injected", capture: undefined });
+  const passed = { reason: "not-injected", capture: undefined, decidedBy: "add", wasInPlace: false } as const;
+  node.decisions.decided.set(pod.uid, passed);
   const verifier = node.start();
   await node.settle();
   assert.deepEqual([stateOf(verifier), node.asked], ["out", []]);

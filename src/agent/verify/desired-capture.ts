@@ -2,18 +2,22 @@
 // agent first saw it (ADR 0007), completed by the families its namespace holds.
 import type { IpAddress } from "../../core/address.ts";
 import type { Pod } from "../../core/kube/pod.ts";
+import { needsRecord } from "../../core/pod-record/needs-record.ts";
 import { decideFamilies, type FamilyOptions } from "../../core/policy/capture-families.ts";
 import { decideSidecar, type SidecarReason, type SidecarSettings } from "../../core/policy/sidecar-decision.ts";
 import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 
-/** What was decided at the ADD of the pod's present sandbox. */
+export type DesiredSource = "add" | "annotations";
+
+/** What was decided before: at the ADD of the pod's present sandbox, or when an agent first saw it. */
 export interface StartedWith {
   readonly reason: SidecarReason;
-  /** Undefined: the pod was passed. */
+  /** Undefined: the pod is out. */
   readonly capture: SidecarCapture | undefined;
+  readonly decidedBy: DesiredSource;
+  /** It was seen in place once. */
+  readonly wasInPlace: boolean;
 }
-
-export type DesiredSource = "add" | "annotations";
 
 export type Desired =
   | {
@@ -22,6 +26,8 @@ export type Desired =
       readonly reason: SidecarReason | "finished";
       readonly source: DesiredSource | undefined;
       readonly message?: string;
+      /** Decided just now from what may be edited, while the pod's containers would allow otherwise: to be remembered. */
+      readonly pin?: StartedWith;
     }
   /** Decided before, families and all. */
   | {
@@ -29,6 +35,7 @@ export type Desired =
       readonly reason: SidecarReason;
       readonly source: DesiredSource;
       readonly capture: SidecarCapture;
+      readonly wasInPlace: boolean;
     }
   | {
       readonly kind: "new";
@@ -38,27 +45,24 @@ export type Desired =
       readonly dualStack: boolean;
     };
 
-/** @param pinned what was decided from the annotations before: later edits do not count. */
-export function decideDesired(
-  pod: Pod,
-  started: StartedWith | undefined,
-  pinned: SidecarCapture | undefined,
-  settings: SidecarSettings,
-): Desired {
+/** @param started what was decided before: later edits do not count. */
+export function decideDesired(pod: Pod, started: StartedWith | undefined, settings: SidecarSettings): Desired {
   if (pod.phase === "Succeeded" || pod.phase === "Failed") {
     return { kind: "none", state: "out", reason: "finished", source: undefined };
   }
   if (started !== undefined) {
-    const { reason, capture } = started;
-    if (capture === undefined) return { kind: "none", state: "out", reason, source: "add" };
-    return { kind: "fixed", reason, source: "add", capture };
+    const { reason, capture, decidedBy: source, wasInPlace } = started;
+    if (capture === undefined) return { kind: "none", state: "out", reason, source };
+    return { kind: "fixed", reason, source, capture, wasInPlace };
   }
   const source = "annotations";
-  if (pinned !== undefined) return { kind: "fixed", reason: "sidecar", source, capture: pinned };
   const decision = decideSidecar(pod, settings);
   const { reason } = decision;
-  if (decision.kind === "pass") return { kind: "none", state: "out", reason, source };
   if (decision.kind === "refuse") return { kind: "none", state: "refused", reason, source, message: decision.message };
+  if (decision.kind === "pass") {
+    const pin = { reason, capture: undefined, decidedBy: source, wasInPlace: false } as const;
+    return { kind: "none", state: "out", reason, source, ...(needsRecord(pod, reason, settings) && { pin }) };
+  }
   const { dualStack, ...capture } = decision.plan;
   return { kind: "new", reason, source, capture, dualStack };
 }

@@ -3,6 +3,7 @@ import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 import type { ChangeMonitor } from "./change-monitor.ts";
+import type { StartedWith } from "./desired-capture.ts";
 import type { Look } from "./look-at-pod.ts";
 import type { VerificationRecord } from "./verification-record.ts";
 
@@ -11,7 +12,9 @@ export interface PodState {
   /** On the namespace the pod has now. */
   monitor: NetnsMonitor | undefined;
   /** Decided from the annotations at the first look. */
-  pinned: SidecarCapture | undefined;
+  pinned: StartedWith | undefined;
+  /** That the pod is out has been told to whoever remembers it. */
+  isOutKept: boolean;
   /** What was last seen in place. */
   applied: SidecarCapture | undefined;
   /** Times on the monotonic clock. */
@@ -98,6 +101,7 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
     },
     monitor: undefined,
     pinned: undefined,
+    isOutKept: false,
     applied: undefined,
     wholeLookDueMs: 0,
     quietUntilMs: 0,

@@ -9,8 +9,8 @@ import { NetlinkWriter } from "../../core/netlink/writer.ts";
 import type { RepairOptions } from "../../core/policy/repair-decision.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import type { StartedWith } from "./desired-capture.ts";
 import type { BackendPod } from "./look-at-pod.ts";
+import { FakeDecisions } from "./testing-decisions.ts";
 import { createVerifier, type Verifier, type VerifierOptions } from "./verifier.ts";
 
 /** Who changes rules, as the kernel names them. */
@@ -44,7 +44,7 @@ export class FakeNode {
   readonly namespaces = new Map<string, FakeNetns>();
   /** Pods whose namespace the registry holds. */
   readonly held = new Set<string>();
-  readonly started = new Map<string, StartedWith>();
+  readonly decisions = new FakeDecisions();
   readonly sockets = new Map<number, FakeSocket>();
   readonly events: string[] = [];
   readonly counted: string[] = [];
@@ -184,7 +184,7 @@ export class FakeNode {
             },
           };
         },
-        startedWith: (uid) => this.started.get(uid),
+        decisions: this.decisions.deps,
         recordEvent: ({ pod, reason, message }) => void this.events.push(`${pod.name} ${reason}: ${message}`),
         metrics: {
           drift: (action) => void this.counted.push(`drift ${action}`),

@@ -250,7 +250,7 @@ test("the node's own namespace is never written to, whoever says it is the pod's
 test("an ADD is followed by a look in its new namespace, a little later so as not to compete with it", async () => {
   const { node, verifier, pod } = await verifiedNode();
   node.namespaces.set(pod.uid, { ino: 9999n, addresses: ["10.0.0.6"], capture: CAPTURE, generation: 5 });
-  node.started.set(pod.uid, { reason: "sidecar", capture: CAPTURE });
+  node.decisions.decided.set(pod.uid, { reason: "sidecar", capture: CAPTURE, decidedBy: "add", wasInPlace: true });
   verifier.sandboxAdded(pod.uid);
   assert.equal(node.sockets.size, 0);
   await node.settle();

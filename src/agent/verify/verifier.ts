@@ -5,14 +5,12 @@ import type { Pod } from "../../core/kube/pod.ts";
 import type { FamilyOptions } from "../../core/policy/capture-families.ts";
 import { leaveAlone, type RepairOptions } from "../../core/policy/repair-decision.ts";
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
-import { sidecarNetwork } from "../../core/rules/sidecar.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
-import { type ChangeMonitorDeps, openChangeMonitor, openRouteMonitor } from "./change-monitor.ts";
 import { completeCapture, type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
 import { createDueQueue } from "./due-queue.ts";
 import { lookAtPod, type VerifiedBackend } from "./look-at-pod.ts";
+import { createPodMonitors, type PodMonitorsDeps } from "./pod-monitors.ts";
 import {
   createPodReporter,
   createPodState,
@@ -22,15 +20,15 @@ import {
 } from "./pod-state.ts";
 import type { VerificationRecord } from "./verification-record.ts";
 
+/** A namespace, for the time of a call. */
+type NetnsHere = Omit<NetnsHandle, typeof Symbol.dispose>;
+
 /** A pod's namespace, lent: `fd` is good until the next `await`. */
-export interface LentNetns {
-  readonly fd: number;
-  readonly dev: bigint;
-  readonly ino: bigint;
+export interface LentNetns extends NetnsHere {
   readonly source: "add" | "uid" | "ip";
 }
 
-export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
+export interface VerifierDeps extends PodMonitorsDeps, PodReporterDeps {
   readonly pods: {
     get(uid: string): Pod | undefined;
     list(): readonly Pod[];
@@ -47,18 +45,26 @@ export interface VerifierDeps extends ChangeMonitorDeps, PodReporterDeps {
     /** The complete list of the node's pods. */
     retain(pods: readonly Pod[]): void;
   };
-  readonly backend: VerifiedBackend & {
-    addresses(netnsFd: number): readonly IpAddress[];
-    isForbidden(netnsFd: number): boolean;
-    /** The dialect in which this pod's rules are written: it decides which families are captured. */
-    dialectFor(pod: Pod, netnsFd: number): FamilyOptions["dialect"];
-    /** The rules are in nf_tables, which numbers its generations and tells of changes; false: iptables legacy. */
-    hasGenerations(): boolean;
-  };
+  readonly backend: VerifiedBackend &
+    PodMonitorsDeps["backend"] & {
+      addresses(netnsFd: number): readonly IpAddress[];
+      isForbidden(netnsFd: number): boolean;
+      /** The dialect in which this pod's rules are written: it decides which families are captured. */
+      dialectFor(pod: Pod, netnsFd: number): FamilyOptions["dialect"];
+    };
   /** A second descriptor of a namespace: the lent one may be closed while the kernel is asked. */
   dup(netnsFd: number): NetnsHandle;
-  /** What was decided when the pod's sandbox was made, where this agent did that: it holds for the sandbox's life. */
-  startedWith(podUid: string): StartedWith | undefined;
+  /** What was decided before, by this agent or one before it: it holds for the sandbox's life (ADR 7, ADR 10). */
+  readonly decisions: {
+    /** For the sandbox that the pod has. */
+    get(podUid: string): StartedWith | undefined;
+    /** By an agent before this one; whether for the same sandbox the pod's namespace has to tell. */
+    unproven(podUid: string): StartedWith | undefined;
+    /** The namespace that the pod has. Afterwards nothing is unproven, if the kernel answers. */
+    prove(podUid: string, netns: NetnsHere): void;
+    /** Decided now, or seen in place for the first time; telling it again costs nothing. */
+    keep(pod: Pod, decision: StartedWith, netns: NetnsHere): void;
+  };
   readonly clock: Clock;
   /** In [0, 1). */
   random(): number;
@@ -97,6 +103,8 @@ const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 /** Nothing we do makes a sandbox of its own kernel visible. */
 const UNSUPPORTED_RETRY_MS = 600_000;
+/** For a pod that is out, to remember that it is. */
+const TRIES_TO_KEEP = 5;
 
 export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Verifier {
   const { intervalMs = 60_000, wholeLookMs = 600_000, afterSandboxMs = 500 } = options;
@@ -107,7 +115,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
   const sought = new Set<string>();
   let finding: Promise<void> = Promise.resolve();
   let wake = new AbortController();
-  let isMonitorFailureSaid = false;
+  const monitors = createPodMonitors(deps, (uid) => ask(uid, 0, true));
 
   async function run(signal: AbortSignal): Promise<void> {
     using _changes = deps.pods.subscribe(({ type, pod }) => {
@@ -164,37 +172,67 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     const pod = deps.pods.get(uid);
     if (pod === undefined) return drop(uid);
     const state = stateOf(pod);
+    const lent = deps.netns.get(pod);
+    if (lent !== undefined) deps.decisions.prove(uid, lent);
     const desired = desiredOf(pod, state);
-    if (desired.kind === "none") return letGo(state);
-    if (deps.netns.get(pod) === undefined) {
+    if (whyNetns(pod, state, desired) === undefined) return letGo(state);
+    if (lent === undefined) {
       // Found or not, it is asked for again.
       if (sought.has(uid)) return;
       finding = finding.then(() => findNetns(signal));
       return;
     }
     try {
-      await look(pod, state, desired);
+      if (deps.backend.isForbidden(lent.fd)) {
+        throw new Error("Cannot look into the pod's network namespace: it is the node's or the agent's own");
+      }
+      if (deps.decisions.unproven(uid) !== undefined) {
+        throw new Error("Cannot tell whether the pod's network namespace is still that of its ADD");
+      }
+      if (desired.kind !== "none") return await look(pod, state, desired, lent);
+      if (state.pinned !== undefined) deps.decisions.keep(pod, state.pinned, lent);
+      state.isOutKept = true;
+      letGo(state);
     } catch (error) {
-      closeMonitor(state);
+      monitors.close(state);
       report.unverifiable(pod, state, messageOf(error));
       retry(pod, state);
     }
   }
 
-  function desiredOf(pod: Pod, { record, pinned }: PodState): Desired {
-    const desired = decideDesired(pod, deps.startedWith(pod.uid), pinned, options.settings);
+  function desiredOf(pod: Pod, state: PodState): Desired {
+    const { record } = state;
+    const desired = decideDesired(pod, deps.decisions.get(pod.uid) ?? state.pinned, options.settings);
     record.reason = desired.reason;
     record.decidedBy = desired.source;
     if (desired.kind === "none") {
       Object.assign(record, { state: desired.state, message: desired.message, desired: undefined, bypassed: [] });
+      if (desired.pin !== undefined) state.pinned = desired.pin;
     }
     return desired;
+  }
+
+  /** What the pod's namespace is needed for; undefined: for nothing. A pod that is out needs no look, but a later agent has
+   * to know that it is, and what an agent before us decided has to be held against the namespace before anybody decides
+   * otherwise. */
+  function whyNetns(
+    pod: Pod,
+    { pinned, isOutKept, failures }: PodState,
+    desired: Desired,
+  ): "look" | "keep" | undefined {
+    if (desired.kind !== "none") return "look";
+    if (desired.reason === "finished") return undefined;
+    const unproven = deps.decisions.unproven(pod.uid);
+    if (unproven !== undefined) return unproven.capture === undefined ? undefined : "look";
+    const isToBeKept = pinned !== undefined && !isOutKept && pod.podIps.length > 0;
+    return isToBeKept && failures < TRIES_TO_KEEP ? "keep" : undefined;
   }
 
   /** One pass through the node for every pod that should be captured and whose namespace nobody knows. */
   async function findNetns(signal: AbortSignal): Promise<void> {
     const pods = deps.pods.list().filter((pod) => {
-      return deps.netns.get(pod) === undefined && desiredOf(pod, stateOf(pod)).kind !== "none";
+      const state = stateOf(pod);
+      return deps.netns.get(pod) === undefined && whyNetns(pod, state, desiredOf(pod, state)) !== undefined;
     });
     if (pods.length === 0 || signal.aborted) return;
     for (const { uid } of pods) {
@@ -219,21 +257,22 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       if (deps.netns.get(pod) !== undefined) ask(uid, 0, false);
       else {
         letGo(state);
-        report.unverifiable(pod, state, message, kind);
+        // Nobody misses the namespace of a pod that is out.
+        if (whyNetns(pod, state, desiredOf(pod, state)) === "look") report.unverifiable(pod, state, message, kind);
         retry(pod, state, kind === "unsupported" ? UNSUPPORTED_RETRY_MS : 0);
       }
     }
   }
 
-  async function look(pod: Pod, state: PodState, desired: Exclude<Desired, { kind: "none" }>): Promise<void> {
-    const lent = deps.netns.get(pod);
-    if (lent === undefined) return ask(pod.uid, 0, false);
-    if (deps.backend.isForbidden(lent.fd)) {
-      throw new Error("Cannot look into the pod's network namespace: it is the node's or the agent's own");
-    }
+  async function look(
+    pod: Pod,
+    state: PodState,
+    desired: Exclude<Desired, { kind: "none" }>,
+    lent: LentNetns,
+  ): Promise<void> {
     using netns = deps.dup(lent.fd);
     state.record.netns = { ino: String(lent.ino), source: lent.source };
-    monitorNetns(pod.uid, state, netns);
+    monitors.watchRules(pod.uid, state, netns);
     if (isUnchanged(state)) {
       state.record.lastVerifiedMs = deps.wallMs();
       return;
@@ -245,11 +284,12 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       return retry(pod, state);
     }
     const { capture, bypassed } = complete;
-    if (desired.kind === "new") state.pinned = capture;
+    const { reason, source } = desired;
+    if (desired.kind === "new") state.pinned = { reason, capture, decidedBy: source, wasInPlace: false };
     state.record.desired = capture;
-    monitorRouting(pod.uid, state, netns.fd, capture);
+    monitors.watchRouting(pod.uid, state, netns.fd, capture);
     report.bypassed(pod, state, bypassed);
-    const isKnown = desired.source === "add" || state.applied !== undefined;
+    const isKnown = state.applied !== undefined || (desired.kind === "fixed" && desired.wasInPlace);
     const whyNot = isKnown ? undefined : whyNotRepaired(pod);
     const result = await lookAtPod(deps.backend, {
       netnsFd: netns.fd,
@@ -264,7 +304,10 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     });
     // It may have been deleted meanwhile.
     if (states.get(pod.uid) !== state) return;
-    if (report.settle(pod, state, { capture, isKnown, whyNot, result })) return retry(pod, state);
+    const isFailed = report.settle(pod, state, { capture, isKnown, whyNot, result });
+    const wasInPlace = isKnown || state.applied !== undefined;
+    deps.decisions.keep(pod, { reason, capture, decidedBy: source, wasInPlace }, netns);
+    if (isFailed) return retry(pod, state);
     state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
     if (result.kind === "repaired") restAfterRepair(state, deps.clock.nowMs());
   }
@@ -288,59 +331,8 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     ask(pod.uid, delayMs * (0.75 + 0.5 * deps.random()), false);
   }
 
-  /** One monitor, on the namespace the pod has now; without one the timer looks. */
-  function monitorNetns(uid: string, state: PodState, { fd, dev, ino }: NetnsHandle): void {
-    if (!deps.backend.hasGenerations() || (state.monitor?.ino === ino && state.monitor.dev === dev)) return;
-    closeMonitor(state);
-    state.record.generation = undefined;
-    listening(uid, () => {
-      // Our own batches are known by the generation they made.
-      const rules = openChangeMonitor(deps, fd, () => {
-        const change = rules.lastChange();
-        if (change === undefined || change.generation !== state.record.generation) ask(uid, 0, true);
-      });
-      state.monitor = { rules, dev, ino, routing: undefined };
-      state.record.isMonitored = true;
-    });
-  }
-
-  /** Routing has no generation: whatever changes, somebody has to look. */
-  function monitorRouting(uid: string, state: PodState, netnsFd: number, capture: SidecarCapture): void {
-    const { monitor } = state;
-    if (monitor === undefined || monitor.routing?.capture === capture) return;
-    monitor.routing?.changes?.[Symbol.dispose]();
-    monitor.routing = undefined;
-    listening(uid, () => {
-      const changes = openRouteMonitor(deps, netnsFd, sidecarNetwork(capture), () => {
-        state.record.generation = undefined;
-        ask(uid, 0, true);
-      });
-      monitor.routing = { capture, changes };
-    });
-  }
-
-  function listening(uid: string, open: () => void): void {
-    try {
-      open();
-    } catch (error) {
-      if (isMonitorFailureSaid) return;
-      isMonitorFailureSaid = true;
-      deps.log.warn("Cannot listen to a pod's network namespace: changes of rules are found by the timer only", {
-        podUid: uid,
-        err: messageOf(error),
-      });
-    }
-  }
-
-  function closeMonitor(state: PodState): void {
-    state.monitor?.rules[Symbol.dispose]();
-    state.monitor?.routing?.changes?.[Symbol.dispose]();
-    state.monitor = undefined;
-    state.record.isMonitored = false;
-  }
-
   function letGo(state: PodState): void {
-    closeMonitor(state);
+    monitors.close(state);
     state.record.netns = undefined;
     state.record.generation = undefined;
   }
@@ -348,7 +340,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
   function drop(uid: string): void {
     queue.remove(uid);
     const state = states.get(uid);
-    if (state !== undefined) closeMonitor(state);
+    if (state !== undefined) monitors.close(state);
     states.delete(uid);
   }
 

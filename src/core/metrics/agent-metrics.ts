@@ -102,6 +102,12 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       help: "Objects that the Kubernetes API has shown as new, changed or gone.",
       labels: ["resource", "type"],
     }),
+    /** `action`: list, read, write, remove. */
+    podRecordFailures: registry.counter({
+      name: "istio_cni_agent_pod_record_failures_total",
+      help: "Files with what was decided on pods that could not be listed, read, written or removed.",
+      labels: ["action"],
+    }),
     /** `reason`: full, forbidden, refused, expired, ended. */
     eventsDropped: registry.counter({
       name: "istio_cni_agent_events_dropped_total",

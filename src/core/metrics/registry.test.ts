@@ -110,6 +110,7 @@ describe("the agent's metrics", () => {
     metrics.watchRestarts.increment({ resource: "pods", reason: "expired" });
     metrics.drift.increment({ object: "config", action: "repaired" });
     metrics.watchEvents.increment({ resource: "pods", type: "update" });
+    metrics.podRecordFailures.increment({ action: "write" });
     metrics.eventsDropped.increment({ reason: "forbidden" });
     metrics.condition.set({ name: "install" }, 1);
     metrics.buildInfo.set({ version: "0.1.0", revision: "abc" }, 1);
