@@ -3,14 +3,17 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { type PluginState, parsePluginState } from "../../src/core/plugin-protocol/state-file.ts";
-import { sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
+import { isDeepStrictEqual } from "node:util";
+import { type Enrollment, type PluginState, parsePluginState } from "../../src/core/plugin-protocol/state-file.ts";
+import { DEFAULT_ENABLEMENT_SELECTORS } from "../../src/core/policy/enablement-selectors.ts";
+import { namespace, plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { eventually, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
+const MODE = "istio.io/dataplane-mode";
 const STATE_FILE = "/run/istio-cni/plugin-state";
 
 describe("the state file", () => {
@@ -55,7 +58,41 @@ describe("the state file", () => {
     assert.equal(statSync(STATE_FILE).ino, ino);
     await next.stop();
   });
+
+  test("names in ambient mode where pods are enrolled, follows the labels, and remembers them for the next agent", async () => {
+    mesh.api.put(namespace("bank", { [MODE]: "ambient" }));
+    mesh.api.put(namespace("lab"));
+    const agent = await mesh.startAgent({ ambient: true });
+    await waitForEnrollment({ byNamespace: ["bank"], byPod: [] });
+    assert.equal(readState()?.whenAway, "enroll-later");
+    mesh.api.put(plainPod({ ...NEW_POD, namespace: "lab", name: "own-label", labels: { [MODE]: "ambient" } }));
+    mesh.api.put(namespace("shop", { [MODE]: "ambient" }));
+    await waitForEnrollment({ byNamespace: ["bank", "shop"], byPod: ["lab"] });
+    mesh.api.patch("namespaces", "bank", { metadata: { labels: { [MODE]: "none" } } });
+    mesh.api.remove("pods", "lab/own-label");
+    await waitForEnrollment({ byNamespace: ["shop"], byPod: ["lab"] });
+    await agent.kill();
+    const next = await mesh.startAgent({ ambient: true, env: { AMBIENT_WHEN_AWAY: "strict" } });
+    await waitForEnrollment({ byNamespace: ["shop"], byPod: ["lab"] });
+    assert.equal(readState()?.whenAway, "strict");
+    const [entry] = pluginEntries(readFileSync(mesh.node.conflistPath, "utf8"));
+    assert.deepEqual(entry?.["enablement_selectors"], DEFAULT_ENABLEMENT_SELECTORS.json);
+    await next.stop();
+  });
 });
+
+/** Our objects in a conflist. */
+function pluginEntries(text: string): readonly Record<string, unknown>[] {
+  const { plugins } = JSON.parse(text) as { plugins: Record<string, unknown>[] };
+  return plugins.filter(({ type }) => type === "istio-cni");
+}
+
+async function waitForEnrollment(expected: Enrollment): Promise<void> {
+  await eventually(
+    () => isDeepStrictEqual(readState()?.enrollment, expected),
+    () => `for enrolment ${JSON.stringify(expected)}, it is ${JSON.stringify(readState()?.enrollment)}`,
+  );
+}
 
 function readState(): PluginState | undefined {
   return existsSync(STATE_FILE) ? parsePluginState(readFileSync(STATE_FILE)) : undefined;
