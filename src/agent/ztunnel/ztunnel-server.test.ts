@@ -1,0 +1,461 @@
+import assert from "node:assert/strict";
+import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
+import { test } from "node:test";
+import { serveZtunnel, workload, type ZtunnelRig } from "../../../testbed/ztunnel/server-rig.ts";
+import type { ZtunnelStandIn } from "../../../testbed/ztunnel/ztunnel-stand-in.ts";
+import { encodeRequest, encodeResponse } from "../../core/zds/messages.ts";
+
+const never = new AbortController().signal;
+/** Long enough never to come in a test that is about something else. */
+const LONG_MS = 600_000;
+
+const isSynced = (rig: ZtunnelRig, ztunnel: ZtunnelStandIn) => () =>
+  ztunnel.state.isReady() && rig.server.isConnected();
+
+test("enroll() hands the namespace to ztunnel and answers with its acknowledgement", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const netns = rig.netns();
+  assert.deepEqual(await rig.server.enroll(workload("a"), netns.fd, never), { result: "acknowledged" });
+  const proxy = ztunnel.state.proxies.get("a");
+  assert.deepEqual(proxy?.info, { name: "pod-a", namespace: "default", serviceAccount: "sa" });
+  assert.equal(proxy?.netns.ino, netns.handle.ino);
+  assert.equal(proxy?.netns.dev, netns.handle.dev);
+  const [status] = rig.server.workloads();
+  assert.deepEqual(status, {
+    ...workload("a"),
+    ...{ failures: 0, lastError: undefined, state: "served", servedBy: [1] },
+    netns: { dev: netns.handle.dev, ino: netns.handle.ino },
+  });
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a"]);
+});
+
+test("enroll() asked again is answered at once, and ztunnel is not asked again", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const netns = rig.netns();
+  await rig.server.enroll(workload("a"), netns.fd, never);
+  assert.deepEqual(await rig.server.enroll(workload("a"), netns.fd, never), { result: "acknowledged" });
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a"]);
+});
+
+test("enroll() with another namespace moves the workload there", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const [before, after] = [rig.netns(), rig.netns()];
+  await rig.server.enroll(workload("a"), before.fd, never);
+  assert.deepEqual(await rig.server.enroll(workload("a"), after.fd, never), { result: "acknowledged" });
+  assert.equal(ztunnel.state.proxies.get("a")?.netns.ino, after.handle.ino);
+});
+
+test("a snapshot has every declared workload, and is not sent before all are declared", async () => {
+  await using rig = await serveZtunnel({ isAdmitted: false });
+  const ztunnel = rig.ztunnel();
+  assert.deepEqual(rig.server.declare(workload("a"), rig.netns().fd), { result: "declared" });
+  await rig.until("the hello", () => rig.server.connections()[0]?.phase === "snapshot");
+  assert.deepEqual(rig.server.declare(workload("b"), undefined), { result: "declared" });
+  assert.deepEqual(ztunnel.requests, []);
+  assert.equal(rig.server.isConnected(), false);
+  rig.server.admitSnapshots();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(ztunnel.requests, ["add a", "keep b", "snapshot-sent"]);
+  assert.deepEqual(
+    rig.server.workloads().map(({ uid, state }) => [uid, state]),
+    [
+      ["a", "served"],
+      ["b", "kept"],
+    ],
+  );
+  rig.server.declare(workload("b"), rig.netns().fd);
+  await rig.until("the found namespace", () => rig.server.workload("b")?.state === "served");
+  assert.deepEqual(rig.server.declare(workload("b"), undefined), { result: "declared" });
+  assert.equal(rig.server.workload("b")?.state, "served");
+});
+
+test("absent at the start, ztunnel gets what waits for it in its snapshot", async () => {
+  await using rig = await serveZtunnel();
+  const enrolled = rig.server.enroll(workload("a"), rig.netns().fd, never);
+  const ztunnel = rig.ztunnel();
+  assert.deepEqual(await enrolled, { result: "acknowledged" });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(ztunnel.requests, ["add a", "snapshot-sent"]);
+});
+
+test("without any ztunnel enroll() ends, and a ztunnel that comes later does not get the pod that was refused", async () => {
+  await using rig = await serveZtunnel({ enrollTimeoutMs: 20 });
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "no-connection" });
+  assert.deepEqual(rig.server.workloads(), []);
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent"]);
+});
+
+test("a pod that ztunnel refuses is not wanted any more: it is taken out of its pending ones and in no later snapshot", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  ztunnel.failing.add("a");
+  const outcome = await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  assert.deepEqual(outcome, { result: "refused", error: "failure to start proxy : Address in use" });
+  await rig.until("ztunnel to forget it", () => ztunnel.state.pending.size === 0);
+  ztunnel.hangUp();
+  await rig.until("the next snapshot", () => ztunnel.requests.filter((text) => text === "snapshot-sent").length === 2);
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a", "del a", "snapshot-sent"]);
+  assert.deepEqual(rig.changes, ["connected", "refused a", "disconnected", "connected"]);
+});
+
+test("a running pod whose proxy does not start stays wanted and is asked for again", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  ztunnel.failing.add("a");
+  const netns = rig.netns();
+  rig.server.declare(workload("a"), netns.fd);
+  await rig.until("the refusal", () => rig.server.workload("a")?.state === "refused");
+  assert.equal(rig.server.workload("a")?.lastError, "failure to start proxy : Address in use");
+  const refused = await rig.server.enroll(workload("a"), netns.fd, never);
+  assert.equal(refused.result, "refused");
+  assert.equal(rig.server.workloads().length, 1);
+  ztunnel.failing.clear();
+  assert.deepEqual(await rig.server.enroll(workload("a"), netns.fd, never), { result: "acknowledged" });
+  assert.equal(rig.server.workload("a")?.failures, 0);
+});
+
+test("a ztunnel that dies before it takes a pod in gets it again when it is back", async () => {
+  await using rig = await serveZtunnel();
+  let isDoomed = true;
+  const ztunnel = rig.ztunnel({
+    fault: (request) => {
+      if (request?.kind !== "add" || !isDoomed) return undefined;
+      isDoomed = false;
+      return "die-before";
+    },
+  });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.deepEqual(ztunnel.requests.slice(0, 3), ["snapshot-sent", "add a", "add a"]);
+});
+
+test("a ztunnel that dies after it took a pod in, and before it says so, is asked again", async () => {
+  await using rig = await serveZtunnel();
+  let isDoomed = true;
+  const ztunnel = rig.ztunnel({
+    fault: (request) => {
+      if (request?.kind !== "add" || !isDoomed) return undefined;
+      isDoomed = false;
+      return "die-after";
+    },
+  });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.equal(ztunnel.state.proxies.size, 1);
+});
+
+test("a ztunnel that dies after its acknowledgement finds the pod in the next snapshot", async () => {
+  await using rig = await serveZtunnel();
+  const first = rig.ztunnel({ isPersistent: false });
+  await rig.until("the snapshot", isSynced(rig, first));
+  await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  first.hangUp();
+  await rig.until("the end", () => !rig.server.isConnected());
+  assert.equal(rig.server.workload("a")?.state, "waiting");
+  const second = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, second));
+  assert.deepEqual(second.requests, ["add a", "snapshot-sent"]);
+});
+
+test("a ztunnel that acknowledges late is not trusted: the next pod does not take that answer for its own", async () => {
+  await using rig = await serveZtunnel({ ackTimeoutMs: 50 });
+  let isSlow = true;
+  const ztunnel = rig.ztunnel({ fault: (request) => (request?.kind === "add" && isSlow ? "hold" : undefined) });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  ztunnel.failing.add("b");
+  const [first, second] = [rig.netns(), rig.netns()];
+  const outcome = rig.server.enroll(workload("a"), first.fd, never);
+  await rig.until("the add", () => ztunnel.requests.includes("add a"));
+  const other = rig.server.enroll(workload("b"), second.fd, never);
+  assert.deepEqual(await outcome, { result: "timed-out" });
+  isSlow = false;
+  ztunnel.release();
+  assert.equal((await other).result, "refused");
+  await rig.until("the snapshot", () => rig.changes.filter((change) => change === "connected").length === 2);
+  assert.ok(rig.warnings.some((line) => line.includes("ack-timeout")));
+  // The pod that timed out may have been taken in: the new snapshot does not have it, so that it is dropped.
+  await rig.until("the pod to be dropped", () => ztunnel.state.proxies.size === 0 && ztunnel.state.isReady());
+});
+
+test("a ztunnel that sends garbage is hung up on and served again when it is back", async () => {
+  await using rig = await serveZtunnel();
+  let isMad = true;
+  const ztunnel = rig.ztunnel({
+    fault: (request) => {
+      if (request?.kind !== "add" || !isMad) return undefined;
+      isMad = false;
+      return { bytes: Uint8Array.of(0xff, 0xff, 0xff) };
+    },
+  });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.ok(rig.warnings.some((line) => line.includes("unreadable")));
+});
+
+test("answers to nothing, long texts and descriptors that nobody asked for end the connection only", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  const ends = (): number => rig.changes.filter((change) => change === "disconnected").length;
+  const file = openSync("/dev/null", "r");
+  for (const [index, send] of [
+    () => ztunnel.send(encodeResponse({ error: "" })),
+    () => ztunnel.send(encodeRequest({ kind: "snapshot-sent" })),
+    () => ztunnel.send(encodeResponse({ error: "x".repeat(100_000) })),
+    () => ztunnel.send(encodeResponse({ error: "" }), [file]),
+    () => ztunnel.send(encodeResponse({ error: "" }), [file, file, file, file]),
+  ].entries()) {
+    await rig.until("the snapshot", isSynced(rig, ztunnel));
+    send();
+    await rig.until("the end", () => ends() === index + 1);
+  }
+  closeSync(file);
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+});
+
+test("a refusal longer than a request may be is read whole", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel({
+    fault: (request) =>
+      request?.kind === "add" ? { bytes: encodeResponse({ error: `no ${"x".repeat(5000)}` }) } : undefined,
+  });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const outcome = await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  assert.match(outcome.result === "refused" ? outcome.error : outcome.result, /^no x{509}…$/);
+});
+
+test("a peer that never says hello, and one that never reads, keep nobody from a ztunnel that works", async () => {
+  await using rig = await serveZtunnel({ helloTimeoutMs: LONG_MS, ackTimeoutMs: LONG_MS });
+  rig.ztunnel({ hello: undefined });
+  rig.ztunnel({ isDeaf: true });
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.deepEqual(
+    rig.server.connections().map(({ phase, isPrimary }) => [phase, isPrimary]),
+    [
+      ["greeting", false],
+      ["snapshot", false],
+      ["live", true],
+    ],
+  );
+});
+
+test("a newer connection that is not through its snapshot gets no pod instead of the older one that is", async () => {
+  await using rig = await serveZtunnel({ helloTimeoutMs: LONG_MS, ackTimeoutMs: LONG_MS });
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  rig.ztunnel({ hello: undefined });
+  await rig.until("the second connection", () => rig.server.connections().length === 2);
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a"]);
+});
+
+test("silent connections are given up at their deadline", async () => {
+  await using rig = await serveZtunnel({ helloTimeoutMs: 30 });
+  rig.ztunnel({ hello: undefined, isPersistent: false });
+  await rig.until("the end", () => rig.changes.includes("disconnected"));
+  assert.deepEqual(rig.server.connections(), []);
+});
+
+test("of two ztunnels the newer gets new pods, both get deletes, and the older takes over when the newer goes", async () => {
+  await using rig = await serveZtunnel();
+  const old = rig.ztunnel({ isPersistent: false });
+  await rig.until("the first snapshot", isSynced(rig, old));
+  await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  const young = rig.ztunnel({ isPersistent: false });
+  await rig.until("the second snapshot", () => young.state.isReady());
+  await rig.until("the second connection", () => rig.server.connections()[1]?.isPrimary === true);
+  await rig.server.enroll(workload("b"), rig.netns().fd, never);
+  assert.deepEqual(rig.server.workload("a")?.servedBy, [1, 2]);
+  assert.deepEqual(rig.server.workload("b")?.servedBy, [2]);
+  assert.deepEqual(await rig.server.withdraw("a", never), { result: "withdrawn" });
+  assert.deepEqual(old.requests, ["snapshot-sent", "add a", "del a"]);
+  assert.deepEqual(young.requests, ["add a", "snapshot-sent", "add b", "del a"]);
+  young.hangUp();
+  await rig.until("the older one to take over", () => old.state.proxies.has("b"));
+  assert.deepEqual(await rig.server.enroll(workload("c"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.deepEqual(old.requests.slice(3), ["add b", "add c"]);
+});
+
+test("withdraw() waits until ztunnel has forgotten the pod, and a connection that ends has", async () => {
+  await using rig = await serveZtunnel({ ackTimeoutMs: LONG_MS });
+  const ztunnel = rig.ztunnel({ fault: (request) => (request?.kind === "del" ? "ignore" : undefined) });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  let isDone = false;
+  const withdrawn = rig.server.withdraw("a", never).finally(() => {
+    isDone = true;
+  });
+  assert.deepEqual(rig.server.workloads(), []);
+  await rig.until("the delete", () => ztunnel.requests.includes("del a"));
+  assert.equal(isDone, false);
+  ztunnel.hangUp();
+  assert.deepEqual(await withdrawn, { result: "withdrawn" });
+  await rig.until("the pod to be dropped", () => ztunnel.state.proxies.size === 0);
+});
+
+test("withdraw() of another namespace than the present one does nothing", async () => {
+  await using rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const [before, after] = [rig.netns(), rig.netns()];
+  await rig.server.enroll(workload("a"), after.fd, never);
+  assert.deepEqual(await rig.server.withdraw("a", never, before.handle), { result: "superseded" });
+  assert.deepEqual(await rig.server.withdraw("a", never, after.handle), { result: "withdrawn" });
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a", "del a"]);
+});
+
+test("withdraw() without any ztunnel is done at once, and of an unknown pod tells ztunnel all the same", async () => {
+  await using rig = await serveZtunnel();
+  assert.deepEqual(await rig.server.withdraw("a", never), { result: "withdrawn" });
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(await rig.server.withdraw("a", never), { result: "withdrawn" });
+  assert.deepEqual(ztunnel.requests, ["snapshot-sent", "del a"]);
+});
+
+test("who waits is released by abort, by withdrawal and by the agent's end", async () => {
+  await using rig = await serveZtunnel({ ackTimeoutMs: LONG_MS, enrollTimeoutMs: LONG_MS });
+  const ztunnel = rig.ztunnel({ fault: (request) => (request?.kind === "add" ? "ignore" : undefined) });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const [one, two] = [new AbortController(), new AbortController()];
+  const netns = rig.netns();
+  const first = rig.server.enroll(workload("a"), netns.fd, one.signal);
+  const second = rig.server.enroll(workload("a"), netns.fd, two.signal);
+  one.abort();
+  assert.deepEqual(await first, { result: "aborted" });
+  assert.equal(rig.server.workloads().length, 1, "somebody else still waits for it");
+  two.abort();
+  assert.deepEqual(await second, { result: "aborted" });
+  assert.deepEqual(rig.server.workloads(), []);
+  assert.deepEqual(await rig.server.enroll(workload("a"), netns.fd, one.signal), { result: "aborted" });
+  const third = rig.server.enroll(workload("c"), netns.fd, never);
+  const withdrawn = rig.server.withdraw("c", one.signal);
+  assert.deepEqual(await third, { result: "superseded" });
+  assert.deepEqual(await withdrawn, { result: "aborted" });
+  const fourth = rig.server.enroll(workload("d"), netns.fd, never);
+  const fifth = rig.server.withdraw("a", never);
+  await rig.stop();
+  assert.deepEqual(await fourth, { result: "agent-ends" });
+  assert.deepEqual(await fifth, { result: "agent-ends" });
+  assert.deepEqual(await rig.server.enroll(workload("d"), netns.fd, never), { result: "agent-ends" });
+  assert.deepEqual(rig.server.declare(workload("d"), netns.fd), { result: "agent-ends" });
+});
+
+test("at the agent's end ztunnel keeps its pods, and the next agent's snapshot is taken", async () => {
+  const rig = await serveZtunnel();
+  const ztunnel = rig.ztunnel({ isPersistent: false });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  await rig.stop();
+  await rig.until("the end", () => !ztunnel.isConnected());
+  assert.equal(ztunnel.state.proxies.size, 1);
+  assert.equal(existsSync(rig.path), false);
+  await rig[Symbol.asyncDispose]();
+});
+
+test("what ztunnel could never read is refused, and nothing is cut", async () => {
+  await using rig = await serveZtunnel({ maxWorkloads: 1 });
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  const netns = rig.netns();
+  const long = { ...workload("a"), name: "x".repeat(1024) };
+  const problem = "its UID and names take 1049 bytes, and ztunnel reads 1024";
+  assert.deepEqual(await rig.server.enroll(long, netns.fd, never), { result: "invalid", problem });
+  assert.deepEqual(rig.server.declare(long, netns.fd), { result: "invalid", problem });
+  assert.equal((await rig.server.enroll(workload(""), netns.fd, never)).result, "invalid");
+  // As long as can be: read by a buffer of 1024 bytes.
+  const longest = { ...workload("a"), name: "x".repeat(1024 - 25) };
+  assert.deepEqual(await rig.server.enroll(longest, netns.fd, never), { result: "acknowledged" });
+  assert.equal((await rig.server.enroll(workload("b"), netns.fd, never)).result, "invalid");
+  assert.ok(!ztunnel.requests.includes("?"));
+});
+
+test("a descriptor that is no namespace is refused, and nothing changes", async () => {
+  await using rig = await serveZtunnel();
+  const file = openSync("/dev/null", "r");
+  try {
+    assert.throws(() => rig.server.declare(workload("a"), file), { code: "NOT_A_NAMESPACE" });
+    await assert.rejects(rig.server.enroll(workload("a"), file, never), { code: "NOT_A_NAMESPACE" });
+    assert.deepEqual(rig.server.workloads(), []);
+  } finally {
+    closeSync(file);
+  }
+});
+
+test("who is not ztunnel's user is hung up on", async () => {
+  await using rig = await serveZtunnel({ allowedUids: [4_294_967_294] });
+  const ztunnel = rig.ztunnel({ isPersistent: false });
+  await rig.until("the end", () => !ztunnel.isConnected());
+  assert.ok(rig.warnings.some((line) => line.startsWith("Refused a peer on the ztunnel socket")));
+  assert.deepEqual(rig.server.connections(), []);
+});
+
+test("of too many connections the oldest that has not said hello gives way", async () => {
+  await using rig = await serveZtunnel({ maxConnections: 2, helloTimeoutMs: LONG_MS });
+  const first = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, first));
+  const silent = rig.ztunnel({ hello: undefined, isPersistent: false });
+  await rig.until("the second connection", () => rig.server.connections().length === 2);
+  const third = rig.ztunnel();
+  await rig.until("the snapshot", () => third.state.isReady());
+  assert.ok(!silent.isConnected());
+  assert.ok(first.isConnected());
+});
+
+test("the socket's file is made again where somebody removed it", async () => {
+  await using rig = await serveZtunnel({ recheckMs: 10 });
+  await rig.until("the socket", () => existsSync(rig.path));
+  assert.equal(statSync(rig.path).mode & 0o777, 0o600);
+  rmSync(rig.path);
+  await rig.until("the new socket", () => existsSync(rig.path));
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+});
+
+test("a pod that ztunnel cannot bear does not keep the others from their snapshot", async () => {
+  await using rig = await serveZtunnel({ ackTimeoutMs: 50 });
+  rig.server.declare(workload("bad"), rig.netns().fd);
+  rig.server.declare(workload("good"), rig.netns().fd);
+  const ztunnel = rig.ztunnel({
+    fault: (request) => (request?.kind === "add" && request.uid === "bad" ? "ignore" : undefined),
+  });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(ztunnel.requests, ["add bad", "keep bad", "add good", "snapshot-sent"]);
+  assert.equal(rig.server.workload("good")?.state, "served");
+  assert.equal(rig.server.workload("bad")?.failures, 1);
+});
+
+test("a listener that throws keeps nobody from anything", async () => {
+  await using rig = await serveZtunnel();
+  using _ = rig.server.subscribe(() => {
+    throw new Error("mine");
+  });
+  const ztunnel = rig.ztunnel();
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.ok(rig.warnings.some((line) => line.includes("mine")));
+});
+
+test("five hundred pods are in the snapshot, and one that starts meanwhile waits for none of them", async () => {
+  await using rig = await serveZtunnel();
+  const netns = rig.netns();
+  for (let index = 0; index < 500; index++) rig.server.declare(workload(`uid-${index}`), netns.fd);
+  const ztunnel = rig.ztunnel();
+  await rig.until("the first adds", () => ztunnel.requests.length > 3);
+  assert.deepEqual(await rig.server.enroll(workload("now"), rig.netns().fd, never), { result: "acknowledged" });
+  assert.ok(ztunnel.requests.length < 250, "most of the snapshot is still to come");
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  assert.equal(ztunnel.state.proxies.size, 501);
+  assert.equal(new Set(ztunnel.requests).size, ztunnel.requests.length, "nothing is told twice");
+});
