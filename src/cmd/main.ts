@@ -26,15 +26,14 @@ async function main(argv: readonly string[]): Promise<number> {
     const invocation = parseInvocation(argv);
     switch (invocation.command) {
       case "help":
-        process.stdout.write(renderHelp());
+        print(renderHelp());
         return EXIT_CODES.ok;
       case "version":
-        process.stdout.write(renderVersion(buildInfo, invocation));
+        print(renderVersion(buildInfo, invocation));
         return EXIT_CODES.ok;
       case "config": {
         const { stdout, stderr } = renderConfig({ ...invocation, env: process.env });
-        process.stdout.write(stdout);
-        process.stderr.write(stderr);
+        print(stdout, stderr);
         return EXIT_CODES.ok;
       }
       case "status": {
@@ -59,9 +58,22 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 function tell({ stdout, stderr, exitCode }: QueryOutcome): number {
-  process.stdout.write(stdout);
-  process.stderr.write(stderr);
+  print(stdout, stderr);
   return exitCode;
+}
+
+/** Whoever reads may have seen enough (`| head`): that is no failure of ours, and the exit code stays what it is. */
+function print(stdout: string, stderr = ""): void {
+  for (const [stream, text] of [
+    [process.stdout, stdout],
+    [process.stderr, stderr],
+  ] as const) {
+    if (text === "") continue;
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
+    stream.write(text);
+  }
 }
 
 /** Only for people who look at a terminal that can, and who have not said otherwise (no-color.org). */

@@ -129,6 +129,18 @@ test("a pod that nobody may repair makes status and explain end with 1", async (
   assert.match(text, /^istio_cni_agent_pods\{state="uncaptured"\} 1$/m);
 });
 
+test("VERIFY_INTERVAL is how often a pod is looked at of which nothing is heard", async () => {
+  await using mesh = await createMeshNode({ families: "v4" });
+  const agent = await mesh.startAgent({ env: { VERIFY_INTERVAL: "1s" } });
+  await startSidecarPod(mesh, "quiet");
+  const seen = new Set<string>();
+  await podOnce(agent, "quiet", ({ lastVerifiedAt }) => {
+    if (lastVerifiedAt !== null) seen.add(lastVerifiedAt);
+    // The start and the kubelet's report are two or three of them; the default would be one a minute.
+    return seen.size >= 6;
+  });
+});
+
 test("a family that passes by the proxy is said, counted, and no good", async () => {
   await using mesh = await createMeshNode({ families: "dual" });
   const agent = await mesh.startAgent();

@@ -4,6 +4,7 @@
 
 import { renderExplanation } from "../../core/status/render-explanation.ts";
 import { POD_EXPLANATION } from "../../core/status/status-document.ts";
+import { renderJson } from "../../core/status/text-columns.ts";
 import { askAgent, QUERY_EXIT_CODES, type QueryInput, type QueryOutcome } from "./ask-agent.ts";
 
 export interface ExplainInput extends QueryInput {
@@ -20,7 +21,7 @@ export async function explainPod(input: ExplainInput): Promise<QueryOutcome> {
   if ("outcome" in answer) return answer.outcome;
   const { document } = answer;
   return {
-    stdout: input.output === "json" ? `${JSON.stringify(document, null, 2)}\n` : renderExplanation(document, input),
+    stdout: input.output === "json" ? renderJson(document) : renderExplanation(document, input),
     stderr: "",
     exitCode: document.pod.needsAttention ? QUERY_EXIT_CODES.needsAttention : QUERY_EXIT_CODES.allGood,
   };

@@ -4,6 +4,7 @@
 
 import { renderStatus } from "../../core/status/render-status.ts";
 import { STATUS_DOCUMENT } from "../../core/status/status-document.ts";
+import { renderJson } from "../../core/status/text-columns.ts";
 import { askAgent, QUERY_EXIT_CODES, type QueryInput, type QueryOutcome } from "./ask-agent.ts";
 
 /** @throws {ConfigError} for a run directory that is none. */
@@ -12,7 +13,7 @@ export async function showStatus(input: QueryInput): Promise<QueryOutcome> {
   if ("outcome" in answer) return answer.outcome;
   const { document } = answer;
   return {
-    stdout: input.output === "json" ? `${JSON.stringify(document, null, 2)}\n` : renderStatus(document, input),
+    stdout: input.output === "json" ? renderJson(document) : renderStatus(document, input),
     stderr: "",
     exitCode: document.isAllGood ? QUERY_EXIT_CODES.allGood : QUERY_EXIT_CODES.needsAttention,
   };

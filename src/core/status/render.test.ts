@@ -7,7 +7,7 @@ import { describeRules } from "./describe-rules.ts";
 import { renderExplanation } from "./render-explanation.ts";
 import { renderStatus } from "./render-status.ts";
 import type { PodExplanation, PodStatus, StatusDocument } from "./status-document.ts";
-import { printable, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
+import { printable, renderAge, renderColumns, renderJson, renderSpan } from "./text-columns.ts";
 
 /** Compares with a file of testdata/; UPDATE_GOLDEN=1 writes it anew. */
 function assertGolden(name: string, actual: string): void {
@@ -185,6 +185,17 @@ describe("renderExplanation()", () => {
 describe("text for terminals", () => {
   it("has nothing that a terminal obeys", () => {
     assert.equal(printable("a\u001b[31m\nb\u202e\u2028"), "a\\u{1b}[31m\\u{a}b\\u{202e}\\u{2028}");
+  });
+
+  it("has none in JSON either, and reads back as the same", () => {
+    const document = { text: "a\u001b\u009b[31m\n\u202e\u2028\u{e0001}é😀" };
+    const text = renderJson(document);
+    assert.deepEqual(JSON.parse(text), document);
+    assert.deepEqual(
+      [...text].filter((character) => printable(character) !== character),
+      ["\n", "\n", "\n"],
+    );
+    assert.match(text, /é😀/);
   });
 
   it("lines up its columns", () => {

@@ -17,6 +17,17 @@ export function printable(text: string): string {
   });
 }
 
+/** Indented JSON, ends with a line break. What JSON leaves as it is and a terminal would obey is escaped, as JSON allows. */
+export function renderJson(document: object): string {
+  const text = JSON.stringify(document, null, 2).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
+  return `${text}\n`;
+}
+
 export function paint(cell: Cell, hasColours: boolean): string {
   if (typeof cell === "string") return printable(cell);
   const text = printable(cell.text);
