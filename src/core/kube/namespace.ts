@@ -1,10 +1,10 @@
 /**
  * The namespace as this product reads it: metadata only, so the agent asks the API for
- * PartialObjectMetadata (meta.k8s.io/v1) and never sees spec or status.
+ * PartialObjectMetadata (meta.k8s.io/v1) and never sees spec or status. No decision reads a namespace's annotations, and a
+ * cluster has thousands of namespaces.
  */
 
 import { childObject, openObject, requiredString, stringRecord } from "./object-fields.ts";
-import { keepsAnnotation } from "./pod.ts";
 
 /** A namespace; its labels enrol pods, its name excludes them. */
 export type Namespace = {
@@ -13,8 +13,6 @@ export type Namespace = {
   readonly resourceVersion: string;
   /** A record without prototype: look-ups find only what is there. */
   readonly labels: Readonly<Record<string, string>>;
-  /** Like labels, without foreign bulk. */
-  readonly annotations: Readonly<Record<string, string>>;
 };
 
 /**
@@ -28,6 +26,5 @@ export function parseNamespace(value: unknown): Namespace {
     uid: requiredString(metadata, "uid"),
     resourceVersion: requiredString(metadata, "resourceVersion"),
     labels: stringRecord(metadata, "labels"),
-    annotations: stringRecord(metadata, "annotations", keepsAnnotation),
   };
 }
