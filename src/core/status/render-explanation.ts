@@ -31,7 +31,9 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
       ["uid", pod.uid],
       [
         "sandbox",
-        pod.sandbox === null ? "not of this agent's making" : `${pod.sandbox.containerId} in ${pod.sandbox.tookMs} ms`,
+        pod.sandbox === null
+          ? "this agent has answered no ADD for it"
+          : `${pod.sandbox.containerId} in ${pod.sandbox.tookMs} ms`,
       ],
     ]),
     section(
