@@ -18,7 +18,7 @@ const hastyClock: Clock = { nowMs: clock.nowMs, sleep: (ms, signal) => clock.sle
 const deadline = (): AbortSignal => AbortSignal.timeout(20_000);
 
 /** The stand-in's API server, and informers that reach it as they do in a pod: by service-account files. */
-async function createScene(maxPods = 100) {
+async function createScene(maxPods = 100, followsNamespaces = true) {
   const server = await createApiServer();
   const dir = mkdtempSync(join(tmpdir(), "informers-"));
   await server.writeServiceAccount(dir);
@@ -32,7 +32,7 @@ async function createScene(maxPods = 100) {
       random: () => 0,
       metrics: { changed: () => undefined, reported: (kind, what) => reports.push(`${kind} ${what}`) },
     },
-    { nodeName: "node-1", maxPods },
+    { nodeName: "node-1", maxPods, followsNamespaces },
   );
   const ending = new AbortController();
   let running: Promise<void> | undefined;
@@ -43,7 +43,7 @@ async function createScene(maxPods = 100) {
     async start(): Promise<void> {
       running = informers.start(ending.signal);
       await Promise.all([informers.pods.waitSynced(deadline()), informers.namespaces.waitSynced(deadline())]);
-      await server.waitFor(() => server.watches() === 2, "two watches");
+      await server.waitFor(() => server.watches() === (followsNamespaces ? 2 : 1), "their watches");
     },
     [Symbol.asyncDispose]: async () => {
       ending.abort(new Error("the test is over"));
@@ -119,6 +119,19 @@ test("the informers follow additions, updates and deletions", async () => {
   assert.deepEqual(names(informers), []);
   server.put({ apiVersion: "v1", kind: "Namespace", metadata: { name: "late" } });
   assert.equal((await informers.namespaces.waitFor(({ name }) => name === "late", deadline())).name, "late");
+});
+
+test("the informers ask nothing about namespaces where nobody decides by them", async () => {
+  await using scene = await createScene(100, false);
+  const { server, informers } = scene;
+  server.fault({ verb: "list", resource: "namespaces" }, { kind: "status", code: 403 });
+  await scene.start();
+  assert.equal(informers.synced(), true);
+  assert.deepEqual(
+    informers.health().map(({ kind, failures }) => [kind, failures]),
+    [["pods", 0]],
+  );
+  assert.equal(informers.namespaces.size(), 0);
 });
 
 test("the informers read many pages", async () => {
