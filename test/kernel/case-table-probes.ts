@@ -29,6 +29,7 @@ export const PLACES = {
   range: { 4: "10.78.0.1", 6: "fd78::1" },
   hole: { 4: "10.78.9.1", 6: "fd78:9::1" },
   elsewhere: { 4: "203.0.113.1", 6: "2001:db8::1" },
+  "probe source": { 4: "169.254.7.127", 6: "fd16:9254:7127:1337:ffff:ffff:ffff:ffff" },
   loopback: { 4: "127.0.0.1", 6: "::1" },
   passthrough: { 4: "127.0.0.6", 6: "::6" },
   "loopback net": { 4: "127.8.8.8", 6: undefined },

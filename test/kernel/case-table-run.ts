@@ -2,21 +2,20 @@
 // and by real connections, all against the landings written in case-table-probes.ts and case-table-cases.ts.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseIpAddress } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { decideFamilies } from "../../src/core/policy/capture-families.ts";
 import { CAPTURE_ANNOTATIONS } from "../../src/core/policy/sidecar-annotations.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { sidecarInetRules, sidecarRules } from "../../src/core/rules/sidecar.ts";
 import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
-import { type Packet, trace } from "../../src/core/rules/tracer.ts";
 import { backendOf, DIALECTS } from "./backend-fixture.ts";
 import { CASES, type Case, expectedLanding, planOf, proxyUser } from "./case-table-cases.ts";
 import { assertGolden, caseText, familyText } from "./case-table-golden.ts";
 import { assertToolsPrint } from "./case-table-listing.ts";
-import type { Family, Landing, Mode, Place, Probe } from "./case-table-probes.ts";
+import type { Family, Mode, Place, Probe } from "./case-table-probes.ts";
 import { LOOPBACK_PLACES, PLACES, PROBES, USERS } from "./case-table-probes.ts";
-import { createStage, type Question, type Stage } from "./case-table-stage.ts";
+import { aim, answeredLanding, assertLandings, type Shot, tracedLanding } from "./case-table-shots.ts";
+import { createStage, type Stage } from "./case-table-stage.ts";
 
 export const POD_FAMILIES = { v4: [4], v6: [6], dual: [4, 6] } as const satisfies Record<string, readonly Family[]>;
 type PodFamilies = keyof typeof POD_FAMILIES;
@@ -28,15 +27,6 @@ interface Combination {
   readonly podFamilies: PodFamilies;
   readonly mode: Mode;
   readonly testCase: Case;
-}
-
-/** A probe with its addresses, ready to be traced and sent. */
-interface Shot {
-  readonly name: string;
-  readonly packet: Packet;
-  readonly direction: "inbound" | "outbound";
-  readonly question: Question;
-  readonly expected: Landing;
 }
 
 /** One test for each dialect and family of a mode, one below it for each case, and one that finds none missing. */
@@ -157,85 +147,6 @@ function aimAll(
       expected: expectedLanding(combination.testCase, name, combination.mode, family, isCaptured),
     };
   });
-}
-
-function aim(
-  probe: Probe,
-  user: Question["user"],
-  family: Family,
-  sourcePort: number,
-): Omit<Shot, "name" | "expected"> {
-  const destination = address(probe.to, family);
-  const isOutbound = probe.from === "pod";
-  const source = address(probe.source ?? usualSource(probe, family), family);
-  return {
-    direction: isOutbound ? "outbound" : "inbound",
-    packet: {
-      protocol: probe.protocol === "udp" ? "udp" : "tcp",
-      source: parseIpAddress(source) ?? assert.fail(source),
-      destination: parseIpAddress(destination) ?? assert.fail(destination),
-      sport: sourcePort,
-      dport: probe.port,
-      interface: interfaceOf(probe),
-      mark: probe.mark ?? 0,
-      ...(isOutbound ? { owner: user } : {}),
-      ...(probe.protocol === "invalid" ? { ctstate: "INVALID" } : {}),
-    },
-    question: {
-      from: probe.from,
-      protocol: probe.protocol,
-      user,
-      source: probe.source === undefined ? undefined : source,
-      sourcePort,
-      mark: probe.mark ?? 0,
-      destination,
-      port: probe.port,
-    },
-  };
-}
-
-/** What routing chooses. */
-function usualSource({ from, to }: Probe, family: Family): Place {
-  if (from === "guest") return "guest";
-  if (from === "peer") return to === "pod's eth1" ? "peer's eth1" : "peer";
-  if (LOOPBACK_PLACES.includes(to)) return family === 4 ? "loopback" : to;
-  if (to === "peer's eth1") return "pod's eth1";
-  return "pod";
-}
-
-/** By which interface of the pod a packet comes or goes. */
-function interfaceOf({ from, to }: Probe): string {
-  if (from === "guest") return "vnet0";
-  if (to === "pod's eth1" || to === "peer's eth1") return "eth1";
-  return from === "pod" && (to === "pod" || LOOPBACK_PLACES.includes(to)) ? "lo" : "eth0";
-}
-
-function address(place: Place, family: Family): string {
-  return PLACES[place][family] ?? assert.fail(`${place} has no IPv${family} address`);
-}
-
-function tracedLanding(rulesets: readonly Ruleset[], { packet, direction }: Shot): string {
-  const { end } = trace(rulesets, packet, direction);
-  if (end.kind === "dropped") return "dropped";
-  // Whoever gets an invalid packet resets it.
-  if (packet.ctstate === "INVALID") return "reset";
-  return end.kind === "untouched" ? "direct" : String(end.port);
-}
-
-/** Who answered; anything but the very destination that was asked is told in full. */
-function answeredLanding({ destination, port, protocol }: Question, answer: string): string {
-  const asked = destination.includes(":") ? `[${destination}]:${port}` : `${destination}:${port}`;
-  if (answer === `answered direct ${port}`) return "direct";
-  const captured = /^answered captured (\d+)(?: orig=(\S+))?$/.exec(answer);
-  if (captured?.[1] !== undefined && captured[2] === (protocol === "udp" ? undefined : asked)) return captured[1];
-  return answer;
-}
-
-function assertLandings(shots: readonly Shot[], landingOf: (shot: Shot, index: number) => string, who: string): void {
-  const [seen, expected] = [shots.map(landingOf), shots.map((shot) => shot.expected)];
-  const lines = (landings: readonly string[]): string[] =>
-    landings.flatMap((landing, index) => (seen[index] === expected[index] ? [] : `${shots[index]?.name}: ${landing}`));
-  assert.deepEqual(lines(seen), lines(expected), `${who} sends packets elsewhere`);
 }
 
 function countUp(from: number): () => number {

@@ -30,14 +30,17 @@ export interface Question {
 
 export type Stage = Awaited<ReturnType<typeof createStage>>;
 
-/** Builds it with addresses of these families. */
-export async function createStage(families: readonly Family[]) {
+/** Builds it with addresses of these families, and applications on these ports. */
+export async function createStage(
+  families: readonly Family[],
+  applicationPorts: Readonly<Record<"pod" | "peer", readonly string[]>> = APPLICATION_PORTS,
+) {
   await using resources = new AsyncDisposableStack();
   const [pod, peer, guest] = [0, 1, 2].map(() => resources.use(createNetns())) as [TestNetns, TestNetns, TestNetns];
   connect({ pod, peer, guest }, families);
   for (const [netns, ports] of [
-    [pod, APPLICATION_PORTS.pod],
-    [peer, APPLICATION_PORTS.peer],
+    [pod, applicationPorts.pod],
+    [peer, applicationPorts.peer],
   ] as const) {
     await listen(resources, [NETTOOL, "--netns", netns.path, "serve", ...ports]);
   }
@@ -45,6 +48,7 @@ export async function createStage(families: readonly Family[]) {
   const owned = resources.move();
   return {
     pod,
+    peer,
     families,
     ask: asker.ask,
     /** The stand-in for the proxy; its sockets belong to `user`. */
@@ -52,6 +56,8 @@ export async function createStage(families: readonly Family[]) {
       const flags = ["--dns", "--owner", `${user.uid}:${user.gid}`, ...(mode === "TPROXY" ? ["--transparent"] : [])];
       return listen(undefined, [NETTOOL, "--netns", pod.path, "sidecar", ...flags]);
     },
+    /** The stand-in for ztunnel. */
+    startZtunnel: (): Promise<RunningCommand> => listen(undefined, [NETTOOL, "--netns", pod.path, "ztunnel"]),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -79,7 +85,7 @@ function connect(netns: Record<"pod" | "peer" | "guest", TestNetns>, families: r
     batch(peer, [
       add("peer", "eth0"),
       add("peer's eth1", "eth1"),
-      ...(["range", "hole", "elsewhere"] as const).map((place) => add(place, "lo", host)),
+      ...(["range", "hole", "elsewhere", "probe source"] as const).map((place) => add(place, "lo", host)),
     ]);
     batch(guest, [add("guest", "eth0")]);
     batch(pod, [add("pod", "eth0"), add("pod's eth1", "eth1"), add("pod's vnet0", "vnet0"), route(everywhere, "peer")]);

@@ -5,6 +5,8 @@
  *                                stands in for Envoy: listens on 15001 and 15006, tells each connection's original destination;
  *                                with --dns for its resolver as well: 15053 of loopback, TCP and UDP. --owner: whose its
  *                                sockets are for netfilter, while the process keeps the right to make them transparent
+ *   ztunnel                      stands in for ztunnel in a pod: listens on 15001, 15006 and 15008, and for DNS on 15053 of
+ *                                loopback; all its sockets carry mark 1337 and are transparent
  *   serve PORT|PORT/udp...       stands in for an application: answers "direct PORT"
  *   probe [--timeout MS] IP PORT connects, reads the answer, prints what happened
  *   pause                        process 1 of a pod sandbox
@@ -33,6 +35,7 @@
 /* include/uapi/linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h: both are 80. */
 #define ORIGINAL_DST 80
 #define MAX_LISTENERS 64
+#define ZTUNNEL_MARK 1337
 
 typedef struct sockaddr_storage address;
 struct listener {
@@ -86,6 +89,9 @@ static socklen_t make_address(address *a, int family, int port) {
 
 enum place { EVERYWHERE, ON_LOOPBACK };
 
+/* On every socket that listens, and so on those of its connections; 0: none. */
+static int socket_mark;
+
 /* Listens on every address of one family, or on its loopback address; -1 when the kernel has no such family. */
 static int listen_on(int family, int type, enum place place, int port, int transparent) {
   int one = 1, fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -100,6 +106,7 @@ static int listen_on(int family, int type, enum place place, int port, int trans
   if (transparent && setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
                                 family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one, sizeof one))
     fail("make transparent", name);
+  if (socket_mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &socket_mark, sizeof socket_mark)) fail("mark", name);
   /* Who answers a datagram has to say from which of its addresses. */
   if (type == SOCK_DGRAM) setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO, &one, sizeof one);
   address local;
@@ -217,6 +224,17 @@ static _Noreturn void sidecar(int argc, char **argv) {
     count = listen_in_both(listeners, count, SOCK_STREAM, ON_LOOPBACK, 15053, 0);
     count = listen_in_both(listeners, count, SOCK_DGRAM, ON_LOOPBACK, 15053, 0);
   }
+  serve(listeners, count, 1);
+}
+
+static _Noreturn void ztunnel(void) {
+  const int ports[] = {15001, 15006, 15008};
+  struct listener listeners[16];
+  size_t count = 0;
+  socket_mark = ZTUNNEL_MARK;
+  for (size_t i = 0; i < sizeof ports / sizeof *ports; i++) count = listen_in_both(listeners, count, SOCK_STREAM, EVERYWHERE, ports[i], 1);
+  count = listen_in_both(listeners, count, SOCK_STREAM, ON_LOOPBACK, 15053, 0);
+  count = listen_in_both(listeners, count, SOCK_DGRAM, ON_LOOPBACK, 15053, 0);
   serve(listeners, count, 1);
 }
 
@@ -349,8 +367,9 @@ int main(int argc, char **argv) {
      that we could see) the parent is the runtime's starter, which always goes first. */
   if (getppid() != 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (!strcmp(command, "sidecar")) sidecar(argc - 1, argv + 1);
+  if (!strcmp(command, "ztunnel")) ztunnel();
   if (!strcmp(command, "serve") && argc > 1) application(argc - 1, argv + 1);
   if (!strcmp(command, "probe")) return probe(argc - 1, argv + 1);
-  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] [--dns] [--owner UID:GID] | serve PORT[/udp]... | probe IP PORT | pause\n");
+  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] [--dns] [--owner UID:GID] | ztunnel | serve PORT[/udp]... | probe IP PORT | pause\n");
   return 2;
 }

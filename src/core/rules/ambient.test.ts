@@ -19,6 +19,9 @@ for (const [name, capture] of Object.entries(AMBIENT_CASES)) {
 
   test(`ambientInetRules() gives the rules of testdata/ambient/${name}.nft`, () => {
     assertGolden(`${name}.nft`, nftText(ambientInetRules(capture)));
+    if (!capture.families.v4 || !capture.families.v6) return;
+    const onlyV4 = { ...capture, families: { v4: true, v6: false } };
+    assertGolden(`${name}.v4.nft`, nftText(ambientInetRules(onlyV4)));
   });
 
   test(`${name}: every rule says why it is there, every jump has its chain, every own chain has rules`, () => {

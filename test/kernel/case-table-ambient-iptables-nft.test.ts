@@ -1,0 +1,3 @@
+import { testAmbientCaseTable } from "./case-table-ambient-run.ts";
+
+testAmbientCaseTable("iptables-nft");
