@@ -13,7 +13,7 @@ export const POD_RECORD_VERSION = 1;
 /** The largest capture that policy takes has some 150 KB. */
 export const MAX_POD_RECORD_BYTES = 256 * 1024;
 
-/** Which network namespace. Device and inode are used again, by the next sandbox as often as not; the cookie never is until
+/** Which network namespace. Device and inode are used again, often by the very next sandbox; the cookie never is until
  * the kernel ends, but only Linux 5.14 and later have it. */
 export interface NetnsIdentity {
   readonly dev: bigint;

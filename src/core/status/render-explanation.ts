@@ -11,7 +11,7 @@ export interface ExplanationOptions {
 
 const DECIDED_BY: Readonly<Record<NonNullable<PodStatus["decidedBy"]>, string>> = {
   add: "at the ADD of its sandbox; later changes of its annotations do not count",
-  annotations: "from its annotations as this agent first saw them",
+  annotations: "from its annotations as an agent first saw them",
 };
 
 /** Ends with a line break. */

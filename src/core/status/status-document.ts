@@ -71,7 +71,7 @@ const POD_FIELDS = {
   decision: oneOf(DECISIONS),
   /** The rule of policy that decided; a closed set of words. */
   reason: orNull(TEXT),
-  /** The ADD of the pod's sandbox, or the annotations as this agent first saw them. */
+  /** The ADD of the pod's sandbox, or the annotations as an agent first saw them. */
   decidedBy: orNull(oneOf(["add", "annotations"])),
   state: oneOf(POD_STATES),
   /** A sentence where the state needs one. */
