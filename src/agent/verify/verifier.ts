@@ -7,27 +7,18 @@ import { leaveAlone, type RepairOptions } from "../../core/policy/repair-decisio
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
-import { ambientDesired, completeAmbient, isSameAmbient, type VerifiedAmbient } from "./ambient-rules.ts";
 import { completeCapture, type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
-import { createDueQueue } from "../../core/due-queue.ts";
+import { createDueQueue } from "./due-queue.ts";
 import { lookAtPod, type VerifiedBackend } from "./look-at-pod.ts";
 import { createPodMonitors, type PodMonitorsDeps } from "./pod-monitors.ts";
 import {
   createPodReporter,
   createPodState,
-  type LookOutcome,
   type PodReporterDeps,
   type PodState,
   restAfterRepair,
 } from "./pod-state.ts";
 import type { VerificationRecord } from "./verification-record.ts";
-
-/** What is wanted in one namespace, and how a difference is to be taken. */
-interface Wanted extends Omit<LookOutcome, "result"> {
-  readonly bypassed: readonly string[];
-  /** For an agent after this one, once it was looked at. */
-  remember(): void;
-}
 
 /** A namespace, for the time of a call. */
 type NetnsHere = Omit<NetnsHandle, typeof Symbol.dispose>;
@@ -74,8 +65,6 @@ export interface VerifierDeps extends PodMonitorsDeps, PodReporterDeps {
     /** Decided now, or seen in place for the first time; telling it again costs nothing. */
     keep(pod: Pod, decision: StartedWith, netns: NetnsHere): void;
   };
-  /** Undefined: this node is in sidecar mode. */
-  readonly ambient?: VerifiedAmbient;
   readonly clock: Clock;
   /** In [0, 1). */
   random(): number;
@@ -186,11 +175,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     const lent = deps.netns.get(pod);
     if (lent !== undefined) deps.decisions.prove(uid, lent);
     const desired = desiredOf(pod, state);
-    if (whyNetns(pod, state, desired) === undefined) {
-      letGo(state);
-      deps.ambient?.settled(uid);
-      return;
-    }
+    if (whyNetns(pod, state, desired) === undefined) return letGo(state);
     if (lent === undefined) {
       // Found or not, it is asked for again.
       if (sought.has(uid)) return;
@@ -204,7 +189,6 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       if (deps.decisions.unproven(uid) !== undefined) {
         throw new Error("Cannot tell whether the pod's network namespace is still that of its ADD");
       }
-      if (desired.kind === "release") return await release(pod, state, lent, deps.ambient);
       if (desired.kind !== "none") return await look(pod, state, desired, lent);
       if (state.pinned !== undefined) deps.decisions.keep(pod, state.pinned, lent);
       state.isOutKept = true;
@@ -213,16 +197,12 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       monitors.close(state);
       report.unverifiable(pod, state, messageOf(error));
       retry(pod, state);
-    } finally {
-      deps.ambient?.settled(uid);
     }
   }
 
   function desiredOf(pod: Pod, state: PodState): Desired {
     const { record } = state;
-    const desired =
-      (deps.ambient === undefined ? undefined : ambientDesired(deps.ambient, pod)) ??
-      decideDesired(pod, deps.decisions.get(pod.uid) ?? state.pinned, options.settings);
+    const desired = decideDesired(pod, deps.decisions.get(pod.uid) ?? state.pinned, options.settings);
     record.reason = desired.reason;
     record.decidedBy = desired.source;
     if (desired.kind === "none") {
@@ -284,103 +264,52 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     }
   }
 
-  /** The pod has left ambient mode. */
-  async function release(
-    pod: Pod,
-    state: PodState,
-    lent: LentNetns,
-    ambient: VerifiedAmbient | undefined,
-  ): Promise<void> {
-    if (ambient === undefined) return;
-    using netns = deps.dup(lent.fd);
-    const formerly = state.applied === undefined ? {} : { formerly: state.applied };
-    await deps.backend.remove(netns.fd, ambient.anyCapture, { ...hostUsersOf(pod), ...formerly });
-    if (states.get(pod.uid) !== state) return;
-    ambient.released(pod);
-    Object.assign(state, { applied: undefined, failures: 0 });
-    Object.assign(state.record, { state: "out", message: undefined, desired: undefined, bypassed: [] });
-    letGo(state);
-  }
-
   async function look(
     pod: Pod,
     state: PodState,
-    desired: Exclude<Desired, { kind: "none" | "release" }>,
+    desired: Exclude<Desired, { kind: "none" }>,
     lent: LentNetns,
   ): Promise<void> {
     using netns = deps.dup(lent.fd);
     state.record.netns = { ino: String(lent.ino), source: lent.source };
     monitors.watchRules(pod.uid, state, netns);
-    noteWish(state, desired);
     if (isUnchanged(state)) {
       state.record.lastVerifiedMs = deps.wallMs();
       return;
     }
-    const wanted = wantedOf(pod, state, desired, netns);
-    if (wanted === undefined) {
+    const families = { dialect: deps.backend.dialectFor(pod, netns.fd), strict: options.strictFamilies };
+    const complete = completeCapture(desired, deps.backend.addresses(netns.fd), families);
+    if (complete === undefined) {
       report.unverifiable(pod, state, "Cannot verify the pod: its network namespace has no address yet", "no-ip-yet");
       return retry(pod, state);
     }
-    const { capture } = wanted;
+    const { capture, bypassed } = complete;
+    const { reason, source } = desired;
+    if (desired.kind === "new") state.pinned = { reason, capture, decidedBy: source, wasInPlace: false };
     state.record.desired = capture;
     monitors.watchRouting(pod.uid, state, netns.fd, capture);
-    report.bypassed(pod, state, wanted.bypassed);
+    report.bypassed(pod, state, bypassed);
+    const isKnown = state.applied !== undefined || (desired.kind === "fixed" && desired.wasInPlace);
+    const whyNot = isKnown ? undefined : whyNotRepaired(pod);
     const result = await lookAtPod(deps.backend, {
       netnsFd: netns.fd,
       capture,
-      pod: { ...hostUsersOf(pod), ...(state.applied !== undefined && { formerly: state.applied }) },
+      pod: {
+        ...(pod.hostUsers !== undefined && { hostUsers: pod.hostUsers }),
+        ...(state.applied !== undefined && { formerly: state.applied }),
+      },
       monitor: state.monitor?.rules,
-      mayRepair: wanted.whyNot === undefined,
+      mayRepair: whyNot === undefined,
       knownGeneration: state.record.generation,
     });
     // It may have been deleted meanwhile.
     if (states.get(pod.uid) !== state) return;
-    const isFailed = report.settle(pod, state, { ...wanted, result });
-    wanted.remember();
+    const isFailed = report.settle(pod, state, { capture, isKnown, whyNot, result });
+    const wasInPlace = isKnown || state.applied !== undefined;
+    deps.decisions.keep(pod, { reason, capture, decidedBy: source, wasInPlace }, netns);
     if (isFailed) return retry(pod, state);
     state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
     if (result.kind === "repaired") restAfterRepair(state, deps.clock.nowMs());
-  }
-
-  /** What is wanted in the pod's namespace, and how a difference is to be taken; undefined: it has no address yet. */
-  function wantedOf(
-    pod: Pod,
-    state: PodState,
-    desired: Exclude<Desired, { kind: "none" | "release" }>,
-    netns: NetnsHandle,
-  ): Wanted | undefined {
-    const addresses = deps.backend.addresses(netns.fd);
-    const { ambient } = deps;
-    if (desired.kind === "ambient") {
-      const complete = ambient === undefined ? undefined : completeAmbient(ambient, desired, addresses);
-      if (complete === undefined) return undefined;
-      const { capture } = complete;
-      const isKnown = isSameAmbient(state.applied, capture);
-      const remember = () => {
-        if (isSameAmbient(state.applied, capture)) ambient?.inPlace(pod, capture, netns);
-      };
-      return { ...complete, isKnown, isNew: !isKnown, whyNot: desired.whyNotYet, remember };
-    }
-    const families = { dialect: deps.backend.dialectFor(pod, netns.fd), strict: options.strictFamilies };
-    const complete = completeCapture(desired, addresses, families);
-    if (complete === undefined) return undefined;
-    const { capture } = complete;
-    const { reason, source: decidedBy } = desired;
-    if (desired.kind === "new") state.pinned = { reason, capture, decidedBy, wasInPlace: false };
-    const isKnown = state.applied !== undefined || (desired.kind === "fixed" && desired.wasInPlace);
-    const remember = () => {
-      const wasInPlace = isKnown || state.applied !== undefined;
-      deps.decisions.keep(pod, { reason, capture, decidedBy, wasInPlace }, netns);
-    };
-    return { ...complete, isKnown, isNew: false, whyNot: isKnown ? undefined : whyNotRepaired(pod), remember };
-  }
-
-  /** A generation says nothing of rules that are wanted only now. */
-  function noteWish(state: PodState, desired: Desired): void {
-    if (desired.kind !== "ambient") return;
-    const wish = JSON.stringify([desired.plan, desired.whyNotYet]);
-    if (wish !== state.wish) state.record.generation = undefined;
-    state.wish = wish;
   }
 
   /** Nothing can have changed: the same generation, and no word of a change to routing, which forgets the generation. */
