@@ -107,8 +107,8 @@ test("a pod that ztunnel refuses is not wanted any more: it is taken out of its 
   assert.deepEqual(rig.changes, ["connected", "refused a", "disconnected", "connected"]);
 });
 
-test("a running pod whose proxy does not start stays wanted and is asked for again", async () => {
-  await using rig = await serveZtunnel();
+test("a running pod whose proxy does not start stays wanted, and is tried at once when somebody asks", async () => {
+  await using rig = await serveZtunnel({ enrollTimeoutMs: 3000 });
   const ztunnel = rig.ztunnel();
   ztunnel.failing.add("a");
   const netns = rig.netns();
@@ -117,9 +117,11 @@ test("a running pod whose proxy does not start stays wanted and is asked for aga
   assert.equal(rig.server.workload("a")?.lastError, "failure to start proxy : Address in use");
   const refused = await rig.server.enroll(workload("a"), netns.fd, never);
   assert.equal(refused.result, "refused");
+  const renamed = { ...workload("a"), serviceAccount: "other" };
+  assert.equal((await rig.server.enroll(renamed, netns.fd, never)).result, "refused");
   assert.equal(rig.server.workloads().length, 1);
   ztunnel.failing.clear();
-  assert.deepEqual(await rig.server.enroll(workload("a"), netns.fd, never), { result: "acknowledged" });
+  assert.deepEqual(await rig.server.enroll(renamed, netns.fd, never), { result: "acknowledged" });
   assert.equal(rig.server.workload("a")?.failures, 0);
 });
 
@@ -206,7 +208,7 @@ test("answers to nothing, long texts and descriptors that nobody asked for end t
   await using rig = await serveZtunnel();
   const ztunnel = rig.ztunnel();
   const ends = (): number => rig.changes.filter((change) => change === "disconnected").length;
-  const file = openSync("/dev/null", "r");
+  const file = rig.netns().fd;
   for (const [index, send] of [
     () => ztunnel.send(encodeResponse({ error: "" })),
     () => ztunnel.send(encodeRequest({ kind: "snapshot-sent" })),
@@ -218,7 +220,6 @@ test("answers to nothing, long texts and descriptors that nobody asked for end t
     send();
     await rig.until("the end", () => ends() === index + 1);
   }
-  closeSync(file);
   await rig.until("the snapshot", isSynced(rig, ztunnel));
 });
 
@@ -285,6 +286,34 @@ test("of two ztunnels the newer gets new pods, both get deletes, and the older t
   await rig.until("the older one to take over", () => old.state.proxies.has("b"));
   assert.deepEqual(await rig.server.enroll(workload("c"), rig.netns().fd, never), { result: "acknowledged" });
   assert.deepEqual(old.requests.slice(3), ["add b", "add c"]);
+});
+
+test("an older ztunnel's acknowledgement counts where the newer one refuses within its snapshot", async () => {
+  await using rig = await serveZtunnel({ ackTimeoutMs: LONG_MS });
+  const old = rig.ztunnel({ fault: (request) => (request?.kind === "add" ? "hold" : undefined) });
+  await rig.until("the first snapshot", isSynced(rig, old));
+  const outcome = rig.server.enroll(workload("a"), rig.netns().fd, never);
+  await rig.until("the add", () => old.requests.includes("add a"));
+  const young = rig.ztunnel();
+  young.failing.add("a");
+  await rig.until("the refusal", () => rig.changes.includes("refused a"));
+  old.release();
+  assert.deepEqual(await outcome, { result: "acknowledged" });
+  assert.equal(rig.server.workloads().length, 1);
+});
+
+test("a pod that was acknowledged stays wanted when the next ztunnel cannot start its proxy", async () => {
+  await using rig = await serveZtunnel();
+  const old = rig.ztunnel({ isPersistent: false });
+  await rig.until("the first snapshot", isSynced(rig, old));
+  await rig.server.enroll(workload("a"), rig.netns().fd, never);
+  old.hangUp();
+  await rig.until("the first one's end", () => rig.server.connections().length === 0);
+  const young = rig.ztunnel();
+  young.failing.add("a");
+  await rig.until("the second snapshot", () => rig.server.isConnected());
+  assert.equal(rig.server.workload("a")?.state, "refused");
+  assert.deepEqual(young.requests, ["add a", "snapshot-sent"]);
 });
 
 test("withdraw() waits until ztunnel has forgotten the pod, and a connection that ends has", async () => {
@@ -434,6 +463,15 @@ test("a pod that ztunnel cannot bear does not keep the others from their snapsho
   assert.deepEqual(ztunnel.requests, ["add bad", "keep bad", "add good", "snapshot-sent"]);
   assert.equal(rig.server.workload("good")?.state, "served");
   assert.equal(rig.server.workload("bad")?.failures, 1);
+});
+
+test("a pod whose add ends ztunnel is not added again and again", async () => {
+  await using rig = await serveZtunnel();
+  rig.server.declare(workload("bad"), rig.netns().fd);
+  const ztunnel = rig.ztunnel({ fault: (request) => (request?.kind === "add" ? "die-before" : undefined) });
+  await rig.until("the snapshot", isSynced(rig, ztunnel));
+  // The first time it may have been ztunnel's own end.
+  assert.deepEqual(ztunnel.requests, ["add bad", "add bad", "keep bad", "snapshot-sent"]);
 });
 
 test("a listener that throws keeps nobody from anything", async () => {
