@@ -36,11 +36,10 @@ for (const dialect of DIALECTS) {
 
         for (const edit of editsOf(dialect, family === "v6")) {
           netns.mustExec(edit);
-          assert.notDeepEqual(await backend.drift(netns.fd, capture), [], edit.join(" "));
-          const repair = await backend.apply(netns.fd, capture);
-          assert.ok(repair.changed, edit.join(" "));
-          // Where nothing of ours is left nobody can tell it from a namespace that never had any.
-          if (!edit.includes("ruleset")) assert.notDeepEqual(repair.repaired, [], edit.join(" "));
+          const found = await backend.drift(netns.fd, capture, { formerly: capture });
+          const repair = await backend.apply(netns.fd, capture, { formerly: capture });
+          assert.deepEqual(repair, { dialect, changed: true, replaced: [], repaired: found }, edit.join(" "));
+          assert.notDeepEqual(found, [], edit.join(" "));
           assert.deepEqual(await backend.drift(netns.fd, capture), [], edit.join(" "));
           assert.deepEqual(rulesIn(netns), standing, edit.join(" "));
         }
@@ -117,6 +116,98 @@ test("a lost policy rule and route are seen as drift and put back, and a second 
   await backend.apply(netns.fd, capture);
   assert.deepEqual(await backend.drift(netns.fd, capture), []);
   assert.deepEqual(rulesIn(netns), standing);
+});
+
+test("a chain taken off its hook, a table put to sleep and a policy that lets nothing in are drift, and put right", async () => {
+  const damages: Record<"iptables-nft" | "nftables", readonly string[]> = {
+    "iptables-nft": [
+      "add table ip nat { flags dormant; }",
+      "flush chain ip nat OUTPUT; delete chain ip nat OUTPUT; add chain ip nat OUTPUT; add rule ip nat OUTPUT counter jump ISTIO_OUTPUT",
+      "flush chain ip nat OUTPUT; delete chain ip nat OUTPUT; add chain ip nat OUTPUT { type nat hook output priority 50; }; add rule ip nat OUTPUT counter jump ISTIO_OUTPUT",
+    ],
+    nftables: [
+      "add table inet istio-proxy-nat { flags dormant; }",
+      "add chain inet istio-proxy-nat prerouting { policy drop; }",
+      "flush chain inet istio-proxy-nat output; delete chain inet istio-proxy-nat output; add chain inet istio-proxy-nat output; add rule inet istio-proxy-nat output counter jump istio-output",
+    ],
+  };
+  const capture = sidecarCase("dns");
+  for (const dialect of ["iptables-nft", "nftables"] as const) {
+    const backend = backendOf(dialect);
+    using netns = createNetns();
+    await backend.apply(netns.fd, capture);
+    const list = () => netns.mustExec(["nft", "-s", "list", "ruleset"]).split("\n").toSorted();
+    const whole = list();
+    for (const damage of damages[dialect]) {
+      netns.mustExec(["nft", "-f", "-"], { input: damage.replaceAll("; ", "\n").replaceAll(/\{ (.*?)\n/g, "{ $1; ") });
+      const found = await backend.drift(netns.fd, capture);
+      assert.equal(found.length, 1, `${damage}: ${found.join("; ")}`);
+      assert.deepEqual((await backend.apply(netns.fd, capture)).repaired, found, damage);
+      assert.deepEqual(list(), whole, damage);
+      assert.equal((await backend.apply(netns.fd, capture)).changed, false, damage);
+    }
+  }
+});
+
+test("a table of iptables that holds a set, a chain or a policy of somebody else stays, and all of it", async () => {
+  const backend = backendOf("iptables-nft");
+  const capture = sidecarCase("default");
+  for (const foreign of [
+    ["add", "set", "ip", "nat", "theirs", "{ type ipv4_addr; }"],
+    ["add", "chain", "ip", "nat", "THEIRS"],
+    ["add", "counter", "ip", "nat", "theirs"],
+    ["add", "chain", "ip", "nat", "INPUT", "{ type nat hook input priority 100; policy drop; }"],
+  ]) {
+    using netns = createNetns();
+    netns.mustExec(["nft", "add", "table", "ip", "nat"]);
+    netns.mustExec(["nft", ...foreign]);
+    await backend.apply(netns.fd, capture);
+    assert.equal(await backend.remove(netns.fd, capture), true);
+    assert.match(netns.mustExec(["nft", "list", "ruleset"]), /theirs|THEIRS|policy drop/, foreign.join(" "));
+    assert.doesNotMatch(netns.mustExec(["nft", "list", "ruleset"]), /ISTIO/, foreign.join(" "));
+    assert.equal(await backend.remove(netns.fd, capture), false);
+  }
+});
+
+test("routing by our marks that this capture does not need goes; a route that another rule looks up stays", async () => {
+  const backend = backendOf("iptables-nft");
+  using netns = createNetns();
+  await backend.apply(netns.fd, sidecarCase("tproxy"));
+  netns.mustExec(["ip", "rule", "add", "fwmark", "1337", "lookup", "133", "priority", "200"]);
+  netns.mustExec(["ip", "-6", "rule", "add", "from", "fd00::1", "lookup", "133"]);
+  const left = [
+    "the IPv4 policy rule to table 133 is left over",
+    "the IPv4 policy rule to table 133 is left over",
+    "the IPv6 policy rule to table 133 is left over",
+    "the IPv4 route in table 133 is left over",
+  ];
+  const found = await backend.drift(netns.fd, sidecarCase("default"));
+  assert.deepEqual(
+    found.filter((sentence) => sentence.includes("133")),
+    left,
+  );
+  assert.deepEqual((await backend.apply(netns.fd, sidecarCase("default"))).repaired, found);
+  assert.deepEqual(await backend.drift(netns.fd, sidecarCase("default")), []);
+  assert.equal(netns.mustExec(["ip", "-4", "route", "show", "table", "133"]), "");
+  assert.match(netns.mustExec(["ip", "-6", "route", "show", "table", "133"]), /local default dev lo/);
+  assert.match(netns.mustExec(["ip", "-6", "rule"]), /from fd00::1 lookup 133/);
+});
+
+test("a namespace whose IPv6 is switched off is captured without it, and with it once it is on", async () => {
+  for (const dialect of ["iptables-nft", "nftables"] as const) {
+    const backend = backendOf(dialect);
+    const capture = sidecarCase("tproxy");
+    using netns = createNetns();
+    const disable = (value: number) => netns.mustExec(["sysctl", "-qw", `net.ipv6.conf.all.disable_ipv6=${value}`]);
+    disable(1);
+    assert.equal((await backend.apply(netns.fd, capture)).changed, true);
+    assert.deepEqual(await backend.drift(netns.fd, capture), []);
+    disable(0);
+    assert.ok((await backend.drift(netns.fd, capture)).includes("the address ::6/128 of lo is missing"));
+    await backend.apply(netns.fd, capture);
+    assert.deepEqual(await backend.drift(netns.fd, capture), []);
+    assert.match(netns.mustExec(["ip", "-6", "addr", "show", "dev", "lo"]), /::6\/128/);
+  }
 });
 
 test("what another mode of interception left behind goes with the change and with the removal", async () => {

@@ -32,13 +32,7 @@ test("the kernel refuses the owner match of iptables from outside, and takes nat
   assert.equal((await backend.apply(pod.fd, capture, POD)).changed, false);
   assert.deepEqual(await backend.drift(pod.fd, capture, POD), []);
   assert.equal(await backend.remove(pod.fd, capture, POD), true);
-  assert.equal(
-    pod
-      .run(["nft", "list", "ruleset"])
-      .replaceAll(/table ip6? \S+ \{\s*(chain \S+ \{[^}]*\}\s*)*\}/g, "")
-      .trim(),
-    "",
-  );
+  assert.equal(pod.run(["nft", "list", "ruleset"]), "");
 });
 
 test("whose users a namespace belongs to is asked of the namespace, whatever the pod's spec says", async () => {

@@ -6,7 +6,6 @@ import { decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addr
 import type { HeldPodNetwork } from "../../src/core/netlink/pod-network.ts";
 import {
   encodeAddPodNetwork,
-  encodeLinkUp,
   encodeRemovePodNetwork,
   missingPodNetwork,
   parseNetworkOutcome,
@@ -29,9 +28,8 @@ const NOTHING = { addresses: [], policyRules: [], routes: [] };
 
 test("address, policy rules and routes are added as ip does it, twice without harm, seen as held, and removed", () => {
   const network = sidecarNetwork(SIDECAR_CASES["tproxy"] ?? assert.fail());
-  using netns = createNetns({ loopbackUp: false });
+  using netns = createNetns();
   using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
-  assert.deepEqual(parseNetworkOutcome(exchange(socket, encodeLinkUp())), { kind: "done" });
   const before = [netns.mustExec(["ip", "rule"]), netns.mustExec(["ip", "-6", "rule"])];
   assert.deepEqual(missingPodNetwork(network, held(socket)), network);
   for (const _ of [1, 2]) apply(socket, encodeAddPodNetwork(network));
@@ -75,11 +73,13 @@ function apply(socket: NetlinkSocket, requests: Uint8Array | undefined): void {
 
 function held(socket: NetlinkSocket): HeldPodNetwork {
   const { addresses } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+  const policyRules = FAMILIES.map((family) => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
   return {
     addresses: addresses
       .filter(({ interfaceIndex }) => interfaceIndex === 1)
       .map(({ ip, prefixLength }): Cidr => ({ ...ip, prefixLength })),
-    policyRules: FAMILIES.flatMap((family) => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))).rules),
+    policyRules: policyRules.flatMap(({ rules }) => rules),
+    otherLookups: policyRules.flatMap(({ otherLookups }) => otherLookups),
     routes: FAMILIES.flatMap((family) => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family))).routes),
   };
 }

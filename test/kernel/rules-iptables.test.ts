@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeIptablesNft, encodeIptablesNftRemove } from "../../src/core/netlink/iptables-nft.ts";
+import { encodeIptablesNft, encodeIptablesNftChange } from "../../src/core/netlink/iptables-nft.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { isSameRule } from "../../src/core/rules/compare.ts";
 import type { Rule, Ruleset } from "../../src/core/rules/model.ts";
@@ -77,12 +77,12 @@ test("rules of others stay, before and after ours, and removing ours leaves exac
       assert.ok(merged.includes(line), line);
     assert.match(merged.find((line) => line.startsWith("-A PREROUTING")) ?? "", /CNI-DN|INVALID|eth1/);
     netns.mustExec(["iptables-nft", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "-j", "ACCEPT"]);
-    const removal = encodeIptablesNftRemove(dumpIptables(socket), rulesets);
+    const removal = encodeIptablesNftChange(dumpIptables(socket), [], { formerly: rulesets });
     assert.ok(removal);
     mustSendBatch(socket, removal);
     netns.mustExec(["iptables-nft", "-t", "nat", "-D", "OUTPUT", "-p", "udp", "-j", "ACCEPT"]);
     assert.deepEqual(rulesOf(save(netns, 4)), before);
-    assert.equal(encodeIptablesNftRemove(dumpIptables(socket), rulesets), undefined);
+    assert.equal(encodeIptablesNftChange(dumpIptables(socket), [], { formerly: rulesets }), undefined);
   }
 });
 

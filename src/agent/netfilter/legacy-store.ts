@@ -7,8 +7,8 @@
 import type { LegacyRule } from "../../core/policy/backend-legacy-restore.ts";
 import { renderLegacyRestore } from "../../core/policy/backend-legacy-restore.ts";
 import { parseLegacySave } from "../../core/policy/backend-legacy-save.ts";
-import { diffRulesets } from "../../core/rules/diff.ts";
-import type { Ruleset } from "../../core/rules/model.ts";
+import { type Change, diffRulesets } from "../../core/rules/diff.ts";
+import type { Rule, Ruleset } from "../../core/rules/model.ts";
 import { podRules } from "../../core/rules/pod-capture.ts";
 import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
 import { limitExec } from "./exec-limit.ts";
@@ -78,12 +78,13 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
     dialect: "iptables-legacy",
     isAvailable: () => LEGACY_PROGRAMS.every((name) => deps.findProgram(name) !== undefined),
     rulesFor: podRules,
+    difference,
     read,
     async converge(netnsFd, desired, formerly) {
       for (let round = 0; round < MAX_ROUNDS; round++) {
         const held = await read(netnsFd);
-        const changes = diffRulesets(held, desired, formerly);
-        if (changes.every(isNoStep)) return round > 0;
+        const changes = difference(held, desired, formerly);
+        if (changes.length === 0) return round > 0;
         for (const family of [4, 6] as const) {
           const input = renderLegacyRestore(changes, family);
           if (input !== "") await restore(netnsFd, family, input);
@@ -97,11 +98,17 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
   };
 }
 
-/** Tables and base chains are there as soon as anything is written. */
-function isNoStep(change: { readonly kind: string; readonly chain?: unknown }): boolean {
-  const { kind, chain } = change;
-  if (kind === "add-table") return true;
-  return (
-    kind === "add-chain" && typeof chain === "object" && chain !== null && "kind" in chain && chain.kind === "base"
-  );
+/** Tables and base chains are there as soon as anything is written, and stay until the namespace ends: the kernel takes them
+ * away with the namespace or with its module only (net/ipv4/netfilter/iptable_nat.c, iptable_nat_net_exit). */
+function difference<H extends Rule>(
+  held: readonly Ruleset<H>[],
+  desired: readonly Ruleset[],
+  formerly: readonly Ruleset[],
+): Change<H>[] {
+  const steps = diffRulesets(held, desired, formerly);
+  const isStep = (step: Change<H>): boolean =>
+    step.kind !== "delete-table" &&
+    !(step.kind === "add-chain" && step.chain.kind === "base") &&
+    step.kind !== "add-table";
+  return steps.some(isStep) ? steps : [];
 }

@@ -26,6 +26,7 @@ import { encodeNftDumpRequests } from "../../core/netlink/nft-dump.ts";
 import { KernelRefusalError } from "../../core/netlink/reply.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
 import type { NetlinkDialect } from "../../core/policy/backend-features.ts";
+import { diffRulesets } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
 import { type PodCapture, podInetRules, podRules } from "../../core/rules/pod-capture.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
@@ -109,7 +110,9 @@ function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDial
     dialect,
     isAvailable: () => true,
     rulesFor,
+    difference: diffRulesets,
     create(netnsFd, desired) {
+      if (desired.every(({ tables }) => tables.length === 0)) return false;
       const batch = firstBatches.get(desired) ?? codec.create(desired, { generation: FIRST_GENERATION });
       if (batch === undefined) return false;
       firstBatches.set(desired, batch);

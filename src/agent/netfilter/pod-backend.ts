@@ -3,17 +3,17 @@
 // do to each other meanwhile: core/policy/backend-switch.ts). A state in between is a captured pod too, so an agent that
 // dies there leaves work, not damage.
 import type { IpAddress } from "../../core/address.ts";
+import { isEmptyNetwork } from "../../core/netlink/pod-network.ts";
 import { type BackendDecision, dialectForPod, explainUnsupported } from "../../core/policy/backend-decision.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { besideAnother, disturbsAnother, joinRulesets } from "../../core/policy/backend-switch.ts";
 import { isOurChain, isOurTable } from "../../core/rules/compare.ts";
-import { diffRulesets } from "../../core/rules/diff.ts";
 import { describeDrift } from "../../core/rules/drift.ts";
-import type { Chain, Rule, Ruleset } from "../../core/rules/model.ts";
-import { largestCapture, type PodCapture, podNetwork } from "../../core/rules/pod-capture.ts";
+import type { Chain, PodNetwork, Rule, Ruleset } from "../../core/rules/model.ts";
+import { largestCapture, type PodCapture, podNetwork, ROUTING_OF_CAPTURES } from "../../core/rules/pod-capture.ts";
 import { createNetnsQueue } from "./netns-queue.ts";
 import type { NfTablesStore } from "./nf-tables-store.ts";
-import { createPodRouting, describeMissingNetwork, type PodRoutingDeps } from "./pod-routing.ts";
+import { createPodRouting, describeRoutingDrift, isInPlace, type PodRoutingDeps } from "./pod-routing.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
 
 export interface PodBackendDeps extends PodRoutingDeps {
@@ -39,7 +39,7 @@ export interface PodBackendOptions {
 export interface BackendPod {
   /** `spec.hostUsers`; false: the pod asked for a user namespace of its own. What the namespace itself tells wins. */
   readonly hostUsers?: boolean;
-  /** What was applied to this namespace before, where that is known and was another capture. */
+  /** What was applied to this namespace before, where that is known: then all that is missing was taken away. */
   readonly formerly?: PodCapture;
 }
 
@@ -49,7 +49,7 @@ export interface Applied {
   readonly changed: boolean;
   /** Dialects whose rules of ours were there and are gone. */
   readonly replaced: readonly BackendDialect[];
-  /** What was found different before, one sentence each; empty for a namespace without anything of ours. */
+  /** What was found different, one sentence each, in a namespace that holds something of ours or was captured `formerly`. */
   readonly repaired: readonly string[];
 }
 
@@ -74,11 +74,15 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     apply: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<Applied> =>
       inTurn(netnsFd, () => apply(netnsFd, capture, asSeen(netnsFd, pod))),
 
-    /** What differs from this capture, one sentence each; empty when `apply` would change nothing. Writes nothing. */
+    /** What differs from this capture, one sentence each; empty exactly when `apply` would change nothing. Writes nothing. */
     drift: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<readonly string[]> =>
       inTurn(netnsFd, () => drift(netnsFd, capture, asSeen(netnsFd, pod))),
 
-    /** Takes everything of ours out of the namespace, in every dialect. False: there was nothing. */
+    /**
+     * Takes everything of ours out of the namespace, in every dialect; tables that are empty then go too, where the kernel
+     * lets go of tables (iptables legacy keeps them until the namespace ends). Connections that were redirected end with it:
+     * nobody translates them any more. False: there was nothing.
+     */
     remove: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<boolean> =>
       inTurn(netnsFd, () => remove(netnsFd, capture, asSeen(netnsFd, pod))),
 
@@ -102,18 +106,30 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     const store = await storeFor(netnsFd, capture, pod);
     const { dialect } = store;
     const desired = store.rulesFor(capture);
-    routing.add(netnsFd, podNetwork(capture));
-    if (dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired)) {
-      return { dialect, changed: true, replaced: [], repaired: [] };
+    const network = podNetwork(capture);
+    const create = (): boolean =>
+      dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired);
+    const created = { dialect, changed: true, replaced: [], repaired: [] };
+    // Nearly every pod: a sandbox in which nobody wrote rules, and nothing needed beside them.
+    const needsRouting = !isEmptyNetwork(network);
+    if (!needsRouting && create()) return created;
+    // What marks lead to stands before there are marks, and goes after them.
+    const unrouted = routing.drift(netnsFd, network, ROUTING_OF_CAPTURES);
+    routing.add(netnsFd, unrouted.missing);
+    if (needsRouting && create()) {
+      routing.remove(netnsFd, unrouted.surplus);
+      return created;
     }
-    const found = await look(netnsFd, store);
-    const repaired = found.own.some(isOurs) ? describeDrift(found.own, desired) : [];
-    if (found.others.length === 0) {
-      const changed = await store.converge(netnsFd, desired, known(store, capture, pod));
-      return { dialect, changed, replaced: [], repaired };
-    }
-    await moveOver(netnsFd, store, found.others, capture, pod);
-    return { dialect, changed: true, replaced: found.others.map((other) => other.dialect), repaired };
+    const { own, others } = await look(netnsFd, store);
+    const steps = store.difference(own, desired, known(store, capture, pod));
+    const wasCaptured = own.some(isOurs) || (pod.formerly !== undefined && others.length === 0);
+    const repaired = wasCaptured ? [...describeDrift(steps), ...describeRoutingDrift(unrouted)] : [];
+    let changed = true;
+    if (others.length === 0) changed = await store.converge(netnsFd, desired, known(store, capture, pod));
+    else await moveOver(netnsFd, store, others, capture, pod);
+    routing.remove(netnsFd, unrouted.surplus);
+    const replaced = others.map((other) => other.dialect);
+    return { dialect, changed: changed || !isInPlace(unrouted), replaced, repaired };
   }
 
   /** From the dialects in `others` to `store`, without a moment in which nothing stands. */
@@ -146,24 +162,36 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
 
   async function drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]> {
     const store = await storeFor(netnsFd, capture, pod);
-    const desired = store.rulesFor(capture);
     const { own, others } = await look(netnsFd, store);
-    const sentences = describeDrift(own, desired);
-    const steps = ruleSteps(own, store, capture, pod);
     return [
-      ...sentences,
-      ...(sentences.length === 0 && steps.length > 0 ? [`${steps.length} rules are not where they belong`] : []),
+      ...describeDrift(store.difference(own, store.rulesFor(capture), known(store, capture, pod))),
       ...others.map(({ dialect }) => `rules of ${dialect} stand beside those of ${store.dialect}`),
-      ...describeMissingNetwork(routing.missing(netnsFd, podNetwork(capture))),
+      ...describeRoutingDrift(routing.drift(netnsFd, podNetwork(capture), ROUTING_OF_CAPTURES)),
     ];
   }
 
+  /** Goes on to the end whatever fails on the way, so that a retry has less to do and not more (D12, D13). */
   async function remove(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean> {
+    const failures: unknown[] = [];
     let changed = false;
     for (const store of inUse(netnsFd)) {
-      changed = (await store.converge(netnsFd, [], known(store, capture, pod))) || changed;
+      try {
+        changed = (await store.converge(netnsFd, [], known(store, capture, pod))) || changed;
+      } catch (error) {
+        failures.push(error);
+      }
     }
-    routing.remove(netnsFd, podNetwork(largestCapture(capture)));
+    try {
+      const { addresses } = podNetwork(largestCapture(capture));
+      const { surplus } = routing.drift(netnsFd, NO_NETWORK, { ...ROUTING_OF_CAPTURES, addresses });
+      routing.remove(netnsFd, surplus);
+      changed = changed || !isEmptyNetwork(surplus);
+    } catch (error) {
+      failures.push(error);
+    }
+    if (failures.length > 1)
+      throw new AggregateError(failures, "Cannot remove the redirection of the pod: see the causes");
+    if (failures.length === 1) throw failures[0];
     return changed;
   }
 
@@ -183,7 +211,8 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     const usual = stores[options.decision.dialect];
     if (writable.dialect === usual.dialect || usual.dialect === "iptables-legacy") return stores[writable.dialect];
     const held = await usual.read(netnsFd);
-    const stands = held.some(isOurs) && ruleSteps(held, usual, capture, pod).length === 0;
+    const steps = usual.difference(held, usual.rulesFor(capture), known(usual, capture, pod));
+    const stands = held.some(isOurs) && steps.length === 0;
     return stands ? usual : stores[writable.dialect];
   }
 
@@ -213,12 +242,6 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
   }
 }
 
-/** The rules that would be written or deleted. */
-function ruleSteps(held: readonly Ruleset[], store: RuleStore, capture: PodCapture, pod: BackendPod) {
-  const changes = diffRulesets(held, store.rulesFor(capture), known(store, capture, pod));
-  return changes.filter(({ kind }) => kind.endsWith("-rule"));
-}
-
 /** Every rule that can be ours in this dialect: of this capture, of what was before, of either interception mode (the marks
  * of TPROXY are in no chain of ours), and of the moment between two dialects. */
 function known(store: RuleStore, capture: PodCapture, { formerly }: BackendPod): Ruleset[] {
@@ -235,6 +258,8 @@ function known(store: RuleStore, capture: PodCapture, { formerly }: BackendPod):
 function isOurs({ tables }: Ruleset): boolean {
   return tables.some(({ name, chains }) => isOurTable(name) || chains.some(isOurChainOrJump));
 }
+
+const NO_NETWORK: PodNetwork = { addresses: [], policyRules: [], routes: [] };
 
 function isOurChainOrJump(chain: Chain): boolean {
   if (chain.kind === "own" && isOurChain(chain.name)) return true;

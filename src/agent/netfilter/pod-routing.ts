@@ -1,12 +1,17 @@
-// What the capture needs beside netfilter (contract 5.6), over rtnetlink: an address on lo, the policy rule and route of
-// TPROXY. What is there already is left as it is.
-import type { IpAddress } from "../../core/address.ts";
+// What a capture needs beside netfilter (contract 5.6, 7.7), over rtnetlink: an address on lo, policy rules and routes by mark.
+// Looks before it writes: what stands is left as it is, at whatever priority it stands, and nothing is added twice (D18).
+import { formatCidr, type IpAddress } from "../../core/address.ts";
 import { decodeAddresses, encodeGetAddresses } from "../../core/netlink/addresses.ts";
+import { decodeLoopbackHasIpv6, encodeGetLoopback } from "../../core/netlink/loopback-ipv6.ts";
 import {
   encodeAddPodNetwork,
   encodeRemovePodNetwork,
+  type HeldPodNetwork,
+  isEmptyNetwork,
   missingPodNetwork,
   parseNetworkOutcome,
+  surplusPodNetwork,
+  withoutIpv6,
 } from "../../core/netlink/pod-network.ts";
 import {
   decodeLocalRoutes,
@@ -24,29 +29,28 @@ export interface PodRoutingDeps {
   openNetlink(protocol: number, netnsFd: number): NetlinkSocket;
 }
 
+/** What a namespace lacks of the routing it should have, and what it has of ours that it should not have. */
+export interface RoutingDrift {
+  readonly missing: PodNetwork;
+  readonly surplus: PodNetwork;
+}
+
 const FAMILIES = [4, 6] as const;
 /** As often a picture is taken again that changed while it was drawn. */
 const MAX_DUMPS = 5;
+const EAFNOSUPPORT = 97;
 
 export function createPodRouting({ openNetlink }: PodRoutingDeps) {
   const open = (netnsFd: number) => openNetlink(NETLINK_PROTOCOL.route, netnsFd);
 
-  /** The parts of `network` that the namespace does not hold. */
-  function missing(netnsFd: number, network: PodNetwork): PodNetwork {
+  /** `ours`: what only captures put into a namespace. */
+  function drift(netnsFd: number, network: PodNetwork, ours: PodNetwork): RoutingDrift {
     using socket = open(netnsFd);
-    const { addresses } = whole(() => decodeAddresses(exchange(socket, encodeGetAddresses())));
-    const policyRules = FAMILIES.flatMap(
-      (family) => whole(() => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family)))).rules,
-    );
-    const routes = FAMILIES.flatMap(
-      (family) => whole(() => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))).routes,
-    );
-    const onLoopback = addresses.filter(({ interfaceIndex }) => interfaceIndex === LOOPBACK_INDEX);
-    return missingPodNetwork(network, {
-      addresses: onLoopback.map(({ ip, prefixLength }) => ({ ...ip, prefixLength })),
-      policyRules,
-      routes,
-    });
+    const held = look(socket);
+    return {
+      missing: possible(socket, missingPodNetwork(network, held)),
+      surplus: surplusPodNetwork(ours, network, held),
+    };
   }
 
   function send(netnsFd: number, action: string, requests: Uint8Array | undefined): void {
@@ -63,8 +67,8 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
       using socket = open(netnsFd);
       return whole(() => decodeAddresses(exchange(socket, encodeGetAddresses()))).addresses.map(({ ip }) => ip);
     },
-    missing,
-    /** Adds all of it, without a look. @throws {KernelRefusalError} */
+    drift,
+    /** Adds all of it. @throws {KernelRefusalError} */
     add(netnsFd: number, network: PodNetwork): void {
       send(netnsFd, "add the routing the capture needs", encodeAddPodNetwork(network));
     },
@@ -75,12 +79,55 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
   };
 }
 
-/** One sentence per part of a network that is missing. */
-export function describeMissingNetwork({ addresses, policyRules, routes }: PodNetwork): string[] {
+function look(socket: NetlinkSocket): HeldPodNetwork {
+  const { addresses } = whole(() => decodeAddresses(exchange(socket, encodeGetAddresses())));
+  const rules = FAMILIES.map((family) => readPolicyRules(socket, family));
+  const routes = FAMILIES.map((family) => whole(() => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))));
+  const onLoopback = addresses.filter(({ interfaceIndex }) => interfaceIndex === LOOPBACK_INDEX);
+  return {
+    addresses: onLoopback.map(({ ip, prefixLength }) => ({ ...ip, prefixLength })),
+    policyRules: rules.flatMap((one) => one.rules),
+    otherLookups: rules.flatMap(({ otherLookups }) => otherLookups),
+    routes: routes.flatMap((one) => one.routes),
+  };
+}
+
+function readPolicyRules(socket: NetlinkSocket, family: 4 | 6) {
+  try {
+    return whole(() => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
+  } catch (error) {
+    // A kernel without the family has no rules of it.
+    if (!(error instanceof KernelRefusalError) || error.refusal.errno !== EAFNOSUPPORT) throw error;
+    return { rules: [], otherLookups: [] };
+  }
+}
+
+/** What is missing and can be there: IPv6 only where `lo` has it. */
+function possible(socket: NetlinkSocket, missing: PodNetwork): PodNetwork {
+  const onlyIpv4 = withoutIpv6(missing);
+  if (isSameSize(onlyIpv4, missing) || decodeLoopbackHasIpv6(exchange(socket, encodeGetLoopback()))) return missing;
+  return onlyIpv4;
+}
+
+function isSameSize(left: PodNetwork, right: PodNetwork): boolean {
+  return (["addresses", "policyRules", "routes"] as const).every((part) => left[part].length === right[part].length);
+}
+
+/** One sentence per part that is missing or left over; empty when there is no drift. */
+export function describeRoutingDrift({ missing, surplus }: RoutingDrift): string[] {
+  return [...describe(missing, "is missing"), ...describe(surplus, "is left over")];
+}
+
+/** Whether nothing is missing and nothing left over. */
+export function isInPlace({ missing, surplus }: RoutingDrift): boolean {
+  return isEmptyNetwork(missing) && isEmptyNetwork(surplus);
+}
+
+function describe({ addresses, policyRules, routes }: PodNetwork, state: string): string[] {
   return [
-    ...addresses.map(() => "the address ::6 of lo is missing"),
-    ...policyRules.map(({ family, table }) => `the IPv${family} policy rule to table ${table} is missing`),
-    ...routes.map(({ destination, table }) => `the IPv${destination.family} route in table ${table} is missing`),
+    ...addresses.map(({ cidr }) => `the address ${formatCidr(cidr)} of lo ${state}`),
+    ...policyRules.map(({ family, table }) => `the IPv${family} policy rule to table ${table} ${state}`),
+    ...routes.map(({ destination, table }) => `the IPv${destination.family} route in table ${table} ${state}`),
   ];
 }
 

@@ -1,5 +1,6 @@
 // What every dialect can do with the rules of one namespace; what to do with it is decided in pod-backend.ts.
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
+import type { Change } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 
@@ -12,6 +13,8 @@ export interface RuleStore {
   rulesFor(capture: PodCapture): readonly Ruleset[];
   /** What the namespace holds in this dialect, rules of others included; nothing is changed by looking. */
   read(netnsFd: number): readonly Ruleset[] | Promise<readonly Ruleset[]>;
+  /** The steps from what was read to `desired`; none exactly when `converge` would find nothing to do. */
+  difference(held: readonly Ruleset[], desired: readonly Ruleset[], formerly: readonly Ruleset[]): readonly Change[];
   /** Makes our part of it `desired`, in as few steps as it takes; false: it was. Throws when it cannot. */
   converge(netnsFd: number, desired: readonly Ruleset[], formerly: readonly Ruleset[]): boolean | Promise<boolean>;
 }

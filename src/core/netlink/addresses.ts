@@ -62,14 +62,21 @@ export function decodeAddresses(datagrams: Iterable<Uint8Array>): {
   return { addresses, interrupted };
 }
 
-/** Writes the message that adds an address; EEXIST (17) when it is there. Equiv: ip addr add CIDR dev … */
+/**
+ * Writes the message that adds an address; EEXIST (17) when it is there. Equiv: ip addr add CIDR dev … nodad
+ *
+ * Without NODAD the kernel calls an IPv6 address tentative, and lets nobody bind to it, until a worker has found that `lo`
+ * needs no duplicate address detection (net/ipv6/addrconf.c, ipv6_add_addr, addrconf_dad_begin; 6.18: seen so by the next
+ * request in 9 of 60 namespaces). IPv4 knows no such thing and ignores the flag.
+ */
 export function writeAddAddress(writer: NetlinkWriter, cidr: Cidr, interfaceIndex: number, sequence: number): void {
-  writeAddress(writer, { type: RTM.NEWADDR, flags: NLM_F.CREATE | NLM_F.EXCL, sequence }, cidr, interfaceIndex);
+  const header = { type: RTM.NEWADDR, flags: NLM_F.CREATE | NLM_F.EXCL, sequence };
+  writeAddress(writer, header, cidr, interfaceIndex, ADDRESS_FLAGS.noDad);
 }
 
 /** Writes the message that deletes an address; EADDRNOTAVAIL (99) when it is not there. Equiv: ip addr del CIDR dev … */
 export function writeDeleteAddress(writer: NetlinkWriter, cidr: Cidr, interfaceIndex: number, sequence: number): void {
-  writeAddress(writer, { type: RTM.DELADDR, flags: 0, sequence }, cidr, interfaceIndex);
+  writeAddress(writer, { type: RTM.DELADDR, flags: 0, sequence }, cidr, interfaceIndex, 0);
 }
 
 function writeAddress(
@@ -77,10 +84,11 @@ function writeAddress(
   header: { type: number; flags: number; sequence: number },
   cidr: Cidr,
   interfaceIndex: number,
+  flags: number,
 ): void {
   writer.message({ ...header, flags: header.flags | NLM_F.REQUEST | NLM_F.ACK }, () => {
     const family = ADDRESS_FAMILY[cidr.family];
-    writeIfaddrmsg(writer, { family, prefixLength: cidr.prefixLength, flags: 0, scope: 0, interfaceIndex });
+    writeIfaddrmsg(writer, { family, prefixLength: cidr.prefixLength, flags, scope: 0, interfaceIndex });
     writer.attributeBytes(IFA_LOCAL, cidr.bytes);
     writer.attributeBytes(IFA_ADDRESS, cidr.bytes);
   });

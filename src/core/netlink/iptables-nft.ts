@@ -1,9 +1,9 @@
 // Whole rulesets in the dialect of iptables-nft: one batch that creates them, one that removes them, and the dump read
 // back. `iptables-nft-save` shows what these batches write exactly as if iptables-nft had written it.
 
-import { type Change, diffRulesets } from "../rules/diff.ts";
+import { type Change, diffRulesets, type HeldTable } from "../rules/diff.ts";
 import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
-import type { Chain, Rule, Ruleset, Table } from "../rules/model.ts";
+import type { Chain, Rule, Ruleset } from "../rules/model.ts";
 import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
 import type { NetlinkMessage } from "./message.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
@@ -32,7 +32,8 @@ export function encodeIptablesNft(rulesets: readonly Ruleset[], options: BatchOp
 
 /**
  * One batch that turns what a netns holds into `desired` (see diffRulesets), without a moment in between. Undefined: it
- * stands already. `generation` of the options should be the one `held` was read in.
+ * stands already. `generation` of the options has to be the one `held` was read in where others may write too: a table
+ * that was empty but for ours is deleted with all it holds then.
  */
 export function encodeIptablesNftChange(
   held: readonly HeldRuleset[],
@@ -41,18 +42,6 @@ export function encodeIptablesNftChange(
 ): Uint8Array | undefined {
   const changes = diffRulesets(held, desired, options.formerly);
   return changes.length === 0 ? undefined : encodeBatch(changes.map(messageOf), options);
-}
-
-/**
- * One batch that removes what is ours, knowing that `rulesets` were applied. Rules of others, base chains and tables stay.
- * Undefined: nothing of ours is there. Equiv: iptables -D …, -F ISTIO_…, -X ISTIO_…
- */
-export function encodeIptablesNftRemove(
-  held: readonly HeldRuleset[],
-  rulesets: readonly Ruleset[],
-  options: BatchOptions = {},
-): Uint8Array | undefined {
-  return encodeIptablesNftChange(held, [], { ...options, formerly: rulesets });
 }
 
 /** The iptables tables of one family in a dump. Tables of other names are left out, they are not iptables'. */
@@ -77,13 +66,15 @@ function compatOf(rule: Rule): RuleCompat {
   return { protocol: PROTOCOL_NUMBER[protocol.protocol], inverted: protocol.negated };
 }
 
-function decodeTable(table: DumpedTable, family: 4 | 6): Table<HeldRule> {
+function decodeTable(table: DumpedTable, family: 4 | 6): HeldTable<HeldRule> {
   const chains = table.chains.map((chain) => decodeChain(chain, family));
   const order = (IPTABLES_TABLES.get(table.name) ?? []).map(({ name }) => name);
   const base = chains.filter((chain) => chain.kind === "base");
   const own = chains.filter((chain) => chain.kind === "own");
   return {
     name: table.name,
+    ...(table.otherObjects > 0 && { hasMore: true }),
+    ...(table.isDormant && { isDormant: true }),
     chains: [
       ...base.toSorted((left, right) => order.indexOf(left.name) - order.indexOf(right.name)),
       ...own.toSorted((left, right) => (left.name < right.name ? -1 : 1)),

@@ -2,9 +2,9 @@
 // and the dump read back. `nft list ruleset` shows what these batches write as if nft had written it.
 
 import { isOurTable } from "../rules/compare.ts";
-import { type Change, diffRulesets } from "../rules/diff.ts";
+import { type Change, diffRulesets, type HeldTable } from "../rules/diff.ts";
 import { INET_TABLES } from "../rules/inet-tables.ts";
-import type { Chain, Ruleset, Table } from "../rules/model.ts";
+import type { Chain, Ruleset } from "../rules/model.ts";
 import type { HeldRule } from "./iptables-nft.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
@@ -52,7 +52,7 @@ export function decodeNativeNft(messages: readonly NetlinkMessage[]): HeldNative
   const order = [...INET_TABLES.keys()];
   const tables = ours
     .toSorted((left, right) => order.indexOf(left.name) - order.indexOf(right.name))
-    .map(({ name, chains }): Table<HeldRule> => {
+    .map(({ name, chains, isDormant }): HeldTable<HeldRule> => {
       const decoded = chains.map((chain): Chain<HeldRule> => {
         const rules = chain.rules.map(({ handle, expressions }) => ({
           ...decodeNativeRule(expressions, (set) => sets.get(`${name} ${set}`)),
@@ -61,7 +61,8 @@ export function decodeNativeNft(messages: readonly NetlinkMessage[]): HeldNative
         if (chain.base === undefined) return { kind: "own", name: chain.name, rules };
         return { kind: "base", name: chain.name, ...chain.base, rules };
       });
-      return { name, chains: decoded.toSorted((left, right) => comparePlaces(name, left, right)) };
+      const sorted = decoded.toSorted((left, right) => comparePlaces(name, left, right));
+      return { name, chains: sorted, ...(isDormant && { isDormant: true }) };
     });
   return { family: "inet", tables };
 }

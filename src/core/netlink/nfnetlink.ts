@@ -39,7 +39,7 @@ export const NFT_MSG = {
 } as const;
 
 /** Attributes of tables, chains, hooks and rules (enum nft_table_attributes and its siblings). */
-export const NFTA_TABLE = { NAME: 1 } as const;
+export const NFTA_TABLE = { NAME: 1, FLAGS: 2, USE: 3 } as const;
 export const NFTA_CHAIN = { TABLE: 1, HANDLE: 2, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 export const NFTA_HOOK = { HOOKNUM: 1, PRIORITY: 2 } as const;
 export const NFTA_RULE = {

@@ -4,7 +4,15 @@
 import type { Change } from "../rules/diff.ts";
 import type { Rule } from "../rules/model.ts";
 import type { BatchMessage } from "./nfnetlink.ts";
-import { addBaseChain, addTable, createOwnChain, deleteChain, deleteRule, deleteTable } from "./nft-message.ts";
+import {
+  addBaseChain,
+  addTable,
+  createOwnChain,
+  deleteChain,
+  deleteRule,
+  deleteTable,
+  wakeTable,
+} from "./nft-message.ts";
 
 /** A step that writes no rule. */
 export type PlainChange = Exclude<Change<Rule & { readonly handle: bigint }>, { readonly kind: "append-rule" }>;
@@ -17,6 +25,8 @@ export function encodePlainChange(change: PlainChange): BatchMessage {
       return addTable(family, table);
     case "delete-table":
       return deleteTable(family, table);
+    case "wake-table":
+      return wakeTable(family, table);
     case "add-chain": {
       const ref = { family, table, chain: change.chain.name };
       return change.chain.kind === "base" ? addBaseChain(ref, change.chain) : createOwnChain(ref);
@@ -24,6 +34,6 @@ export function encodePlainChange(change: PlainChange): BatchMessage {
     case "delete-rule":
       return deleteRule({ family, table, chain: change.chain }, change.rule.handle);
     case "delete-chain":
-      return deleteChain({ family, table, chain: change.chain });
+      return deleteChain({ family, table, chain: change.chain.name });
   }
 }

@@ -20,11 +20,17 @@ import type { Expression } from "./nft-expression.ts";
 import { parseExpressions } from "./nft-expression.ts";
 import { NLM_F } from "./rtnetlink.ts";
 
+const NFT_TABLE_F_DORMANT = 1;
+
 /** A table as the kernel holds it. */
 export type DumpedTable = {
   readonly family: NftFamily;
   readonly name: string;
   readonly chains: readonly DumpedChain[];
+  /** Sets, maps, flow tables and the like: what the table holds that is no chain. */
+  readonly otherObjects: number;
+  /** NFT_TABLE_F_DORMANT: its hooks are switched off. */
+  readonly isDormant: boolean;
 };
 
 /** A chain as the kernel holds it; `base` is undefined for an own chain. Rules are in their order. */
@@ -46,10 +52,10 @@ export function encodeNftDumpRequests(family?: NftFamily): Uint8Array[] {
 
 /** Puts the messages of the three dumps together. Throws NetlinkFormatError. */
 export function assembleNftDump(messages: readonly NetlinkMessage[]): DumpedTable[] {
-  const tables = new Map<string, { family: NftFamily; name: string; chains: Map<string, OpenChain> }>();
+  const tables = new Map<string, OpenTable>();
   const tableOf = (family: NftFamily, name: string) => {
     const key = `${family} ${name}`;
-    const found = tables.get(key) ?? { family, name, chains: new Map<string, OpenChain>() };
+    const found = tables.get(key) ?? { family, name, chains: new Map<string, OpenChain>(), use: 0, flags: 0 };
     tables.set(key, found);
     return found;
   };
@@ -58,7 +64,11 @@ export function assembleNftDump(messages: readonly NetlinkMessage[]): DumpedTabl
     if (family === undefined) continue;
     const attributes = attributeMap(message.payload.subarray(NFGENMSG_BYTES));
     const text = (type: number): string => readString(attributes.get(type) ?? new Uint8Array());
-    if (message.type === NFT_MSG.NEWTABLE) tableOf(family, text(NFTA_TABLE.NAME));
+    if (message.type === NFT_MSG.NEWTABLE) {
+      const number = (type: number): number => readU32be(attributes.get(type) ?? new Uint8Array(4));
+      const table = tableOf(family, text(NFTA_TABLE.NAME));
+      Object.assign(table, { use: number(NFTA_TABLE.USE), flags: number(NFTA_TABLE.FLAGS) });
+    }
     if (message.type === NFT_MSG.NEWCHAIN) {
       const { chains } = tableOf(family, text(NFTA_CHAIN.TABLE));
       const known = chains.get(text(NFTA_CHAIN.NAME));
@@ -71,12 +81,17 @@ export function assembleNftDump(messages: readonly NetlinkMessage[]): DumpedTabl
       chain.rules.push(parseRule(attributes));
     }
   }
-  return [...tables.values()].map(({ family, name, chains }) => ({
+  return [...tables.values()].map(({ family, name, chains, use, flags }) => ({
     family,
     name,
     chains: [...chains].map(([chain, { base, rules }]) => ({ name: chain, base, rules })),
+    // The kernel counts chains, sets, objects and flow tables (net/netfilter/nf_tables_api.c, nft_use_inc of table->use).
+    otherObjects: Math.max(0, use - chains.size),
+    isDormant: (flags & NFT_TABLE_F_DORMANT) !== 0,
   }));
 }
+
+type OpenTable = { family: NftFamily; name: string; chains: Map<string, OpenChain>; use: number; flags: number };
 
 type OpenChain = { readonly base: DumpedHook | undefined; readonly rules: DumpedRule[] };
 

@@ -32,6 +32,17 @@ export function deleteTable(family: NftFamily, table: string): BatchMessage {
   return { ...addTable(family, table), type: NFT_MSG.DELTABLE, flags: 0 };
 }
 
+/** Switches the hooks of a table on. Equiv: nft add table … { } without flags */
+export function wakeTable(family: NftFamily, table: string): BatchMessage {
+  return {
+    ...addTable(family, table),
+    body: (writer) => {
+      writer.attributeString(NFTA_TABLE.NAME, table);
+      writer.attributeU32be(NFTA_TABLE.FLAGS, 0);
+    },
+  };
+}
+
 /** Creates a base chain unless it is there; one of another type, hook or priority is an error. Equiv: nft add chain */
 export function addBaseChain(ref: ChainRef, chain: BaseChain): BatchMessage {
   return {

@@ -3,9 +3,9 @@
 
 import type { Cidr } from "../address.ts";
 import { isSameCidr } from "../address.ts";
-import type { LocalRoute, PodNetwork, PolicyRule } from "../rules/model.ts";
+import type { LocalRoute, PodNetwork } from "../rules/model.ts";
 import { writeAddAddress, writeDeleteAddress } from "./addresses.ts";
-import type { HeldLocalRoute, HeldPolicyRule } from "./policy-routing.ts";
+import type { HeldLocalRoute, HeldPolicyRule, TableLookup } from "./policy-routing.ts";
 import {
   writeAddLocalRoute,
   writeAddPolicyRule,
@@ -14,14 +14,13 @@ import {
 } from "./policy-routing.ts";
 import type { Refusal } from "./reply.ts";
 import { parseReplies } from "./reply.ts";
-import { LOOPBACK_INDEX, NLM_F, RTM } from "./rtnetlink.ts";
+import { LOOPBACK_INDEX, RTM } from "./rtnetlink.ts";
 import { NetlinkWriter } from "./writer.ts";
 
 const ENOENT = 2;
 const ESRCH = 3;
 const EEXIST = 17;
 const EADDRNOTAVAIL = 99;
-const IFF_UP = 1;
 /** Where every netns looks up its main table: a rule behind that comes too late. */
 const MAIN_TABLE_PRIORITY = 32766;
 
@@ -35,6 +34,8 @@ export type HeldPodNetwork = {
   /** Addresses of `lo`. */
   readonly addresses: readonly Cidr[];
   readonly policyRules: readonly HeldPolicyRule[];
+  /** Tables that policy rules of another kind look into. */
+  readonly otherLookups: readonly TableLookup[];
   readonly routes: readonly HeldLocalRoute[];
 };
 
@@ -50,19 +51,6 @@ export function encodeRemovePodNetwork(network: PodNetwork): Uint8Array | undefi
   return encodePodNetwork(network, remove);
 }
 
-/** Request that takes an interface up. Equiv: ip link set dev … up */
-export function encodeLinkUp(interfaceIndex = LOOPBACK_INDEX, sequence = 1): Uint8Array {
-  const writer = new NetlinkWriter();
-  writer.message({ type: RTM.NEWLINK, flags: NLM_F.REQUEST | NLM_F.ACK, sequence }, () => {
-    // struct ifinfomsg { unsigned char ifi_family, pad; unsigned short ifi_type; int ifi_index; unsigned ifi_flags, ifi_change; }
-    writer.u32(0);
-    writer.u32(interfaceIndex);
-    writer.u32(IFF_UP);
-    writer.u32(IFF_UP);
-  });
-  return writer.finish();
-}
-
 /** Reads all answers to requests of this file. "Is there" and "is not there" are what was wanted. */
 export function parseNetworkOutcome(datagrams: Iterable<Uint8Array>): NetworkOutcome {
   const harmless = [EEXIST, ENOENT, ESRCH, EADDRNOTAVAIL];
@@ -75,27 +63,77 @@ export function parseNetworkOutcome(datagrams: Iterable<Uint8Array>): NetworkOut
 
 /** What of `network` the netns does not hold; all lists empty: nothing is missing. */
 export function missingPodNetwork(network: PodNetwork, held: HeldPodNetwork): PodNetwork {
-  const hasRule = (rule: PolicyRule): boolean =>
-    held.policyRules.some(
-      (other) =>
-        other.family === rule.family &&
-        other.fwmark === rule.fwmark &&
-        other.fwmask === rule.fwmask &&
-        other.table === rule.table &&
-        other.priority < MAIN_TABLE_PRIORITY,
-    );
-  const hasRoute = (route: LocalRoute): boolean =>
-    held.routes.some(
-      (other) =>
-        other.table === route.table &&
-        other.interfaceIndex === LOOPBACK_INDEX &&
-        isSameCidr(other.destination, route.destination),
-    );
   return {
     addresses: network.addresses.filter(({ cidr }) => !held.addresses.some((other) => isSameCidr(cidr, other))),
-    policyRules: network.policyRules.filter((rule) => !hasRule(rule)),
-    routes: network.routes.filter((route) => !hasRoute(route)),
+    policyRules: network.policyRules.filter(
+      (rule) => !held.policyRules.some((other) => isSameLookup(rule, other) && other.priority < MAIN_TABLE_PRIORITY),
+    ),
+    routes: network.routes.filter((route) => !held.routes.some((other) => isSameRoute(route, other))),
   };
+}
+
+/**
+ * What the netns holds of `ours` without needing it for `wanted`. A route stays as long as a rule of somebody else looks
+ * into its table; every rule of ours is named, at each priority at which it stands.
+ */
+export function surplusPodNetwork(ours: PodNetwork, wanted: PodNetwork, held: HeldPodNetwork): PodNetwork {
+  const policyRules = ours.policyRules
+    .filter((rule) => !wanted.policyRules.some((other) => isSameLookup(rule, other)))
+    .flatMap(({ intent, ...rule }) =>
+      held.policyRules.filter((other) => isSameLookup(rule, other)).map((other) => ({ intent, ...other })),
+    );
+  const isOurs = (rule: HeldPolicyRule): boolean => ours.policyRules.some((other) => isSameLookup(rule, other));
+  const others = [...held.otherLookups, ...held.policyRules.filter((rule) => !isOurs(rule))];
+  const isLookedUp = ({ destination, table }: LocalRoute): boolean =>
+    others.some((rule) => rule.family === destination.family && rule.table === table);
+  return {
+    addresses: ours.addresses.filter(
+      ({ cidr }) =>
+        !wanted.addresses.some((other) => isSameCidr(cidr, other.cidr)) &&
+        held.addresses.some((other) => isSameCidr(cidr, other)),
+    ),
+    policyRules,
+    routes: ours.routes.filter(
+      (route) =>
+        !wanted.routes.some(
+          (other) => other.table === route.table && isSameCidr(other.destination, route.destination),
+        ) &&
+        held.routes.some((other) => isSameRoute(route, other)) &&
+        !isLookedUp(route),
+    ),
+  };
+}
+
+/** Whether there is nothing in it. */
+export function isEmptyNetwork({ addresses, policyRules, routes }: PodNetwork): boolean {
+  return addresses.length + policyRules.length + routes.length === 0;
+}
+
+/** The same without IPv6, for a netns whose `lo` has none (contract 7.7: disable_ipv6). */
+export function withoutIpv6({ addresses, policyRules, routes }: PodNetwork): PodNetwork {
+  return {
+    addresses: addresses.filter(({ cidr }) => cidr.family === 4),
+    policyRules: policyRules.filter(({ family }) => family === 4),
+    routes: routes.filter(({ destination }) => destination.family === 4),
+  };
+}
+
+/** The same mark sends to the same table; the priority does not count. */
+function isSameLookup(left: Omit<HeldPolicyRule, "priority">, right: Omit<HeldPolicyRule, "priority">): boolean {
+  return (
+    left.family === right.family &&
+    left.fwmark === right.fwmark &&
+    left.fwmask === right.fwmask &&
+    left.table === right.table
+  );
+}
+
+function isSameRoute(route: LocalRoute, held: HeldLocalRoute): boolean {
+  return (
+    held.table === route.table &&
+    held.interfaceIndex === LOOPBACK_INDEX &&
+    isSameCidr(held.destination, route.destination)
+  );
 }
 
 function encodePodNetwork(

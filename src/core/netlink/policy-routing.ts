@@ -8,11 +8,27 @@ import { NetlinkWriter } from "./writer.ts";
 
 /** struct fib_rule_hdr and struct rtmsg are both so long. */
 const HEADER_BYTES = 12;
-const FRA = { SRC: 2, DST: 1, IIFNAME: 3, PRIORITY: 6, FWMARK: 10, TABLE: 15, FWMASK: 16, OIFNAME: 17 } as const;
+const FRA = {
+  PRIORITY: 6,
+  FWMARK: 10,
+  SUPPRESS_PREFIXLEN: 14,
+  TABLE: 15,
+  FWMASK: 16,
+  PROTOCOL: 21,
+} as const;
 const FR_ACT_TO_TBL = 1;
 const FIB_RULE_INVERT = 2;
-/** What else a rule may select packets by; such a rule is not by mark alone. */
-const FRA_SELECTORS: readonly number[] = [FRA.SRC, FRA.DST, FRA.IIFNAME, FRA.OIFNAME];
+/** What a rule by mark alone consists of; whatever else it has selects by something else too, also what we do not know. */
+const FRA_PLAIN: readonly number[] = [
+  FRA.PRIORITY,
+  FRA.FWMARK,
+  FRA.FWMASK,
+  FRA.TABLE,
+  FRA.PROTOCOL,
+  FRA.SUPPRESS_PREFIXLEN,
+];
+/** The kernel tells of every rule that it suppresses nothing (fib_nl_fill_rule). */
+const SUPPRESS_NOTHING = 0xffffffff;
 const RTA = { DST: 1, OIF: 4, TABLE: 15 } as const;
 const RTN_LOCAL = 2;
 const RTPROT_BOOT = 3;
@@ -20,6 +36,9 @@ const RT_SCOPE_HOST = 254;
 
 /** A policy rule as the kernel holds it. */
 export type HeldPolicyRule = Omit<PolicyRule, "intent">;
+
+/** A rule that chooses by something else: only where it looks is known. */
+export type TableLookup = { readonly family: 4 | 6; readonly table: number };
 
 /** A local route as the kernel holds it. */
 export type HeldLocalRoute = Omit<LocalRoute, "intent"> & { readonly interfaceIndex: number };
@@ -29,10 +48,9 @@ export function writeAddPolicyRule(writer: NetlinkWriter, rule: PolicyRule, sequ
   writePolicyRule(writer, { type: RTM.NEWRULE, flags: NLM_F.CREATE | NLM_F.EXCL, sequence }, rule);
 }
 
-/** Writes the message that deletes the rule of whatever priority; ENOENT (2) when there is none. Equiv: ip rule del … */
+/** Writes the message that deletes the rule of that priority; ENOENT (2) when there is none. Equiv: ip rule del … */
 export function writeDeletePolicyRule(writer: NetlinkWriter, rule: PolicyRule, sequence: number): void {
-  const { priority: _, ...anyPriority } = rule;
-  writePolicyRule(writer, { type: RTM.DELRULE, flags: 0, sequence }, anyPriority);
+  writePolicyRule(writer, { type: RTM.DELRULE, flags: 0, sequence }, rule);
 }
 
 /** Writes the message that adds a local route by `lo`; EEXIST (17) when it is there. Equiv: ip route add local … dev lo */
@@ -55,13 +73,21 @@ export function encodeGetRoutes(family: 4 | 6, sequence = 1): Uint8Array {
   return encodeGet(RTM.GETROUTE, family, sequence);
 }
 
-/** The rules that look up a table by mark alone; others are not ours to know. Throws KernelRefusalError. */
-export function decodePolicyRules(datagrams: Iterable<Uint8Array>): { rules: HeldPolicyRule[]; interrupted: boolean } {
+/** The rules that look up a table by mark alone, and of all others the tables they look up. Throws KernelRefusalError. */
+export function decodePolicyRules(datagrams: Iterable<Uint8Array>): {
+  rules: HeldPolicyRule[];
+  otherLookups: TableLookup[];
+  interrupted: boolean;
+} {
   const { messages, interrupted } = collectDump("list the policy rules of the netns", datagrams);
-  const rules = messages
+  const parsed = messages
     .filter(({ type }) => type === RTM.NEWRULE)
     .flatMap(({ payload }) => parsePolicyRule(payload) ?? []);
-  return { rules, interrupted };
+  return {
+    rules: parsed.filter((rule): rule is HeldPolicyRule => "fwmark" in rule),
+    otherLookups: parsed.filter((rule) => !("fwmark" in rule)),
+    interrupted,
+  };
 }
 
 /** The routes of type local in every table. Throws KernelRefusalError. */
@@ -77,7 +103,7 @@ export function decodeLocalRoutes(datagrams: Iterable<Uint8Array>): { routes: He
 function writePolicyRule(
   writer: NetlinkWriter,
   header: { type: number; flags: number; sequence: number },
-  rule: Omit<PolicyRule, "priority"> & { readonly priority?: number },
+  rule: PolicyRule,
 ): void {
   writer.message({ ...header, flags: header.flags | NLM_F.REQUEST | NLM_F.ACK }, () => {
     writer.raw(Uint8Array.of(ADDRESS_FAMILY[rule.family], 0, 0, 0, shortTable(rule.table), 0, 0, FR_ACT_TO_TBL));
@@ -85,7 +111,7 @@ function writePolicyRule(
     writer.attributeU32(FRA.FWMARK, rule.fwmark);
     writer.attributeU32(FRA.FWMASK, rule.fwmask);
     writer.attributeU32(FRA.TABLE, rule.table);
-    if (rule.priority !== undefined) writer.attributeU32(FRA.PRIORITY, rule.priority);
+    writer.attributeU32(FRA.PRIORITY, rule.priority);
   });
 }
 
@@ -114,21 +140,25 @@ function encodeGet(type: number, family: 4 | 6, sequence: number): Uint8Array {
   return writer.finish();
 }
 
-function parsePolicyRule(payload: Uint8Array): HeldPolicyRule | undefined {
+function parsePolicyRule(payload: Uint8Array): HeldPolicyRule | TableLookup | undefined {
   const { family, view, attributes } = parseHeader(payload);
   const fwmark = attributes.get(FRA.FWMARK);
-  const isByMarkAlone = FRA_SELECTORS.every((type) => !attributes.has(type)) && view.getUint8(3) === 0;
   const isPlainLookup = view.getUint8(7) === FR_ACT_TO_TBL && (view.getUint32(8, true) & FIB_RULE_INVERT) === 0;
-  if (family === undefined || fwmark === undefined || !isByMarkAlone || !isPlainLookup) return undefined;
+  if (family === undefined) return undefined;
+  const hasPlainHeader = view.getUint8(1) === 0 && view.getUint8(2) === 0 && view.getUint8(3) === 0;
+  const isByMarkAlone = hasPlainHeader && [...attributes.keys()].every((type) => FRA_PLAIN.includes(type));
   const number = (type: number, fallback: number): number => {
     const value = attributes.get(type);
     return value === undefined ? fallback : readNumber(value);
   };
+  const table = number(FRA.TABLE, view.getUint8(4));
+  const isWhole = number(FRA.SUPPRESS_PREFIXLEN, SUPPRESS_NOTHING) === SUPPRESS_NOTHING;
+  if (fwmark === undefined || !isByMarkAlone || !isPlainLookup || !isWhole) return { family, table };
   return {
     family,
     fwmark: readNumber(fwmark),
     fwmask: number(FRA.FWMASK, 0xffffffff),
-    table: number(FRA.TABLE, view.getUint8(4)),
+    table,
     priority: number(FRA.PRIORITY, 0),
   };
 }

@@ -6,6 +6,7 @@ export const NETLINK_PROTOCOL = { route: 0, netfilter: 12 } as const;
 /** nlmsg_type of the messages we send or read. */
 export const RTM = {
   NEWLINK: 16,
+  GETLINK: 18,
   NEWADDR: 20,
   DELADDR: 21,
   GETADDR: 22,

@@ -25,6 +25,7 @@ function renderStep(change: Change<LegacyRule>, family: 4 | 6): string[] {
   switch (change.kind) {
     case "add-table":
     case "delete-table":
+    case "wake-table":
       return [];
     case "add-chain":
       return change.chain.kind === "own" ? [`-N ${change.chain.name}`] : [];
@@ -33,6 +34,6 @@ function renderStep(change: Change<LegacyRule>, family: 4 | 6): string[] {
     case "delete-rule":
       return [`-D ${change.chain}${change.rule.line === "" ? "" : ` ${change.rule.line}`}`];
     case "delete-chain":
-      return [`-X ${change.chain}`];
+      return [`-X ${change.chain.name}`];
   }
 }

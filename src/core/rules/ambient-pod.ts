@@ -75,7 +75,7 @@ export function ambientInetRules(capture: AmbientCapture): Ruleset[] {
 }
 
 /** What the pod's netns needs beside the rules: contract 7.7. Applying it twice is harmless. */
-export function ambientNetwork(capture: AmbientCapture): PodNetwork {
+export function ambientNetwork(capture: Pick<AmbientCapture, "families">): PodNetwork {
   return {
     addresses: [],
     policyRules: familiesOf(capture).map((family) => ({

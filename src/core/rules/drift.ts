@@ -1,68 +1,63 @@
-// What a netns holds against what it should hold, said for people. Only what is ours counts: other people's rules and
-// chains may stand beside, but not before ours in a base chain where they would decide first.
-import { findRules, isOurChain, isSameRule } from "./compare.ts";
-import type { Chain, Rule, Ruleset } from "./model.ts";
+// What has to change, said for people: one sentence for each thing that is not as it should be, made of the very steps that
+// would put it right. No step, no sentence, and the other way round.
+import { isOurChain, isOurTable, ruleKey } from "./compare.ts";
+import type { Change } from "./diff.ts";
 
-/** One sentence per difference, in the order of the desired rules; empty when everything stands. */
-export function describeDrift(held: readonly Ruleset[], desired: readonly Ruleset[]): string[] {
-  return [...missing(held, desired), ...surplus(held, desired)];
+/** One sentence per table or chain that the steps touch, IPv4 first; empty exactly when there are no steps. */
+export function describeDrift(steps: readonly Change[]): string[] {
+  const byFamily = steps.toSorted((left, right) => String(left.family).localeCompare(String(right.family)));
+  const tables = groupBy(byFamily, ({ family, table }) => `${family} ${table}`);
+  return [...tables.values()].flatMap((inTable) => {
+    const [first] = inTable;
+    if (first === undefined) return [];
+    const where = isOurTable(first.table) ? `table ${first.table}` : `table ${first.table} of IPv${first.family}`;
+    const kinds = new Set(inTable.map(({ kind }) => kind));
+    if (kinds.has("delete-table")) return [kinds.has("add-table") ? `${where} was altered` : `${where} is left over`];
+    if (kinds.has("add-table")) return [`${where} is missing`];
+    const chains = groupBy(
+      inTable.filter(({ kind }) => kind !== "wake-table"),
+      chainOf,
+    );
+    return [
+      ...(kinds.has("wake-table") ? [`${where} was switched off`] : []),
+      ...[...chains].map(([chain, inChain]) => describeChain(first, chain, inChain)),
+    ];
+  });
 }
 
-function missing(held: readonly Ruleset[], desired: readonly Ruleset[]): string[] {
-  return desired.flatMap(({ family, tables }) =>
-    tables.flatMap(({ name: table, chains }) =>
-      chains.flatMap((chain) => {
-        const where = `${table}/${chain.name} of IPv${family}`;
-        const found = findChain(held, family, table, chain.name);
-        if (found === undefined) return [`chain ${where} is missing`];
-        if (chain.kind === "own") return sameSequence(found.rules, chain.rules) ? [] : [`chain ${where} was altered`];
-        // Rules of others may stand between and behind ours; the order among ours counts.
-        let next = 0;
-        for (const rule of found.rules) {
-          const wanted = chain.rules[next];
-          if (wanted !== undefined && isSameRule(rule, wanted)) next++;
-        }
-        return next === chain.rules.length ? [] : [`rule ${next + 1} of ours in ${where} is missing`];
-      }),
-    ),
-  );
+function describeChain({ family, table }: Change, chain: string, steps: readonly Change[]): string {
+  const where = isOurTable(table) ? `${table}/${chain}` : `${table}/${chain} of IPv${family}`;
+  const added = steps.find((step) => step.kind === "add-chain");
+  const isDeleted = steps.some(({ kind }) => kind === "delete-chain");
+  if (added !== undefined)
+    return isDeleted ? `chain ${where} is not attached where it belongs` : `chain ${where} is missing`;
+  if (isDeleted) return `chain ${where} is left over`;
+  if (isOurTable(table) || isOurChain(chain)) return `chain ${where} was altered`;
+  const deleted = steps.flatMap((step) => (step.kind === "delete-rule" ? [ruleKey(step.rule)] : []));
+  const appended = steps.flatMap((step) => (step.kind === "append-rule" ? [ruleKey(step.rule)] : []));
+  const missing = appended.filter((key) => !deleted.includes(key)).length;
+  const surplus = deleted.length - (appended.length - missing);
+  const parts = [
+    ...(missing > 0 ? [`lacks ${count(missing)} of ours`] : []),
+    ...(surplus > 0 ? [`holds ${count(surplus)} of ours too many`] : []),
+  ];
+  return `chain ${where} ${parts.length === 0 ? "holds the rules of ours in another order" : parts.join(" and ")}`;
 }
 
-/** Chains and jumps of ours that should not be there: left over from another capture. */
-function surplus(held: readonly Ruleset[], desired: readonly Ruleset[]): string[] {
-  return held.flatMap(({ family, tables }) =>
-    tables.flatMap(({ name: table, chains }) =>
-      chains.flatMap((chain) => {
-        const where = `${table}/${chain.name} of IPv${family}`;
-        const isWanted = findChain(desired, family, table, chain.name) !== undefined;
-        if (chain.kind === "own") return isOurChain(chain.name) && !isWanted ? [`chain ${where} is left over`] : [];
-        const wanted = findRules(desired, family, table, chain.name);
-        const jumps = (rules: readonly Rule[]) =>
-          rules.filter(({ verdict }) => verdict.kind === "jump" && isOurChain(verdict.chain)).length;
-        return jumps(chain.rules) > jumps(wanted) ? [`a jump in ${where} is left over`] : [];
-      }),
-    ),
-  );
+function count(rules: number): string {
+  return rules === 1 ? "1 rule" : `${rules} rules`;
 }
 
-function sameSequence(left: readonly Rule[], right: readonly Rule[]): boolean {
-  return (
-    left.length === right.length &&
-    left.every((rule, index) => {
-      const other = right[index];
-      return other !== undefined && isSameRule(rule, other);
-    })
-  );
+function chainOf(step: Change): string {
+  if (!("chain" in step)) return "";
+  return typeof step.chain === "string" ? step.chain : step.chain.name;
 }
 
-function findChain(
-  rulesets: readonly Ruleset[],
-  family: Ruleset["family"],
-  table: string,
-  name: string,
-): Chain | undefined {
-  return rulesets
-    .find((ruleset) => ruleset.family === family)
-    ?.tables.find((candidate) => candidate.name === table)
-    ?.chains.find((chain) => chain.name === name);
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    groups.set(key, [...(groups.get(key) ?? []), item]);
+  }
+  return groups;
 }

@@ -4,7 +4,7 @@ import type { AmbientCapture } from "./ambient-capture.ts";
 import { ambientInetRules, ambientNetwork, ambientRules } from "./ambient-pod.ts";
 import type { PodNetwork, Ruleset } from "./model.ts";
 import { sidecarInetRules, sidecarNetwork, sidecarRules } from "./sidecar.ts";
-import type { SidecarCapture } from "./sidecar-capture.ts";
+import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "./sidecar-capture.ts";
 
 /** What to capture of one pod, of either kind; `mode` tells which. */
 export type PodCapture = SidecarCapture | AmbientCapture;
@@ -23,6 +23,20 @@ export function podInetRules(capture: PodCapture): Ruleset[] {
 export function podNetwork(capture: PodCapture): PodNetwork {
   return capture.mode === "ambient" ? ambientNetwork(capture) : sidecarNetwork(capture);
 }
+
+/** What a netns may hold that only a capture can have put there: routing by our marks. (::6 may be anybody's.) */
+export const ROUTING_OF_CAPTURES: PodNetwork = (() => {
+  const families = { v4: true, v6: true } as const;
+  const networks = [
+    sidecarNetwork({ ...DEFAULT_SIDECAR_CAPTURE, mode: "TPROXY", families }),
+    ambientNetwork({ families }),
+  ];
+  return {
+    addresses: [],
+    policyRules: networks.flatMap(({ policyRules }) => policyRules),
+    routes: networks.flatMap(({ routes }) => routes),
+  };
+})();
 
 /** The capture with all that more families, or another mode of the same kind, would add to it. */
 export function largestCapture(capture: PodCapture): PodCapture {
