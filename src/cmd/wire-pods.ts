@@ -88,6 +88,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
   const sidecarBackend = {
     addresses: (fd: number) => node().backend.addresses(fd),
     apply: (...call: Parameters<PodBackend["apply"]>) => node().backend.apply(...call),
+    remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
     drift: (...call: Parameters<PodBackend["drift"]>) => node().backend.drift(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),
     dialectFor: (pod: Pick<Pod, "hostUsers">, fd: number): "nftables" | "iptables" =>

@@ -3,18 +3,20 @@
 import type { IpAddress } from "../../core/address.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import { needsRecord } from "../../core/pod-record/needs-record.ts";
+import type { AmbientPlan, AmbientReason } from "../../core/policy/ambient-decision.ts";
 import { decideFamilies, type FamilyOptions } from "../../core/policy/capture-families.ts";
 import { decideSidecar, type SidecarReason, type SidecarSettings } from "../../core/policy/sidecar-decision.ts";
 import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 
-export type DesiredSource = "add" | "annotations";
+/** `labels`: ambient mode, where what is wanted changes with the labels of pod and namespace. */
+export type DesiredSource = "add" | "annotations" | "labels";
 
 /** What was decided before: at the ADD of the pod's present sandbox, or when an agent first saw it. */
 export interface StartedWith {
   readonly reason: SidecarReason;
   /** Undefined: the pod is out. */
   readonly capture: SidecarCapture | undefined;
-  readonly decidedBy: DesiredSource;
+  readonly decidedBy: "add" | "annotations";
   /** It was seen in place once. */
   readonly wasInPlace: boolean;
 }
@@ -22,8 +24,8 @@ export interface StartedWith {
 export type Desired =
   | {
       readonly kind: "none";
-      readonly state: "out" | "refused";
-      readonly reason: SidecarReason | "finished";
+      readonly state: "out" | "refused" | "waiting";
+      readonly reason: SidecarReason | AmbientReason | "finished";
       readonly source: DesiredSource | undefined;
       readonly message?: string;
       /** Decided just now from what may be edited, while the pod's containers would allow otherwise: to be remembered. */
@@ -33,7 +35,7 @@ export type Desired =
   | {
       readonly kind: "fixed";
       readonly reason: SidecarReason;
-      readonly source: DesiredSource;
+      readonly source: "add" | "annotations";
       readonly capture: SidecarCapture;
       readonly wasInPlace: boolean;
     }
@@ -43,7 +45,20 @@ export type Desired =
       readonly source: "annotations";
       readonly capture: Omit<SidecarCapture, "families">;
       readonly dualStack: boolean;
-    };
+    }
+  /** `whyNotYet`: what is missing is left missing for now. */
+  | {
+      readonly kind: "ambient";
+      readonly reason: AmbientReason;
+      readonly source: "labels";
+      readonly plan: AmbientPlan;
+      readonly whyNotYet: string | undefined;
+    }
+  /** No rules of ambient mode. */
+  | { readonly kind: "release"; readonly reason: AmbientReason; readonly source: "labels" };
+
+/** What sidecar mode wants in a namespace. */
+export type DesiredSidecar = Extract<Desired, { kind: "fixed" | "new" }>;
 
 /** @param started what was decided before: later edits do not count. */
 export function decideDesired(pod: Pod, started: StartedWith | undefined, settings: SidecarSettings): Desired {
@@ -70,7 +85,7 @@ export function decideDesired(pod: Pod, started: StartedWith | undefined, settin
 /** The whole capture, and the families that pass by it. A family that was captured stays so; with `strict` one that came
  * later joins. Undefined: the namespace has no address yet. */
 export function completeCapture(
-  desired: Exclude<Desired, { kind: "none" }>,
+  desired: DesiredSidecar,
   addresses: readonly IpAddress[],
   families: Omit<FamilyOptions, "dualStack">,
 ): { readonly capture: SidecarCapture; readonly bypassed: readonly string[] } | undefined {

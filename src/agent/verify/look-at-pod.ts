@@ -1,18 +1,20 @@
 // One look at one namespace: is what should be there, there, and did it stay so while we looked? What is not is repaired
 // where that is allowed, and looked at again.
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { ChangeMonitor, RuleChange } from "./change-monitor.ts";
 
 /** The part of the backend that is needed. Calls for one namespace follow each other; `netnsFd` has to stay open. */
 export interface VerifiedBackend {
-  apply(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<unknown>;
-  drift(netnsFd: number, capture: SidecarCapture, pod: BackendPod): Promise<readonly string[]>;
+  apply(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<unknown>;
+  drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]>;
+  /** Takes everything of ours out. False: there was nothing. */
+  remove(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean>;
 }
 
 /** See agent/netfilter: what the backend wants to know of the pod beside its capture. */
 export interface BackendPod {
   readonly hostUsers?: boolean;
-  readonly formerly?: SidecarCapture;
+  readonly formerly?: PodCapture;
 }
 
 /** `generation` undefined: unknown, so the next look has to be a whole one again. `drift`: what was found at first. */
@@ -41,7 +43,7 @@ export async function lookAtPod(
     knownGeneration,
   }: {
     readonly netnsFd: number;
-    readonly capture: SidecarCapture;
+    readonly capture: PodCapture;
     readonly pod: BackendPod;
     readonly monitor: ChangeMonitor | undefined;
     readonly mayRepair: boolean;

@@ -1,8 +1,7 @@
 // One monitor for each pod, on the namespace that it has now: what the kernel tells of rules and routing makes somebody look.
 // Without a monitor the timer looks.
 import type { Logger } from "../../core/log.ts";
-import { sidecarNetwork } from "../../core/rules/sidecar.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import { type PodCapture, podNetwork } from "../../core/rules/pod-capture.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import { type ChangeMonitorDeps, openChangeMonitor, openRouteMonitor } from "./change-monitor.ts";
 import type { PodState } from "./pod-state.ts";
@@ -19,7 +18,7 @@ export interface PodMonitors {
   /** Listens for changes of rules in this namespace, and in no other one for this pod. */
   watchRules(uid: string, state: PodState, netns: NetnsHandle): void;
   /** Listens for changes of the routing that this capture needs. It has no generation: whatever changes, somebody has to look. */
-  watchRouting(uid: string, state: PodState, netnsFd: number, capture: SidecarCapture): void;
+  watchRouting(uid: string, state: PodState, netnsFd: number, capture: PodCapture): void;
   close(state: PodState): void;
 }
 
@@ -68,7 +67,7 @@ export function createPodMonitors(deps: PodMonitorsDeps, changed: (uid: string) 
       monitor.routing?.changes?.[Symbol.dispose]();
       monitor.routing = undefined;
       listening(uid, () => {
-        const changes = openRouteMonitor(deps, netnsFd, sidecarNetwork(capture), () => {
+        const changes = openRouteMonitor(deps, netnsFd, podNetwork(capture), () => {
           state.record.generation = undefined;
           changed(uid);
         });

@@ -1,7 +1,7 @@
 // What the verifier remembers of one pod, and how the outcome of a look becomes record, metric, log line and Event.
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { ChangeMonitor } from "./change-monitor.ts";
 import type { StartedWith } from "./desired-capture.ts";
 import type { Look } from "./look-at-pod.ts";
@@ -16,7 +16,9 @@ export interface PodState {
   /** That the pod is out has been told to whoever remembers it. */
   isOutKept: boolean;
   /** What was last seen in place. */
-  applied: SidecarCapture | undefined;
+  applied: PodCapture | undefined;
+  /** What ambient mode wanted at the last look, as text. */
+  wish: string | undefined;
   /** Times on the monotonic clock. */
   wholeLookDueMs: number;
   quietUntilMs: number;
@@ -31,7 +33,7 @@ export interface NetnsMonitor {
   readonly ino: bigint;
   readonly rules: ChangeMonitor;
   /** What routing is listened for, which `applied` decides; undefined: none. */
-  routing: { readonly capture: SidecarCapture; readonly changes: Disposable | undefined } | undefined;
+  routing: { readonly capture: PodCapture; readonly changes: Disposable | undefined } | undefined;
 }
 
 export type VerifierEventReason =
@@ -62,11 +64,13 @@ export interface PodReporterDeps {
 
 /** What one look was about. */
 export interface LookOutcome {
-  readonly capture: SidecarCapture;
+  readonly capture: PodCapture;
   /** The pod was captured before, so a difference is somebody's doing and no missed start. */
   readonly isKnown: boolean;
   /** Why no mode of repair may touch a pod that is not known; undefined: it may. */
   readonly whyNot: string | undefined;
+  /** The pod is being enrolled, or asks for something else than before: that it is not there yet is nobody's fault. */
+  readonly isNew?: boolean;
   readonly result: Look;
 }
 
@@ -103,6 +107,7 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
     pinned: undefined,
     isOutKept: false,
     applied: undefined,
+    wish: undefined,
     wholeLookDueMs: 0,
     quietUntilMs: 0,
     repairTimesMs: [],
@@ -121,16 +126,21 @@ export function restAfterRepair(state: PodState, nowMs: number): void {
 
 export function createPodReporter(deps: PodReporterDeps) {
   /** Returns whether the look has to be repeated soon. */
-  function settle(pod: Pod, state: PodState, { capture, isKnown, whyNot, result }: LookOutcome): boolean {
+  function settle(pod: Pod, state: PodState, outcome: LookOutcome): boolean {
+    const { capture, isKnown, whyNot, isNew = false, result } = outcome;
     const { record } = state;
     const wallMs = deps.wallMs();
     record.generation = undefined;
-    if (result.kind !== "stands") {
+    if (result.kind !== "stands" && !isNew) {
       record.lastDrift = result.drift;
       record.lastDriftMs = wallMs;
     }
     if (result.kind === "forbidden") {
       record.state = "uncaptured";
+      if (isNew) {
+        record.message = `The pod is not captured yet: ${whyNot}`;
+        return false;
+      }
       record.message = `The redirection of this pod is missing and may not be repaired: ${whyNot}`;
       const isNews = tellOnce(pod, state, "RedirectionMissing", `${record.message}; ${summary(result.drift)}`);
       if (isNews) deps.metrics.drift("left");
@@ -140,19 +150,19 @@ export function createPodReporter(deps: PodReporterDeps) {
       record.state = "failed";
       record.message = result.message;
       deps.metrics.drift("failed");
-      if (!isKnown) deps.metrics.podRepaired("fail");
+      if (!isKnown && !isNew) deps.metrics.podRepaired("fail");
       deps.recordEvent({ pod, type: "Warning", reason: "RedirectionRepairFailed", message: result.message });
       warn(pod, "Cannot repair the redirection of a pod", { err: result.message, drift: summary(result.drift) });
       return true;
     }
-    record.state = result.kind === "stands" ? "verified" : "repaired";
+    record.state = result.kind === "stands" || isNew ? "verified" : "repaired";
     record.message = undefined;
     record.generation = result.generation;
     record.lastVerifiedMs = wallMs;
     state.applied = capture;
     state.failures = 0;
     for (const reason of ["RedirectionMissing", "RedirectionUnverified"] as const) state.told.delete(reason);
-    if (result.kind === "repaired") repaired(pod, state, isKnown, result);
+    if (result.kind === "repaired" && !isNew) repaired(pod, state, isKnown, result);
     return false;
   }
 

@@ -7,8 +7,10 @@ import { NFT_MSG } from "../../core/netlink/nfnetlink.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
 import { NetlinkWriter } from "../../core/netlink/writer.ts";
 import type { RepairOptions } from "../../core/policy/repair-decision.ts";
+import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
+import type { VerifiedAmbient } from "./ambient-rules.ts";
 import type { BackendPod } from "./look-at-pod.ts";
 import { FakeDecisions } from "./testing-decisions.ts";
 import { createVerifier, type Verifier, type VerifierOptions } from "./verifier.ts";
@@ -26,7 +28,7 @@ const NFTA_GEN = { ID: 1, PROC_PID: 2, PROC_NAME: 3 } as const;
 interface FakeNetns {
   readonly ino: bigint;
   addresses: readonly string[];
-  capture: SidecarCapture | undefined;
+  capture: PodCapture | undefined;
   generation: number;
 }
 
@@ -62,6 +64,8 @@ export class FakeNode {
   findKind = "not-found";
   isForbidden = false;
   hasGenerations = true;
+  /** Undefined: sidecar mode. */
+  ambient: VerifiedAmbient | undefined;
   /** Called within every look, before the answer: the place to change things meanwhile. */
   meanwhile: (podName: string) => void = () => undefined;
   #nextFd = 100;
@@ -95,7 +99,7 @@ export class FakeNode {
   }
 
   /** Somebody else commits to nf_tables. */
-  write(pod: Pod, capture: SidecarCapture | undefined, by: Writer = { pid: 4711, program: "iptables" }): void {
+  write(pod: Pod, capture: PodCapture | undefined, by: Writer = { pid: 4711, program: "iptables" }): void {
     this.#commit(this.netnsOf(pod), capture, by);
   }
 
@@ -168,6 +172,14 @@ export class FakeNode {
             if (this.applyFailure !== undefined) throw new Error(this.applyFailure);
             this.#commit(netns, capture, AGENT);
           },
+          remove: async (fd) => {
+            const netns = this.#netnsAt(fd);
+            this.asked.push(`remove ${this.#nameOf(netns)}`);
+            if (this.applyFailure !== undefined) throw new Error(this.applyFailure);
+            const wasThere = netns.capture !== undefined;
+            this.#commit(netns, undefined, AGENT);
+            return wasThere;
+          },
         },
         dup: (fd) => this.#openNetns(this.#netnsAt(fd)),
         openNetlink: (protocol, fd) => this.#openSocket(protocol, this.#netnsAt(fd)),
@@ -185,6 +197,7 @@ export class FakeNode {
           };
         },
         decisions: this.decisions.deps,
+        ...(this.ambient !== undefined && { ambient: this.ambient }),
         recordEvent: ({ pod, reason, message }) => void this.events.push(`${pod.name} ${reason}: ${message}`),
         metrics: {
           drift: (action) => void this.counted.push(`drift ${action}`),
@@ -261,7 +274,7 @@ export class FakeNode {
     return { kind: "found" };
   }
 
-  #commit(netns: FakeNetns, capture: SidecarCapture | undefined, by: Writer): void {
+  #commit(netns: FakeNetns, capture: PodCapture | undefined, by: Writer): void {
     netns.capture = capture;
     netns.generation++;
     for (const socket of this.sockets.values()) {
@@ -383,8 +396,8 @@ function parseSidecarPod(name: string, annotations: Readonly<Record<string, stri
   });
 }
 
-function isSame(left: SidecarCapture | undefined, right: SidecarCapture): boolean {
-  const text = (capture: SidecarCapture): string => JSON.stringify(Object.entries(capture).toSorted());
+function isSame(left: PodCapture | undefined, right: PodCapture): boolean {
+  const text = (capture: PodCapture): string => JSON.stringify(Object.entries(capture).toSorted());
   return left !== undefined && text(left) === text(right);
 }
 

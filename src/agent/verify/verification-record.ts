@@ -1,13 +1,14 @@
 // What is known of the redirection of each pod: what it should be and why, and what was found when somebody last looked.
+import type { AmbientReason } from "../../core/policy/ambient-decision.ts";
 import type { SidecarReason } from "../../core/policy/sidecar-decision.ts";
-import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { PodCapture } from "../../core/rules/pod-capture.ts";
 
 /**
- * - `waiting`: nobody has looked yet.
- * - `out`: the pod is to be left alone; `reason` says why.
+ * - `waiting`: nobody has looked yet, or nobody can tell what should be there.
+ * - `out`: the pod is to be left alone; `reason` says why. Rules of ambient mode that were there are gone.
  * - `refused`: its annotations cannot be followed.
  * - `verified`: what should be there is there. `repaired`: it was not, and is now.
- * - `uncaptured`: it is not there, and no mode of repair allows to put it there.
+ * - `uncaptured`: it is not there, and no mode of repair allows to put it there; or, in ambient mode, not yet.
  * - `failed`: it is not there, and could not be put there.
  * - `unverifiable`: the pod's network namespace cannot be found or looked into.
  */
@@ -28,10 +29,11 @@ export interface VerificationRecord {
   readonly podName: string;
   readonly state: VerificationState;
   /** The rule of policy that puts the pod in or out. */
-  readonly reason: SidecarReason | "finished" | undefined;
-  /** Where `desired` comes from: the ADD of its sandbox, or its annotations as an agent first saw them. */
-  readonly decidedBy: "add" | "annotations" | undefined;
-  readonly desired: SidecarCapture | undefined;
+  readonly reason: SidecarReason | AmbientReason | "finished" | undefined;
+  /** Where `desired` comes from: the ADD of its sandbox, its annotations as an agent first saw them, or, in ambient mode, its
+   * labels and those of its namespace as they are now. */
+  readonly decidedBy: "add" | "annotations" | "labels" | undefined;
+  readonly desired: PodCapture | undefined;
   /** Families with an address that pass by the proxy. */
   readonly bypassed: readonly string[];
   /** A sentence for `refused`, `uncaptured`, `failed` and `unverifiable`. */

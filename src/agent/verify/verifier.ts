@@ -1,15 +1,17 @@
 // Keeps the redirection of every pod of this node as it should be: compares desired with actual at start, when the kernel or
 // the API tells of a change, and on a timer, and repairs in place. Level-triggered: what is missed once is found the next time.
 import type { IpAddress } from "../../core/address.ts";
+import { createDueQueue } from "../../core/due-queue.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { FamilyOptions } from "../../core/policy/capture-families.ts";
-import { leaveAlone, type RepairOptions } from "../../core/policy/repair-decision.ts";
+import type { RepairOptions } from "../../core/policy/repair-decision.ts";
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
-import { completeCapture, type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
-import { createDueQueue } from "./due-queue.ts";
+import { ambientDesired, type VerifiedAmbient } from "./ambient-rules.ts";
+import { type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
 import { lookAtPod, type VerifiedBackend } from "./look-at-pod.ts";
+import { createNetnsSearch } from "./netns-search.ts";
 import { createPodMonitors, type PodMonitorsDeps } from "./pod-monitors.ts";
 import {
   createPodReporter,
@@ -19,6 +21,7 @@ import {
   restAfterRepair,
 } from "./pod-state.ts";
 import type { VerificationRecord } from "./verification-record.ts";
+import { createWanted, hostUsersOf } from "./wanted.ts";
 
 /** A namespace, for the time of a call. */
 type NetnsHere = Omit<NetnsHandle, typeof Symbol.dispose>;
@@ -65,6 +68,8 @@ export interface VerifierDeps extends PodMonitorsDeps, PodReporterDeps {
     /** Decided now, or seen in place for the first time; telling it again costs nothing. */
     keep(pod: Pod, decision: StartedWith, netns: NetnsHere): void;
   };
+  /** Undefined: this node is in sidecar mode. */
+  readonly ambient?: VerifiedAmbient;
   readonly clock: Clock;
   /** In [0, 1). */
   random(): number;
@@ -111,11 +116,25 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
   const states = new Map<string, PodState>();
   const queue = createDueQueue();
   const report = createPodReporter(deps);
-  /** Pods whose namespace is being looked for. */
-  const sought = new Set<string>();
-  let finding: Promise<void> = Promise.resolve();
   let wake = new AbortController();
   const monitors = createPodMonitors(deps, (uid) => ask(uid, 0, true));
+  const wantedOf = createWanted(deps, options);
+  const search = createNetnsSearch(deps, {
+    isNeeded(pod) {
+      const state = stateOf(pod);
+      return whyNetns(pod, state, desiredOf(pod, state)) !== undefined;
+    },
+    begun: (pod) => queue.remove(pod.uid),
+    found: (pod) => ask(pod.uid, 0, false),
+    missing(pod, message, kind) {
+      const state = stateOf(pod);
+      letGo(state);
+      // Nobody misses the namespace of a pod that is out.
+      if (whyNetns(pod, state, desiredOf(pod, state)) === "look") report.unverifiable(pod, state, message, kind);
+      retry(pod, state, kind === "unsupported" ? UNSUPPORTED_RETRY_MS : 0);
+      deps.ambient?.settled(pod.uid);
+    },
+  });
 
   async function run(signal: AbortSignal): Promise<void> {
     using _changes = deps.pods.subscribe(({ type, pod }) => {
@@ -130,7 +149,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
         const nowMs = deps.clock.nowMs();
         if (nowMs >= nextPassMs) {
           beginPass();
-          nextPassMs = nowMs + intervalMs * (0.9 + 0.2 * deps.random());
+          nextPassMs = nowMs + intervalMs * (0.8 + 0.2 * deps.random());
         }
         const uid = queue.next(nowMs);
         if (uid === undefined) {
@@ -145,7 +164,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
-      await finding;
+      await search.ended();
       for (const uid of states.keys()) drop(uid);
     }
   }
@@ -175,11 +194,14 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     const lent = deps.netns.get(pod);
     if (lent !== undefined) deps.decisions.prove(uid, lent);
     const desired = desiredOf(pod, state);
-    if (whyNetns(pod, state, desired) === undefined) return letGo(state);
+    if (whyNetns(pod, state, desired) === undefined) {
+      letGo(state);
+      deps.ambient?.settled(uid);
+      return;
+    }
     if (lent === undefined) {
       // Found or not, it is asked for again.
-      if (sought.has(uid)) return;
-      finding = finding.then(() => findNetns(signal));
+      search.begin(uid, signal);
       return;
     }
     try {
@@ -189,6 +211,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       if (deps.decisions.unproven(uid) !== undefined) {
         throw new Error("Cannot tell whether the pod's network namespace is still that of its ADD");
       }
+      if (desired.kind === "release") return await release(pod, state, lent, deps.ambient);
       if (desired.kind !== "none") return await look(pod, state, desired, lent);
       if (state.pinned !== undefined) deps.decisions.keep(pod, state.pinned, lent);
       state.isOutKept = true;
@@ -197,12 +220,16 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       monitors.close(state);
       report.unverifiable(pod, state, messageOf(error));
       retry(pod, state);
+    } finally {
+      deps.ambient?.settled(uid);
     }
   }
 
   function desiredOf(pod: Pod, state: PodState): Desired {
     const { record } = state;
-    const desired = decideDesired(pod, deps.decisions.get(pod.uid) ?? state.pinned, options.settings);
+    const desired =
+      (deps.ambient === undefined ? undefined : ambientDesired(deps.ambient, pod)) ??
+      decideDesired(pod, deps.decisions.get(pod.uid) ?? state.pinned, options.settings);
     record.reason = desired.reason;
     record.decidedBy = desired.source;
     if (desired.kind === "none") {
@@ -228,101 +255,76 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     return isToBeKept && failures < TRIES_TO_KEEP ? "keep" : undefined;
   }
 
-  /** One pass through the node for every pod that should be captured and whose namespace nobody knows. */
-  async function findNetns(signal: AbortSignal): Promise<void> {
-    const pods = deps.pods.list().filter((pod) => {
-      const state = stateOf(pod);
-      return deps.netns.get(pod) === undefined && whyNetns(pod, state, desiredOf(pod, state)) !== undefined;
-    });
-    if (pods.length === 0 || signal.aborted) return;
-    for (const { uid } of pods) {
-      sought.add(uid);
-      queue.remove(uid);
-    }
-    const missing = new Map(pods.map((pod) => [pod.uid, { kind: "not-found", message: "nobody looked for it" }]));
-    try {
-      for (const [{ uid }, { kind, message = "it has just ended" }] of await deps.netns.find(pods, signal)) {
-        missing.set(uid, { kind, message });
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      for (const uid of missing.keys()) missing.set(uid, { kind: "not-found", message: messageOf(error) });
-    } finally {
-      sought.clear();
-    }
-    for (const [uid, { kind, message }] of missing) {
-      const pod = deps.pods.get(uid);
-      if (pod === undefined) continue;
-      const state = stateOf(pod);
-      if (deps.netns.get(pod) !== undefined) ask(uid, 0, false);
-      else {
-        letGo(state);
-        // Nobody misses the namespace of a pod that is out.
-        if (whyNetns(pod, state, desiredOf(pod, state)) === "look") report.unverifiable(pod, state, message, kind);
-        retry(pod, state, kind === "unsupported" ? UNSUPPORTED_RETRY_MS : 0);
-      }
-    }
+  /** The pod has left ambient mode. */
+  async function release(
+    pod: Pod,
+    state: PodState,
+    lent: LentNetns,
+    ambient: VerifiedAmbient | undefined,
+  ): Promise<void> {
+    if (ambient === undefined) return;
+    using netns = deps.dup(lent.fd);
+    const formerly = state.applied === undefined ? {} : { formerly: state.applied };
+    await deps.backend.remove(netns.fd, ambient.anyCapture, { ...hostUsersOf(pod), ...formerly });
+    if (states.get(pod.uid) !== state) return;
+    ambient.released(pod);
+    Object.assign(state, { applied: undefined, failures: 0 });
+    Object.assign(state.record, { state: "out", message: undefined, desired: undefined, bypassed: [] });
+    letGo(state);
   }
 
   async function look(
     pod: Pod,
     state: PodState,
-    desired: Exclude<Desired, { kind: "none" }>,
+    desired: Exclude<Desired, { kind: "none" | "release" }>,
     lent: LentNetns,
   ): Promise<void> {
     using netns = deps.dup(lent.fd);
     state.record.netns = { ino: String(lent.ino), source: lent.source };
     monitors.watchRules(pod.uid, state, netns);
+    noteWish(state, desired);
     if (isUnchanged(state)) {
       state.record.lastVerifiedMs = deps.wallMs();
       return;
     }
-    const families = { dialect: deps.backend.dialectFor(pod, netns.fd), strict: options.strictFamilies };
-    const complete = completeCapture(desired, deps.backend.addresses(netns.fd), families);
-    if (complete === undefined) {
+    const wanted = wantedOf(pod, state, desired, netns);
+    if (wanted === undefined) {
       report.unverifiable(pod, state, "Cannot verify the pod: its network namespace has no address yet", "no-ip-yet");
       return retry(pod, state);
     }
-    const { capture, bypassed } = complete;
-    const { reason, source } = desired;
-    if (desired.kind === "new") state.pinned = { reason, capture, decidedBy: source, wasInPlace: false };
+    const { capture } = wanted;
     state.record.desired = capture;
     monitors.watchRouting(pod.uid, state, netns.fd, capture);
-    report.bypassed(pod, state, bypassed);
-    const isKnown = state.applied !== undefined || (desired.kind === "fixed" && desired.wasInPlace);
-    const whyNot = isKnown ? undefined : whyNotRepaired(pod);
+    report.bypassed(pod, state, wanted.bypassed);
     const result = await lookAtPod(deps.backend, {
       netnsFd: netns.fd,
       capture,
-      pod: {
-        ...(pod.hostUsers !== undefined && { hostUsers: pod.hostUsers }),
-        ...(state.applied !== undefined && { formerly: state.applied }),
-      },
+      pod: { ...hostUsersOf(pod), ...(state.applied !== undefined && { formerly: state.applied }) },
       monitor: state.monitor?.rules,
-      mayRepair: whyNot === undefined,
+      mayRepair: wanted.whyNot === undefined,
       knownGeneration: state.record.generation,
     });
     // It may have been deleted meanwhile.
     if (states.get(pod.uid) !== state) return;
-    const isFailed = report.settle(pod, state, { capture, isKnown, whyNot, result });
-    const wasInPlace = isKnown || state.applied !== undefined;
-    deps.decisions.keep(pod, { reason, capture, decidedBy: source, wasInPlace }, netns);
+    const isFailed = report.settle(pod, state, { ...wanted, result });
+    wanted.remember();
     if (isFailed) return retry(pod, state);
     state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
     if (result.kind === "repaired") restAfterRepair(state, deps.clock.nowMs());
+  }
+
+  /** A generation says nothing of rules that are wanted only now. */
+  function noteWish(state: PodState, desired: Desired): void {
+    if (desired.kind !== "ambient") return;
+    const wish = JSON.stringify([desired.plan, desired.whyNotYet]);
+    if (wish !== state.wish) state.record.generation = undefined;
+    state.wish = wish;
   }
 
   /** Nothing can have changed: the same generation, and no word of a change to routing, which forgets the generation. */
   function isUnchanged({ record, monitor, wholeLookDueMs }: PodState): boolean {
     if (monitor?.routing === undefined || record.generation === undefined) return false;
     return deps.clock.nowMs() < wholeLookDueMs && monitor.rules.generation() === record.generation;
-  }
-
-  /** Why a pod that nobody has seen captured is left as it is; undefined: it is repaired. */
-  function whyNotRepaired(pod: Pod): string | undefined {
-    if (options.repair.mode !== "repair") return "repair in place is off (REPAIR_REPAIR_PODS)";
-    const reason = leaveAlone(pod, options.repair, options.settings);
-    return reason === undefined ? undefined : `repair leaves this pod alone (${reason})`;
   }
 
   function retry(pod: Pod, state: PodState, atLeastMs = 0): void {
@@ -372,9 +374,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     },
     request(podUid) {
       for (const uid of podUid === undefined ? states.keys() : [podUid]) {
-        const state = states.get(uid);
-        if (state === undefined) continue;
-        Object.assign(state, { quietUntilMs: 0, wholeLookDueMs: 0 });
+        Object.assign(states.get(uid) ?? {}, { quietUntilMs: 0, wholeLookDueMs: 0 });
         ask(uid, 0, true);
       }
     },

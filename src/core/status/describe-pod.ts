@@ -10,7 +10,7 @@ export interface VerificationFacts {
   readonly podUid: string;
   readonly state: (typeof POD_STATES)[number];
   readonly reason: string | undefined;
-  readonly decidedBy: "add" | "annotations" | undefined;
+  readonly decidedBy: "add" | "annotations" | "labels" | undefined;
   readonly desired: PodCapture | undefined;
   readonly bypassed: readonly string[];
   readonly message: string | undefined;

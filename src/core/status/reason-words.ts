@@ -15,6 +15,12 @@ const WORDS: Readonly<Record<string, string>> = {
   "bad-annotation": "one of its annotations cannot be followed",
   "bad-proxy-id": "its istio-proxy runs as an id that the kernel does not have",
   finished: "it has ended",
+  "pod-label": "its labels put it into ambient mode",
+  "namespace-label": "the labels of its namespace put it into ambient mode",
+  ztunnel: "it is a ztunnel, which serves the others",
+  "sidecar-present": "it has a sidecar",
+  "not-selected": "neither its labels nor those of its namespace put it into ambient mode",
+  "namespace-unknown": "the API server has not shown the labels of its namespace yet",
 };
 
 /** Undefined for a word that is not known here. */

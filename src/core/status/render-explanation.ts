@@ -12,6 +12,7 @@ export interface ExplanationOptions {
 const DECIDED_BY: Readonly<Record<NonNullable<PodStatus["decidedBy"]>, string>> = {
   add: "at the ADD of its sandbox; later changes of its annotations do not count",
   annotations: "from its annotations as an agent first saw them",
+  labels: "by its labels and those of its namespace, as they are now",
 };
 
 /** Ends with a line break. */

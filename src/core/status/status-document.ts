@@ -72,7 +72,7 @@ const POD_FIELDS = {
   /** The rule of policy that decided; a closed set of words. */
   reason: orNull(TEXT),
   /** The ADD of the pod's sandbox, or the annotations as an agent first saw them. */
-  decidedBy: orNull(oneOf(["add", "annotations"])),
+  decidedBy: orNull(oneOf(["add", "annotations", "labels"])),
   state: oneOf(POD_STATES),
   /** A sentence where the state needs one. */
   message: orNull(TEXT),
