@@ -57,6 +57,11 @@ function matchOf(family: 4 | 6): fc.Arbitrary<Match> {
     plain({ kind: fc.constant("ctstate" as const), states, negated }),
     plain({ kind: fc.constant("socket-exists" as const), negated }),
     plain({
+      kind: fc.constant("any-port" as const),
+      protocol: fc.constantFrom("tcp" as const, "udp" as const),
+      negated: fc.constant(false),
+    }),
+    plain({
       kind: fc.constant("set" as const),
       name: fc.constantFrom(...SETS.keys()),
       side: fc.constantFrom("source" as const, "destination" as const),
@@ -217,6 +222,15 @@ test("a set is written by its number and read by its name; one without is not wr
   if (match?.kind !== "match") assert.fail("xt_set is a match");
   const counting = { ...match, info: match.info.with(8, 5) };
   assert.equal(decodeRule([counting, ...rest], 6, NUMBERS).verdict.kind, "opaque");
+});
+
+test("a match of no port is refused", () => {
+  const rule: Rule = {
+    intent: "",
+    matches: [{ kind: "any-port", protocol: "tcp", negated: true }],
+    verdict: { kind: "accept" },
+  };
+  assert.throws(() => encodeRule(rule, 4), RangeError);
 });
 
 test("SNAT to an address of the other family is refused", () => {

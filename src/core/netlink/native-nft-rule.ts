@@ -108,7 +108,8 @@ function encodeMatch(match: Match): Expression[] {
         { kind: "lookup", set: match.name, setId: 0, inverted: match.negated },
       ];
     case "socket-exists":
-      throw new TypeError("Cannot encode --socket-exists: native nftables has no such match");
+    case "any-port":
+      throw new TypeError(`Cannot encode match ${match.kind}: native nftables has no such match`);
     case "iifname":
     case "oifname": {
       const name = new Uint8Array(IFNAMSIZ);

@@ -2,7 +2,7 @@
 // checks: XT_ALIGN rounds up to 8. Fields without a value here are zero. Unknown contents are undefined: then the rule
 // is not one of ours.
 
-import type { ConntrackState, Match } from "../rules/model.ts";
+import type { ConntrackState, Match, Protocol } from "../rules/model.ts";
 import { CONNTRACK_STATES } from "../rules/model.ts";
 import { viewOf } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
@@ -24,6 +24,7 @@ const XT_CONNTRACK_BYTES = 168;
 /** Where match_flags stands in struct xt_conntrack_mtinfo3: behind 8 addresses, 2 times, l4proto and 4 ports. */
 const XT_CONNTRACK_FLAGS_OFFSET = 8 * 16 + 2 * 4 + 2 + 4 * 2;
 
+const XT_PORTS_BYTES = 16;
 const XT_SET_BYTES = 48;
 const XT_SET_INV_MATCH = 1;
 /** IPSET_DIM_ONE_SRC: the bit of the first dimension; without it the destination is looked up. */
@@ -75,6 +76,13 @@ export function encodeXtMatch(match: Match, sets: SetNumbers = NO_SETS): XtMatch
       viewOf(info).setUint16(XT_CONNTRACK_FLAGS_OFFSET + 4, states, true);
       return { kind: "match", name: "conntrack", revision: 3, info };
     }
+    case "any-port": {
+      if (match.negated) throw new RangeError("Cannot encode a match of no port: the kernel's struct cannot say it");
+      const info = new Uint8Array(XT_PORTS_BYTES);
+      viewOf(info).setUint16(2, 0xffff, true);
+      viewOf(info).setUint16(6, 0xffff, true);
+      return { kind: "match", name: match.protocol, revision: 0, info };
+    }
     case "set":
       return { kind: "match", name: "set", revision: 4, info: encodeSet(match, sets) };
     default:
@@ -109,10 +117,10 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
     {
       bytes: 12,
       read: (info, view) =>
-        info[8] === 0 && info[9] === 0 && info[10] === 0 ? decodePorts(view, info[11] ?? 0) : undefined,
+        info[8] === 0 && info[9] === 0 && info[10] === 0 ? decodePorts("tcp", view, info[11] ?? 0) : undefined,
     },
   ],
-  ["udp 0", { bytes: 9, read: (info, view) => decodePorts(view, info[8] ?? 0) }],
+  ["udp 0", { bytes: 9, read: (info, view) => decodePorts("udp", view, info[8] ?? 0) }],
 ]);
 
 /** struct xt_owner_match_info { __u32 uid_min, uid_max, gid_min, gid_max; __u8 match, invert; } */
@@ -213,9 +221,9 @@ function decodeConntrack(info: Uint8Array, view: DataView): Match[] | undefined 
 
 /**
  * struct xt_tcp { __u16 spts[2], dpts[2]; __u8 option, flg_mask, flg_cmp, invflags; } and
- * struct xt_udp { __u16 spts[2], dpts[2]; __u8 invflags; }: the form iptables before 1.8.9 writes.
+ * struct xt_udp { __u16 spts[2], dpts[2]; __u8 invflags; }: with ports the form that iptables before 1.8.9 writes.
  */
-function decodePorts(view: DataView, inverted: number): Match[] | undefined {
+function decodePorts(protocol: Protocol, view: DataView, inverted: number): Match[] | undefined {
   if ((inverted & ~3) !== 0) return undefined;
   const matches: Match[] = [];
   for (const [kind, offset, bit] of [
@@ -228,5 +236,5 @@ function decodePorts(view: DataView, inverted: number): Match[] | undefined {
     if (low !== high) return undefined;
     matches.push({ kind, port: low, negated });
   }
-  return matches;
+  return matches.length > 0 ? matches : [{ kind: "any-port", protocol, negated: false }];
 }

@@ -99,8 +99,12 @@ function parseOptions(words: readonly string[], family: 4 | 6): { matches: Match
       continue;
     }
     const value = words[at + 1] ?? "";
-    if (word === "-m") extension = value;
-    else {
+    if (word === "-m") {
+      extension = value;
+      const next = words[at + 2] === "!" ? words[at + 3] : words[at + 2];
+      if ((value === "tcp" || value === "udp") && next !== "--sport" && next !== "--dport")
+        matches.push({ kind: "any-port", protocol: value, negated: false });
+    } else {
       const match = parseMatch(word, [value, words[at + 2] ?? ""], { negated, extension, family });
       if (match === undefined) return undefined;
       matches.push(match);

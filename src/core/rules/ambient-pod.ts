@@ -27,6 +27,7 @@ import type { PlannedRule } from "./planned-rule.ts";
 import { resolveInetPlan, resolvePlan } from "./planned-rule.ts";
 import {
   ACCEPT,
+  ANY_TCP_PORT,
   connmark,
   ctZone,
   destination,
@@ -101,13 +102,15 @@ export function planAmbient(capture: AmbientCapture, dialect: Dialect): PlannedR
   if (first === undefined) return [];
   /** For a redirection that names no address: keeps it from acting on a family that is not captured. */
   const ofCaptured = dialect === "nftables" && families.length === 1 ? [nfproto(first)] : [];
+  // Says nothing, and is there so that upstream finds its rule.
+  const anyPort = dialect === "iptables" ? [ANY_TCP_PORT] : [];
   return [
     ...planJumps(capture),
     ...planGuests(capture, ofCaptured),
-    ...(capture.captureInbound ? families.flatMap((family) => planProbes(capture, family)) : []),
+    ...(capture.captureInbound ? families.flatMap((family) => planProbes(capture, family, anyPort)) : []),
     ...(capture.captureInbound ? families.map(planInbound) : []),
     ...planWayBack(),
-    ...families.map((family) => planProbeAnswers(capture, family)),
+    ...families.map((family) => planProbeAnswers(capture, family, anyPort)),
     ...(capture.captureDns ? planDns(families, ofCaptured) : []),
     ...planOutbound(families),
   ];
@@ -144,8 +147,8 @@ function planGuests({ virtualInterfaces }: AmbientCapture, ofCaptured: readonly 
     ]);
 }
 
-function planProbes(capture: AmbientCapture, family: Family): PlannedRule[] {
-  const matches = [TCP, source(probeSourceOf(capture.probeSource, family))];
+function planProbes(capture: AmbientCapture, family: Family, anyPort: readonly Match[]): PlannedRule[] {
+  const matches = [TCP, source(probeSourceOf(capture.probeSource, family)), ...anyPort];
   return [at("nat", AMBIENT_CHAIN.prerouting, "Probes of the kubelet go to the application", matches, ACCEPT, family)];
 }
 
@@ -166,8 +169,8 @@ function planWayBack(): PlannedRule[] {
   ];
 }
 
-function planProbeAnswers(capture: AmbientCapture, family: Family): PlannedRule {
-  const matches = [TCP, destination(probeSourceOf(capture.probeSource, family))];
+function planProbeAnswers(capture: AmbientCapture, family: Family, anyPort: readonly Match[]): PlannedRule {
+  const matches = [TCP, destination(probeSourceOf(capture.probeSource, family)), ...anyPort];
   return at("nat", AMBIENT_CHAIN.output, "What goes to the source of probes is not captured", matches, ACCEPT, family);
 }
 

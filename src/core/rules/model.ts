@@ -69,6 +69,11 @@ export type Match =
   /** One TCP or UDP port; the rule has a `protocol` match that says which. */
   | { readonly kind: "sport"; readonly port: number; readonly negated: boolean }
   | { readonly kind: "dport"; readonly port: number; readonly negated: boolean }
+  /**
+   * `-m tcp` without an option: what `-p tcp` says already. In the iptables dialect only, where upstream writes it: its
+   * check for a rule (`-C`) does not find the rule without it.
+   */
+  | { readonly kind: "any-port"; readonly protocol: Protocol; readonly negated: boolean }
   /** A list of ports (xt_multiport); the rule has a `protocol` match. */
   | { readonly kind: "sports"; readonly ports: readonly number[]; readonly negated: boolean }
   | { readonly kind: "dports"; readonly ports: readonly number[]; readonly negated: boolean }

@@ -70,6 +70,8 @@ export function renderIptablesMatch(match: Match, protocol: string | undefined):
     case "sport":
     case "dport":
       return ["-m", protocol ?? "tcp", ...option(`--${match.kind}`, String(match.port))];
+    case "any-port":
+      return match.negated ? ["-m", match.protocol, "!"] : ["-m", match.protocol];
     case "sports":
     case "dports":
       return ["-m", "multiport", ...option(`--${match.kind}`, match.ports.join(","))];

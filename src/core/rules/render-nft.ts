@@ -80,6 +80,8 @@ function renderMatch(match: Match, protocol: string): string[] {
     case "sport":
     case "dport":
       return compare(`${protocol} ${match.kind}`, String(match.port));
+    case "any-port":
+      return [`[any ${match.protocol} port]`]; // only ever told to people, as it says nothing in nftables
     case "sports":
     case "dports":
       return compare(`${protocol} ${match.kind.slice(0, -1)}`, `{ ${match.ports.join(", ")} }`);

@@ -31,6 +31,8 @@ export const destination = (cidr: Cidr): Match => ({ kind: "destination", cidr, 
 export const sport = (port: number): Match => ({ kind: "sport", port, negated: false });
 /** --dport PORT */
 export const dport = (port: number): Match => ({ kind: "dport", port, negated: false });
+/** -m tcp, without an option */
+export const ANY_TCP_PORT: Match = { kind: "any-port", protocol: "tcp", negated: false };
 /** -m multiport --dports PORTS */
 export const dports = (...ports: number[]): Match => ({ kind: "dports", ports, negated: false });
 /** -m owner --uid-owner ID */

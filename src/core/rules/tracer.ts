@@ -275,6 +275,8 @@ function holds(match: Exclude<Match, { kind: "opaque" }>, state: State, family: 
       return !isInbound(state.hook) && state.interface === match.name;
     case "protocol":
       return packet.protocol === match.protocol;
+    case "any-port":
+      return packet.protocol === match.protocol;
     case "source":
       return addressHolds(match, state.source);
     case "destination":
