@@ -14,7 +14,6 @@ import { createSidecar } from "../agent/sidecar/sidecar.ts";
 import type { NodeStatusDeps } from "../agent/status/node-status.ts";
 import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
-import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
@@ -91,8 +90,8 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
     drift: (...call: Parameters<PodBackend["drift"]>) => node().backend.drift(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),
-    dialectFor: (pod: Pick<Pod, "hostUsers">, fd: number): "nftables" | "iptables" =>
-      node().backend.dialectFor(fd, pod, "REDIRECT") === "nftables" ? "nftables" : "iptables",
+    // The node's, also for a pod that has to be written in another: what is captured does not depend on hostUsers.
+    dialectFor: (): "nftables" | "iptables" => (node().decision.dialect === "nftables" ? "nftables" : "iptables"),
     hasGenerations: () => node().decision.dialect !== "iptables-legacy",
   };
   const settings = sidecarSettings(config);

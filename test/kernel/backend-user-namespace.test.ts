@@ -55,6 +55,23 @@ test("the proxy is told by the id it has inside the pod, not by the one it has o
   assert.equal(await ask(1337), "9000");
 });
 
+test("native rules of a pod whose IPv6 is not captured leave its IPv6 alone, and redirect it where it is", async () => {
+  for (const [families, port] of [
+    [V4, "9000"],
+    [{ v4: true, v6: true }, "15006"],
+  ] as const) {
+    await using pod = await startPod();
+    const backend = backendOf("iptables-nft");
+    await backend.apply(pod.fd, { ...capture, families }, POD);
+    assert.deepEqual(await backend.drift(pod.fd, { ...capture, families }, POD), []);
+    pod.run(["ip", "addr", "add", "10.9.9.9/32", "dev", "lo"]);
+    pod.run(["ip", "addr", "add", "fd09::9/128", "dev", "lo", "nodad"]);
+    await pod.start([ECHO, "serve", "15006", "15001", "9000"], 0);
+    assert.equal(await pod.ask([ECHO, "hold", "10.9.9.9", "9000"], BASE + 1337), "15006");
+    assert.equal(await pod.ask([ECHO, "hold", "fd09::9", "9000"], BASE + 1337), port);
+  }
+});
+
 test("what upstream wrote from inside the user namespace is recognised and stays", async () => {
   await using pod = await startPod();
   pod.writeAsUpstream(capture);

@@ -86,10 +86,6 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     remove: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<boolean> =>
       inTurn(netnsFd, () => remove(netnsFd, capture, asSeen(netnsFd, pod))),
 
-    /** The dialect this pod would be written in with a capture of this mode; undefined: this node has none for it. */
-    dialectFor: (netnsFd: number, pod: BackendPod, mode: PodCapture["mode"]): BackendDialect | undefined =>
-      dialectForPod(options.decision, asSeen(netnsFd, pod), mode)?.dialect,
-
     /** True for the node's own namespace, or the agent's. */
     isForbidden(netnsFd: number): boolean {
       const { dev, ino } = deps.netnsId(netnsFd);

@@ -107,7 +107,9 @@ test("explainUnsupported() refuses only the pod that needs what is missing, in i
   assert.equal(explain({ mode: "TPROXY" }), undefined);
   assert.match(explain({ mode: "TPROXY", families: dual }) ?? "", /^this node's kernel lacks tproxy for IPv6 /);
   const native = { dialect: "nftables", missing: [noTproxyV6] } as const;
-  assert.notEqual(explainUnsupported(native, { ...DEFAULT_SIDECAR_CAPTURE, mode: "TPROXY" }), undefined);
+  const both = { ...DEFAULT_SIDECAR_CAPTURE, mode: "TPROXY", families: dual } as const;
+  assert.notEqual(explainUnsupported(native, both), undefined);
+  assert.equal(explainUnsupported(native, { ...both, families: { v4: true, v6: false } }), undefined);
 });
 
 test("dialectForPod() takes native nftables for a pod with its own user namespace, and nothing else will do", () => {

@@ -93,8 +93,9 @@ export function dialectForPod(
 export function explainUnsupported({ dialect, missing }: PodDialect, capture: PodCapture): string | undefined {
   if (dialect === "iptables-legacy" || missing.length === 0) return undefined;
   const needed = featuresOf(dialect === "nftables" ? podInetRules(capture) : podRules(capture));
+  const isCaptured = (family: 4 | 6): boolean => (family === 4 ? capture.families.v4 : capture.families.v6);
   const lacks = missing.filter((lack) =>
-    needed.some(({ feature, family }) => feature === lack.feature && family === lack.family),
+    needed.some(({ feature, family }) => feature === lack.feature && family === lack.family && isCaptured(family)),
   );
   if (lacks.length === 0) return undefined;
   return `this node's kernel lacks ${lacks.map((lack) => describeMissing(lack, dialect)).join("; ")}`;

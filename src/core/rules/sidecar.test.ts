@@ -37,10 +37,21 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
   });
 }
 
-test("native rules name both families whatever is asked, so that what is redirected is also exempted (D32)", () => {
-  const only4 = sidecarInetRules({ ...DEFAULT_SIDECAR_CAPTURE, families: { v4: true, v6: false } });
-  assert.equal(renderNft(only4), renderNft(sidecarInetRules(SIDECAR_CASES["default"] ?? assert.fail())));
-  assert.match(renderNft(only4), /ip6 daddr ::1 counter return/);
+test("native rules exempt a family wherever they redirect it, and leave one alone that is not captured (D32)", () => {
+  const native = (v4: boolean, v6: boolean): string =>
+    renderNft(sidecarInetRules({ ...(SIDECAR_CASES["tproxy-interfaces"] ?? assert.fail()), families: { v4, v6 } }));
+  assert.match(native(true, true), /ip6 daddr ::1 counter return/);
+  for (const [text, left, captured] of [
+    [native(true, false), "ipv6", "ip"],
+    [native(false, true), "ipv4", "ip6"],
+  ] as const) {
+    const heads = [...text.matchAll(/policy accept;\n\t\t(.*)/g)].map(([, first]) => first);
+    assert.equal(heads.length, 4);
+    assert.ok(heads.every((head) => head === `meta nfproto ${left} counter return`));
+    assert.match(text, new RegExp(`tproxy ${captured} to :15006`));
+    assert.doesNotMatch(text, captured === "ip" ? /ip6 / : /ip [sd]addr|tproxy ip /);
+  }
+  assert.equal(native(false, false), "");
 });
 
 test("sidecarRules() writes the families asked for and no other", () => {

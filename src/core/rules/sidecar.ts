@@ -6,9 +6,11 @@
 //
 // Chains, order and quirks are upstream's (contract 10.3), so that either implementation can take over a running pod.
 
+import { findBaseChain } from "./iptables-tables.ts";
 import type { PodNetwork, Ruleset } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import { resolveInetPlan, resolvePlan } from "./planned-rule.ts";
+import { nfproto, RETURN, rule } from "./rule-words.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
 import { planDns } from "./sidecar-dns.ts";
 import { planInbound, planTunnelAndRedirects } from "./sidecar-inbound.ts";
@@ -31,11 +33,25 @@ export function sidecarRules(capture: SidecarCapture): Ruleset[] {
 }
 
 /**
- * The rules in native nftables: contract 5.5. One set of tables acts on both families, so it is always written for both
- * whatever `families` says; the exemptions of a family are there wherever it is redirected (D32).
+ * The rules in native nftables: contract 5.5. One set of tables acts on both families; where only one is captured, the other
+ * leaves every base chain by its first rule. So a family is redirected with its exemptions or not at all (upstream redirects
+ * both and exempts one, D32).
  */
 export function sidecarInetRules(capture: SidecarCapture): Ruleset {
-  return resolveInetPlan(planSidecar(capture, "nftables"));
+  const { v4, v6 } = capture.families;
+  const isCaptured = (family: 4 | 6): boolean => (family === 4 ? v4 : v6);
+  const plan = planSidecar(capture, "nftables").filter(({ family }) => family === undefined || isCaptured(family));
+  const [left] = ([4, 6] as const).filter((family) => !isCaptured(family));
+  if (!v4 && !v6) return { family: "inet", tables: [] };
+  return resolveInetPlan(left === undefined ? plan : [...plan, ...planLeavingAlone(left, plan)]);
+}
+
+/** A rule at the head of every base chain that `plan` uses. */
+function planLeavingAlone(family: 4 | 6, plan: readonly PlannedRule[]): PlannedRule[] {
+  const isBase = ({ table, chain }: PlannedRule): boolean => findBaseChain(table, chain) !== undefined;
+  const places = new Map(plan.filter(isBase).map(({ table, chain }) => [`${table} ${chain}`, { table, chain }]));
+  const left = rule(`IPv${family} of this pod is not captured`, [nfproto(family)], RETURN);
+  return [...places.values()].map((place) => ({ ...place, at: 0, rule: left }));
 }
 
 /** All rules in the order upstream generates them; the order matters where rules are inserted at the head of a chain. */
