@@ -8,7 +8,7 @@ import { compileStatic } from "../../testbed/node/compile.ts";
 import { APPLICATION_PORTS, type Family, type Mode, PLACES, type Place, type User } from "./case-table-probes.ts";
 
 const SIDECAR_PROGRAMS = `${import.meta.dirname}/../../testbed/sidecar`;
-const NETTOOL = compileStatic(`${SIDECAR_PROGRAMS}/nettool.c`);
+export const NETTOOL = compileStatic(`${SIDECAR_PROGRAMS}/nettool.c`);
 const PROBES = compileStatic(`${SIDECAR_PROGRAMS}/probes.c`);
 const PROBE_TIMEOUT_MS = 3000;
 const ANSWERS_TIMEOUT_MS = 60_000;
@@ -98,7 +98,11 @@ function batch(netns: TestNetns, lines: readonly string[]): void {
   netns.mustExec(["ip", "-batch", "-"], { input: `${lines.join("\n")}\n` });
 }
 
-async function listen(owner: AsyncDisposableStack | undefined, argv: readonly string[]): Promise<RunningCommand> {
+/** Starts a program that listens, and waits until it does. */
+export async function listen(
+  owner: AsyncDisposableStack | undefined,
+  argv: readonly string[],
+): Promise<RunningCommand> {
   const command = startCommand(argv);
   owner?.use(command);
   await command.waitForLine((line) => line.includes('"listening"'));
@@ -106,7 +110,7 @@ async function listen(owner: AsyncDisposableStack | undefined, argv: readonly st
 }
 
 /** One process for all questions: each is asked in its namespace when the one before is answered. */
-function startAsking(netns: readonly TestNetns[]) {
+export function startAsking(netns: readonly TestNetns[]) {
   const child = spawn(PROBES, [String(PROBE_TIMEOUT_MS), ...netns.map(({ path }) => path)], {
     stdio: ["pipe", "pipe", "inherit"],
   });
