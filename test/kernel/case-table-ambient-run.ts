@@ -44,7 +44,8 @@ type Outcome = {
   readonly capture: AmbientCapture | undefined;
   readonly rulesets: readonly Ruleset[];
 };
-type Scene = {
+/** A pod on its stage, and the dialect in which it is captured. */
+export type Scene = {
   readonly dialect: BackendDialect;
   readonly kind: PodKind;
   readonly stage: Stage;
@@ -103,7 +104,8 @@ function everyStep<T>(all: readonly T[]): T[] {
   return all.flatMap((one, index) => [one, ...all.slice(index + 1).flatMap((other) => [other, one])]);
 }
 
-function outcomeOf({ dialect, kind, stage }: Scene, testCase: AmbientCase): Outcome {
+/** What the agent decides for a case, and the rules it comes to. */
+export function outcomeOf({ dialect, kind, stage }: Scene, testCase: AmbientCase): Outcome {
   const plan = planOfCase(testCase);
   assert.equal(plan === undefined, testCase.effects === undefined, testCase.name);
   if (plan === undefined) return { testCase, capture: undefined, rulesets: [] };
@@ -151,8 +153,12 @@ async function applyOrRemove({ dialect, stage }: Scene, from: Outcome, to: Outco
   return formerly === undefined ? false : backend.remove(stage.pod.fd, formerly);
 }
 
-/** What stands in the pod, and real connections. */
-async function checkPod({ dialect, kind, stage, nextPort }: Scene, outcome: Outcome, what: string): Promise<void> {
+/** What stands in the pod, and real connections. @throws {AssertionError} */
+export async function checkPod(
+  { dialect, kind, stage, nextPort }: Scene,
+  outcome: Outcome,
+  what: string,
+): Promise<void> {
   const { testCase, capture, rulesets } = outcome;
   const { pod } = stage;
   if (capture !== undefined) assert.deepEqual(await backendOf(dialect).drift(pod.fd, capture), [], what);
