@@ -14,10 +14,13 @@ import type { Logger } from "../../src/core/log.ts";
 import { createSystemClock } from "../../src/platform/clock.ts";
 import { dupNetns } from "../../src/platform/linux/dup-netns.ts";
 import { closeFd } from "../../src/platform/linux/libc.ts";
+import { type NetnsHandle, openNetns } from "../../src/platform/linux/netns.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET } from "../../src/platform/linux/unix-socket.ts";
-import { createNetns, type TestNetns } from "../netns.ts";
 import { type StandInOptions, startZtunnelStandIn, type ZtunnelStandIn } from "./ztunnel-stand-in.ts";
+
+/** Making network namespaces takes root, and nobody enters one here: our own of every kind will do, each has its inode. */
+const NAMESPACES = ["net", "uts", "ipc", "mnt", "pid", "user", "cgroup"] as const;
 
 /** Longer than anything takes on a busy machine. */
 const PATIENCE_MS = 30_000;
@@ -29,8 +32,8 @@ export interface ZtunnelRig extends AsyncDisposable {
   /** "acknowledged UID", "refused UID", "connected", "disconnected", in order. */
   readonly changes: readonly string[];
   ztunnel(options?: Partial<StandInOptions>): ZtunnelStandIn;
-  /** A fresh namespace, gone with the rig. */
-  netns(): TestNetns;
+  /** A namespace, another one at each call, closed with the rig. */
+  netns(): NetnsHandle;
   /** Waits until `condition` holds. */
   until(what: string, condition: () => boolean): Promise<void>;
   stop(): Promise<void>;
@@ -50,8 +53,6 @@ export const workload = (uid: string): ZtunnelWorkload => ({
 
 /** Serves with the agent's defaults, but for what is told; our own uid may connect, as often as it likes. */
 export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<ZtunnelRig> {
-  // Entering a namespace for the first time opens our own for good.
-  createNetns({ loopbackUp: false })[Symbol.dispose]();
   const before = countDescriptors();
   const folder = mkdtempSync(join(tmpdir(), "ztunnel-rig-"));
   const path = join(folder, "ztunnel.sock");
@@ -89,7 +90,7 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
   const stopping = new AbortController();
   const running = server.run(stopping.signal);
   const standIns: ZtunnelStandIn[] = [];
-  const namespaces: TestNetns[] = [];
+  const namespaces: NetnsHandle[] = [];
   const stop = async (): Promise<void> => {
     stopping.abort();
     await running;
@@ -105,7 +106,9 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
       return standIn;
     },
     netns() {
-      const netns = createNetns({ loopbackUp: false });
+      const kind = NAMESPACES[namespaces.length];
+      if (kind === undefined) throw new RangeError(`Cannot give more than ${NAMESPACES.length} namespaces`);
+      const netns = openNetns(`/proc/self/ns/${kind}`);
       namespaces.push(netns);
       return netns;
     },
@@ -128,14 +131,14 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
   };
 }
 
-/** Open descriptors of sockets and of network namespaces. */
+/** Open descriptors of sockets and of namespaces. */
 function countDescriptors(): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const fd of readdirSync("/proc/self/fd")) {
     try {
       const target = readlinkSync(`/proc/self/fd/${fd}`);
-      const kind = target.startsWith("socket:") ? "sockets" : target.startsWith("net:") ? "namespaces" : undefined;
-      if (kind !== undefined) counts[kind] = (counts[kind] ?? 0) + 1;
+      const kind = /^(\w+):\[\d+\]$/.exec(target)?.[1];
+      if (kind !== undefined && kind !== "pipe") counts[kind] = (counts[kind] ?? 0) + 1;
     } catch {
       // The directory's own descriptor has gone.
     }

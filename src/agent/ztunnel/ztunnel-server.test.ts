@@ -20,13 +20,13 @@ test("enroll() hands the namespace to ztunnel and answers with its acknowledgeme
   assert.deepEqual(await rig.server.enroll(workload("a"), netns.fd, never), { result: "acknowledged" });
   const proxy = ztunnel.state.proxies.get("a");
   assert.deepEqual(proxy?.info, { name: "pod-a", namespace: "default", serviceAccount: "sa" });
-  assert.equal(proxy?.netns.ino, netns.handle.ino);
-  assert.equal(proxy?.netns.dev, netns.handle.dev);
+  assert.equal(proxy?.netns.ino, netns.ino);
+  assert.equal(proxy?.netns.dev, netns.dev);
   const [status] = rig.server.workloads();
   assert.deepEqual(status, {
     ...workload("a"),
     ...{ failures: 0, lastError: undefined, state: "served", servedBy: [1] },
-    netns: { dev: netns.handle.dev, ino: netns.handle.ino },
+    netns: { dev: netns.dev, ino: netns.ino },
   });
   assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a"]);
 });
@@ -48,7 +48,7 @@ test("enroll() with another namespace moves the workload there", async () => {
   const [before, after] = [rig.netns(), rig.netns()];
   await rig.server.enroll(workload("a"), before.fd, never);
   assert.deepEqual(await rig.server.enroll(workload("a"), after.fd, never), { result: "acknowledged" });
-  assert.equal(ztunnel.state.proxies.get("a")?.netns.ino, after.handle.ino);
+  assert.equal(ztunnel.state.proxies.get("a")?.netns.ino, after.ino);
 });
 
 test("a snapshot has every declared workload, and is not sent before all are declared", async () => {
@@ -339,8 +339,8 @@ test("withdraw() of another namespace than the present one does nothing", async 
   await rig.until("the snapshot", isSynced(rig, ztunnel));
   const [before, after] = [rig.netns(), rig.netns()];
   await rig.server.enroll(workload("a"), after.fd, never);
-  assert.deepEqual(await rig.server.withdraw("a", never, before.handle), { result: "superseded" });
-  assert.deepEqual(await rig.server.withdraw("a", never, after.handle), { result: "withdrawn" });
+  assert.deepEqual(await rig.server.withdraw("a", never, before), { result: "superseded" });
+  assert.deepEqual(await rig.server.withdraw("a", never, after), { result: "withdrawn" });
   assert.deepEqual(ztunnel.requests, ["snapshot-sent", "add a", "del a"]);
 });
 
