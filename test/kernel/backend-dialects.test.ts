@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import { readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
 import { createNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 import { backendOf, DIALECTS, FAMILIES, generationOf, rulesIn, sidecarCase } from "./backend-fixture.ts";
 
 const MODES = ["REDIRECT", "TPROXY"] as const;

@@ -1,4 +1,4 @@
-// A sidecar backend as the agent makes it, in any dialect, and what the tools print of a namespace.
+// A backend as the agent makes it, in any dialect, and what the tools print of a namespace.
 
 import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
 import { createLegacyStore } from "../../src/agent/netfilter/legacy-store.ts";
@@ -9,8 +9,9 @@ import { decodeGeneration, encodeGetGeneration } from "../../src/core/netlink/nf
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../../src/core/policy/backend-decision.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
+import type { AmbientCapture } from "../../src/core/rules/ambient-capture.ts";
+import { DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
 import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import { exec } from "../../src/platform/exec/exec.ts";
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
@@ -18,6 +19,7 @@ import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { belongsToOtherUsers, netnsIdOf } from "../../src/platform/linux/netns.ts";
 import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 
 export const DIALECTS: readonly BackendDialect[] = ["iptables-nft", "nftables", "iptables-legacy"];
 
@@ -81,6 +83,19 @@ export function sidecarCase(name: string): SidecarCapture {
   return capture;
 }
 
+/** An ambient pod as most are, of both families. */
+export function ambientCase(capture: Partial<AmbientCapture> = {}): AmbientCapture {
+  return {
+    mode: "ambient",
+    families: FAMILIES.dual,
+    captureInbound: true,
+    captureDns: true,
+    virtualInterfaces: [],
+    probeSource: DEFAULT_PROBE_SOURCE,
+    ...capture,
+  };
+}
+
 /** How often nf_tables of the namespace was changed. */
 export function generationOf(netns: Pick<TestNetns, "fd">): number {
   using socket = openNetlink(NETLINK_PROTOCOL.netfilter, netns.fd);
@@ -105,7 +120,7 @@ export function rulesIn(netns: TestNetns): string[] {
   return [
     ...saved,
     ...native.filter((line) => line.startsWith("table inet")),
-    ...routing.filter((line) => line.includes("0x539")),
+    ...routing.filter((line) => /0x539|0x111/.test(line)),
   ];
 }
 

@@ -27,9 +27,9 @@ import type { Rule, Ruleset } from "../../src/core/rules/model.ts";
 import { renderIptables, renderIptablesRule } from "../../src/core/rules/render-iptables.ts";
 import { renderNft } from "../../src/core/rules/render-nft.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 import { dumpNft, mustSendBatch } from "./netlink-exchange.ts";
 
 const HOST = { families: { v4: true, v6: true }, probeSource: DEFAULT_PROBE_SOURCE };

@@ -18,10 +18,10 @@ import {
 } from "../../src/core/netlink/policy-routing.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { sidecarNetwork } from "../../src/core/rules/sidecar.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 
 const FAMILIES = [4, 6] as const;
 const NOTHING = { addresses: [], policyRules: [], routes: [] };

@@ -7,11 +7,11 @@ import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 import { dumpIptables, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
 
 const ERESTART = 85;

@@ -6,10 +6,10 @@ import { isSameRule } from "../../src/core/rules/compare.ts";
 import type { Rule, Ruleset } from "../../src/core/rules/model.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 import { dumpIptables, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
 
 const TOOL = { 4: "iptables-nft", 6: "ip6tables-nft" } as const;

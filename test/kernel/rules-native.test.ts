@@ -13,11 +13,11 @@ import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { renderNft } from "../../src/core/rules/render-nft.ts";
 import { sidecarInetRules } from "../../src/core/rules/sidecar.ts";
-import { SIDECAR_CASES } from "../../src/core/rules/sidecar-cases.ts";
 import type { NetlinkSocket } from "../../src/platform/linux/netlink-socket.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
+import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 import { dumpNft, mustSendBatch, sendBatch } from "./netlink-exchange.ts";
 
 for (const [name, capture] of Object.entries(SIDECAR_CASES)) {

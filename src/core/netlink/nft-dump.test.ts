@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { findRules } from "../rules/compare.ts";
 import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
-import { SIDECAR_CASES } from "../rules/sidecar-cases.ts";
 import { decodeIptablesNft, encodeIptablesNft, encodeIptablesNftChange } from "./iptables-nft.ts";
 import { NetlinkFormatError, type NetlinkMessage, parseMessages } from "./message.ts";
 import { decodeNativeNft, encodeNativeNft, encodeNativeSetRequests } from "./native-nft.ts";

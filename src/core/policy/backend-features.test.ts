@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
-import { SIDECAR_CASES } from "../rules/sidecar-cases.ts";
 import { FEATURE_NAMES, featureProbe, featuresOf } from "./backend-features.ts";
 
 /** What every nf_tables can do. */

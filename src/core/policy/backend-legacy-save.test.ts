@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { AMBIENT_CASES } from "../rules/ambient-cases.ts";
 import { ambientHostRules } from "../rules/ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE } from "../rules/ambient-numbers.ts";
@@ -9,7 +10,6 @@ import type { Ruleset } from "../rules/model.ts";
 import { renderIptables } from "../rules/render-iptables.ts";
 import { sidecarRules } from "../rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
-import { SIDECAR_CASES } from "../rules/sidecar-cases.ts";
 import { renderLegacyRestore } from "./backend-legacy-restore.ts";
 import { LegacySaveError, parseLegacySave } from "./backend-legacy-save.ts";
 

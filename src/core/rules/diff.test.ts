@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import type { Change, HeldTables } from "./diff.ts";
 import { diffRulesets } from "./diff.ts";
 import { describeDrift } from "./drift.ts";
@@ -9,7 +10,6 @@ import type { Chain, Rule, Ruleset } from "./model.ts";
 import { renderIptables } from "./render-iptables.ts";
 import { dport, jump, RETURN, rule, TCP } from "./rule-words.ts";
 import { sidecarInetRules, sidecarRules } from "./sidecar.ts";
-import { SIDECAR_CASES } from "./sidecar-cases.ts";
 
 const NAMES = Object.keys(SIDECAR_CASES);
 const rulesOf = (name: string): Ruleset[] => sidecarRules(SIDECAR_CASES[name] ?? assert.fail(name));

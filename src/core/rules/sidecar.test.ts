@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { formatCidr, parseCidr } from "../address.ts";
 import { findBaseChain } from "./iptables-tables.ts";
 import { renderIptables } from "./render-iptables.ts";
 import { renderNft } from "./render-nft.ts";
 import { sidecarInetRules, sidecarNetwork, sidecarRules } from "./sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "./sidecar-capture.ts";
-import { SIDECAR_CASES } from "./sidecar-cases.ts";
 
 for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
   test(`sidecarRules() gives the rules of testdata/sidecar/${name}.iptables`, () => {

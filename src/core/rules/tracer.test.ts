@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { parseIpAddress } from "../address.ts";
 import type { Rule, Ruleset } from "./model.ts";
 import { sidecarInetRules, sidecarRules } from "./sidecar.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
-import { SIDECAR_CASES } from "./sidecar-cases.ts";
 import type { Packet } from "./tracer.ts";
 import { TraceError, trace } from "./tracer.ts";
 

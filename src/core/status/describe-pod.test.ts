@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
-import { SIDECAR_CASES } from "../rules/sidecar-cases.ts";
 import { countPods } from "./count-pods.ts";
 import { describeCapture } from "./describe-capture.ts";
 import { describePod, type SandboxFacts, type VerificationFacts } from "./describe-pod.ts";

@@ -1,10 +1,10 @@
 // Captures that between them reach every row of contract 5.4: the one case table of the golden, tracer and kernel tests.
 // Not used by the product.
 
-import type { Cidr } from "../address.ts";
-import { parseCidr } from "../address.ts";
-import type { SidecarCapture } from "./sidecar-capture.ts";
-import { DEFAULT_SIDECAR_CAPTURE } from "./sidecar-capture.ts";
+import type { Cidr } from "../../src/core/address.ts";
+import { parseCidr } from "../../src/core/address.ts";
+import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
 
 /** Name → capture, all with both families. */
 export const SIDECAR_CASES: Readonly<Record<string, SidecarCapture>> = {
