@@ -4,8 +4,8 @@ import { parsePod } from "../../src/core/kube/pod.ts";
 import { AMBIENT_ANNOTATIONS } from "../../src/core/policy/ambient-annotations.ts";
 import { type AmbientPlan, decideAmbient } from "../../src/core/policy/ambient-decision.ts";
 import { parseEnablementSelectors } from "../../src/core/policy/enablement-selectors.ts";
-import { AMBIENT_CASES } from "../../src/core/rules/ambient-cases.ts";
 import { DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
+import { AMBIENT_CASES } from "../../testbed/ambient/ambient-cases.ts";
 import type { Effect } from "./case-table-ambient-probes.ts";
 
 type Words = Readonly<Record<string, string>>;

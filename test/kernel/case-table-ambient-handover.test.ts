@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import type { AmbientCapture } from "../../src/core/rules/ambient-capture.ts";
-import { AMBIENT_CASES } from "../../src/core/rules/ambient-cases.ts";
+import { AMBIENT_CASES } from "../../testbed/ambient/ambient-cases.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { backendOf, DIALECTS, generationOf } from "./backend-fixture.ts";
 

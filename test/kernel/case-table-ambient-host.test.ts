@@ -5,11 +5,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
-import { DEFAULT_AMBIENT_CAPTURE } from "../../src/core/rules/ambient-cases.ts";
 import { ambientHostInetRules, ambientHostRules } from "../../src/core/rules/ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "../../src/core/rules/ambient-numbers.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { renderNft } from "../../src/core/rules/render-nft.ts";
+import { DEFAULT_AMBIENT_CAPTURE } from "../../testbed/ambient/ambient-cases.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { backendOf, DIALECTS } from "./backend-fixture.ts";
 import type { Family } from "./case-table-probes.ts";

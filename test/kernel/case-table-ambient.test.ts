@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AMBIENT_ANNOTATIONS } from "../../src/core/policy/ambient-annotations.ts";
-import { AMBIENT_CASES } from "../../src/core/rules/ambient-cases.ts";
+import { AMBIENT_CASES } from "../../testbed/ambient/ambient-cases.ts";
 import { AMBIENT_POD_CASES, AMBIENT_TWINS, planOfCase } from "./case-table-ambient-cases.ts";
 import { AMBIENT_PROBES, type Effect, landingOf } from "./case-table-ambient-probes.ts";
 

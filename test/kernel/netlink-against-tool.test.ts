@@ -18,7 +18,6 @@ import type { Expression } from "../../src/core/netlink/nft-expression.ts";
 import { parseExpressions } from "../../src/core/netlink/nft-expression.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import type { SetNumbers } from "../../src/core/netlink/xt-match.ts";
-import { AMBIENT_CASES } from "../../src/core/rules/ambient-cases.ts";
 import { ambientHostInetRules, ambientHostRules } from "../../src/core/rules/ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "../../src/core/rules/ambient-numbers.ts";
 import { ambientInetRules, ambientRules } from "../../src/core/rules/ambient-pod.ts";
@@ -28,6 +27,7 @@ import { renderIptables, renderIptablesRule } from "../../src/core/rules/render-
 import { renderNft } from "../../src/core/rules/render-nft.ts";
 import { sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
+import { AMBIENT_CASES } from "../../testbed/ambient/ambient-cases.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 import { dumpNft, mustSendBatch } from "./netlink-exchange.ts";

@@ -1,4 +1,4 @@
-// What of the kernel a sidecar capture needs, by name: the rules a probe tries one by one, and which of them a given
+// What of the kernel a capture needs, by name: the rules a probe tries one by one, and which of them a given
 // ruleset uses. A feature is one extension of netfilter; what every nf_tables has (addresses, ports, jumps) is none.
 
 import type { Match, Rule, Ruleset, Verdict } from "../rules/model.ts";
@@ -82,13 +82,13 @@ const FEATURES = {
     probe: probe("mangle", "PREROUTING", [TCP], tproxy(15006, 1337)),
   },
   mark: {
-    purpose: "interception mode TPROXY",
+    purpose: "ambient mode and interception mode TPROXY",
     modules: { "iptables-nft": "nft_compat, xt_mark", nftables: "nf_tables" },
     kinds: ["mark", "set-xmark"],
     probe: probe("mangle", "OUTPUT", [mark(1337)], setMark(1338)),
   },
   connmark: {
-    purpose: "interception mode TPROXY",
+    purpose: "ambient mode and interception mode TPROXY",
     modules: { "iptables-nft": "nft_compat, xt_connmark", nftables: "nft_ct" },
     kinds: ["connmark", "connmark-save", "connmark-restore", "connmark-set-xmark"],
     probe: probe("mangle", "PREROUTING", [connmark(1337)], SAVE_MARK),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AMBIENT_CASES } from "../../../testbed/ambient/ambient-cases.ts";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
-import { AMBIENT_CASES } from "../rules/ambient-cases.ts";
 import { ambientHostRules } from "../rules/ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE } from "../rules/ambient-numbers.ts";
 import { ambientRules } from "../rules/ambient-pod.ts";

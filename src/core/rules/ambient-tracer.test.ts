@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "../../../testbed/ambient/ambient-cases.ts";
 import { formatIp, parseIpAddress } from "../address.ts";
-import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "./ambient-cases.ts";
 import { ambientHostInetRules, ambientHostRules } from "./ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "./ambient-numbers.ts";
 import { ambientInetRules, ambientNetwork, ambientRules } from "./ambient-pod.ts";

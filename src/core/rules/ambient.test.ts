@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "../../../testbed/ambient/ambient-cases.ts";
 import { formatCidr } from "../address.ts";
-import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "./ambient-cases.ts";
 import { ambientHostInetRules, ambientHostRules } from "./ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE } from "./ambient-numbers.ts";
 import { ambientInetRules, ambientNetwork, ambientRules } from "./ambient-pod.ts";

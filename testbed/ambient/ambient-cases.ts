@@ -1,8 +1,8 @@
 // Captures that between them reach every row of contract 7.6: the one case table of the golden, tracer and kernel tests of
-// ambient pods. Not used by the product.
+// ambient pods.
 
-import type { AmbientCapture } from "./ambient-capture.ts";
-import { DEFAULT_PROBE_SOURCE } from "./ambient-numbers.ts";
+import type { AmbientCapture } from "../../src/core/rules/ambient-capture.ts";
+import { DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
 
 /** A pod without annotations on an agent without options. */
 export const DEFAULT_AMBIENT_CAPTURE: AmbientCapture = {
