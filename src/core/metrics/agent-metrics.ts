@@ -73,6 +73,21 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       },
       DURATION_BUCKETS_S,
     ),
+    /** From the request to ztunnel to its acknowledgement, at ADD. */
+    ztunnelSeconds: registry.histogram(
+      {
+        name: "istio_cni_agent_ztunnel_duration_seconds",
+        help: "Time for ztunnel to take a starting pod.",
+        labels: [],
+      },
+      DURATION_BUCKETS_S,
+    ),
+    /** `step`: what was done to bring a pod in or out; `result`: done, failed. */
+    enrolmentSteps: registry.counter({
+      name: "istio_cni_agent_enrolment_steps_total",
+      help: "Steps that brought running pods into ambient mode or out of it.",
+      labels: ["step", "result"],
+    }),
     /** `mode`: sidecar, ambient; `decision`: in, out, refused; `reason`: the decision's reason, a closed set. */
     decisions: registry.counter({
       name: "istio_cni_agent_decisions_total",

@@ -68,6 +68,23 @@ export function isZtunnelPod(pod: Pick<Pod, "namespace" | "labels">, systemNames
   return pod.namespace === systemNamespace && own(pod.labels, ZTUNNEL_LABEL.name) === ZTUNNEL_LABEL.value;
 }
 
+/** What a sandbox proves alone, before anybody is asked for the pod: what the plugin decides too (ADR 5). Undefined: nothing. */
+export function decideAmbientEarly(
+  sandbox: {
+    readonly podNamespace: string;
+    readonly podName: string;
+    readonly annotations: Readonly<Record<string, string>> | undefined;
+  },
+  settings: Pick<AmbientSettings, "agentNamespace" | "excludedNamespaces">,
+): AmbientOutReason | undefined {
+  const { podNamespace, podName, annotations } = sandbox;
+  if (podName.startsWith(OWN_POD_PREFIX) && podNamespace === settings.agentNamespace) return "own-agent";
+  if (settings.excludedNamespaces.includes(podNamespace)) return "excluded-namespace";
+  return annotations !== undefined && own(annotations, SIDECAR_ANNOTATION) !== undefined
+    ? "sidecar-present"
+    : undefined;
+}
+
 /** Decides for `pod`. `annotations` are those the runtime passed, which belong to the very sandbox that starts; without them
  * the pod's own. A namespace that is not known makes the answer `unknown` where its labels matter, and only there. */
 export function decideAmbient(

@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type IpAddress, parseIpAddress } from "../../core/address.ts";
+import { CNI_ERROR_CODES, CniError } from "../../core/cni/cni-error.ts";
+import { parsePod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import { type AmbientSettings, decideAmbient, decideAmbientEarly } from "../../core/policy/ambient-decision.ts";
+import { decideAmbientFamilies } from "../../core/policy/ambient-families.ts";
+import { DEFAULT_ENABLEMENT_SELECTORS } from "../../core/policy/enablement-selectors.ts";
+import { type AmbientSandbox, createAmbientSandboxes, type EnrollOutcome } from "./ambient-sandboxes.ts";
+
+const SETTINGS: AmbientSettings = {
+  selectors: DEFAULT_ENABLEMENT_SELECTORS,
+  excludedNamespaces: ["kube-system"],
+  agentNamespace: "istio-system",
+  systemNamespace: "istio-system",
+  dnsCapture: true,
+  probeSource: { v4: ip("169.254.7.127"), v6: ip("fd16:9254:7127:1337:ffff:ffff:ffff:ffff") },
+};
+const SANDBOX: AmbientSandbox = {
+  containerId: "c1",
+  podName: "web",
+  podNamespace: "shop",
+  podUid: "u1",
+  netnsFd: 9,
+  annotations: {},
+  ips: [],
+};
+
+/** Everything an ADD needs, and what was asked of it in order. */
+class FakeAdd {
+  readonly asked: string[] = [];
+  labels: Record<string, string> = {};
+  annotations: Record<string, string> = {};
+  namespaceLabels: Record<string, string> | undefined = { "istio.io/dataplane-mode": "ambient" };
+  /** What the API says when it is asked for the namespace. */
+  lookup: { readonly labels: Record<string, string> } | { readonly message: string } = { message: "nobody knows it" };
+  podFound = true;
+  addresses: readonly string[] = ["127.0.0.1", "10.0.0.5", "fd00::5"];
+  outcome: EnrollOutcome = { result: "acknowledged" };
+  programFailure: string | undefined;
+  probeFailure: string | undefined;
+  drift: readonly string[] = [];
+  isForbidden = false;
+
+  readonly sandboxes = createAmbientSandboxes({
+    decideEarly: (sandbox) => decideAmbientEarly(sandbox, SETTINGS),
+    findPod: async ({ name }) => {
+      this.asked.push(`pod ${name}`);
+      return this.podFound
+        ? { found: true, pod: this.#pod() }
+        : { found: false, reason: "pod shop/web is not known yet" };
+    },
+    decide: (pod, namespace, annotations) => decideAmbient(pod, namespace, SETTINGS, annotations),
+    knownNamespace: () => (this.namespaceLabels === undefined ? undefined : namespaceOf(this.namespaceLabels)),
+    findNamespace: async (name) => {
+      this.asked.push(`namespace ${name}`);
+      if ("message" in this.lookup) return { found: false, message: this.lookup.message };
+      return { found: true, namespace: namespaceOf(this.lookup.labels) };
+    },
+    decideFamilies: (addresses) => decideAmbientFamilies(addresses, { ipv6: true, strict: false }),
+    netfilter: {
+      addresses: () => this.addresses.map(ip),
+      apply: async (_fd, { families }) => {
+        this.asked.push(`program${families.v4 ? " v4" : ""}${families.v6 ? " v6" : ""}`);
+        if (this.programFailure !== undefined) throw new Error(this.programFailure);
+        return { dialect: "iptables-nft", changed: true };
+      },
+      drift: async () => this.drift,
+      isForbidden: () => this.isForbidden,
+    },
+    probes: {
+      put: async () => {
+        this.asked.push("probes");
+        if (this.probeFailure !== undefined) throw new Error(this.probeFailure);
+      },
+    },
+    ztunnel: {
+      enroll: async ({ serviceAccount }) => {
+        this.asked.push(`ztunnel ${serviceAccount}`);
+        return this.outcome;
+      },
+    },
+    namespaces: { adopt: (uid) => void this.asked.push(`adopt ${uid}`) },
+    added: ({ uid }, { reason }) => void this.asked.push(`added ${uid} ${reason}`),
+    countDecision: (decision, reason) => void this.asked.push(`count ${decision} ${reason}`),
+    observe: () => undefined,
+    log: silent(),
+    nowMs: () => 0,
+    later: (action) => action(),
+  });
+
+  add(change: Partial<AmbientSandbox> = {}) {
+    return this.sandboxes.add({ ...SANDBOX, ...change }, new AbortController().signal);
+  }
+
+  #pod() {
+    return parsePod({
+      metadata: {
+        uid: "u1",
+        namespace: "shop",
+        name: "web",
+        resourceVersion: "1",
+        labels: this.labels,
+        annotations: this.annotations,
+      },
+      spec: { nodeName: "node", serviceAccountName: "shop-sa", containers: [] },
+      status: { phase: "Pending" },
+    });
+  }
+}
+
+describe("createAmbientSandboxes()", () => {
+  it("programs the pod, exempts its probes, has ztunnel take it, and then lets it start", async () => {
+    const add = new FakeAdd();
+    assert.equal(await add.add(), "in");
+    assert.deepEqual(add.asked, [
+      "pod web",
+      "count in namespace-label",
+      "program v4 v6",
+      "probes",
+      "ztunnel shop-sa",
+      "adopt u1",
+      "added u1 namespace-label",
+    ]);
+  });
+
+  it("asks nobody about a pod that the sandbox itself proves out", async () => {
+    for (const [change, verdict] of [
+      [{ podNamespace: "kube-system" }, "out"],
+      [{ podNamespace: "istio-system", podName: "istio-cni-node-x" }, "out"],
+      [{ annotations: { "sidecar.istio.io/status": "{}" } }, "sidecar"],
+    ] as const) {
+      const add = new FakeAdd();
+      assert.equal(await add.add(change), verdict);
+      assert.equal(add.asked.length, 1, add.asked.join());
+    }
+  });
+
+  it("sends a pod to sidecar mode whose annotations the runtime did not tell", async () => {
+    const add = new FakeAdd();
+    add.annotations = { "sidecar.istio.io/status": "{}" };
+    assert.equal(await add.add({ annotations: undefined }), "sidecar");
+  });
+
+  it("refuses what cannot be decided, and never takes it for out", async () => {
+    const unknownPod = new FakeAdd();
+    unknownPod.podFound = false;
+    await refuses(unknownPod, /Cannot decide on pod shop\/web: pod shop\/web is not known yet/);
+    const unknownNamespace = new FakeAdd();
+    unknownNamespace.namespaceLabels = undefined;
+    await refuses(unknownNamespace, /Cannot decide on pod shop\/web: nobody knows it/);
+    assert.equal(unknownNamespace.asked.includes("program v4 v6"), false);
+  });
+
+  it("asks for a namespace that the watch has not shown, where its labels matter", async () => {
+    const add = new FakeAdd();
+    add.namespaceLabels = undefined;
+    add.lookup = { labels: { "istio.io/dataplane-mode": "ambient" } };
+    assert.equal(await add.add(), "in");
+    const labelled = new FakeAdd();
+    labelled.namespaceLabels = undefined;
+    labelled.labels = { "istio.io/dataplane-mode": "none" };
+    assert.equal(await labelled.add(), "out");
+    assert.equal(labelled.asked.includes("namespace shop"), false);
+  });
+
+  it("refuses a pod that ztunnel has not taken, with what there is to know, and keeps nothing of it", async () => {
+    const outcomes: readonly (readonly [EnrollOutcome, RegExp])[] = [
+      [{ result: "refused", error: "boom" }, /ztunnel does not take it: boom/],
+      [{ result: "no-connection" }, /no ztunnel is connected on this node/],
+      [{ result: "timed-out" }, /ztunnel did not answer in time/],
+      [{ result: "superseded" }, /another sandbox of it was made meanwhile/],
+      [{ result: "agent-ends" }, /the request ended/],
+      [{ result: "invalid", problem: "its name is too long" }, /ztunnel cannot be told of it: its name is too long/],
+    ];
+    for (const [outcome, message] of outcomes) {
+      const add = new FakeAdd();
+      add.outcome = outcome;
+      await refuses(add, message, outcome.result === "invalid" ? "invalidNetworkConfig" : "tryAgainLater");
+      assert.equal(
+        add.asked.some((what) => /^(adopt|added)/.test(what)),
+        false,
+        outcome.result,
+      );
+    }
+  });
+
+  it("refuses a pod that cannot be programmed before anybody tells ztunnel", async () => {
+    const add = new FakeAdd();
+    add.programFailure = "EOPNOTSUPP";
+    await refuses(add, /Cannot capture pod shop\/web: EOPNOTSUPP/);
+    assert.equal(
+      add.asked.some((what) => what.startsWith("ztunnel")),
+      false,
+    );
+    const forbidden = new FakeAdd();
+    forbidden.isForbidden = true;
+    await refuses(forbidden, /the node's or the agent's own/, "invalidNetns");
+    const bare = new FakeAdd();
+    bare.addresses = ["127.0.0.1", "fe80::1"];
+    await refuses(bare, /has no address beyond loopback/);
+  });
+
+  it("starts a pod whose probes cannot be exempted yet", async () => {
+    const add = new FakeAdd();
+    add.probeFailure = "no ipset in this kernel";
+    assert.equal(await add.add(), "in");
+  });
+
+  it("checks what stands", async () => {
+    const add = new FakeAdd();
+    const check = () => add.sandboxes.check(SANDBOX, new AbortController().signal);
+    assert.equal(await check(), "in");
+    add.drift = ["chain nat/ISTIO_OUTPUT of IPv4 is missing"];
+    await assert.rejects(check, /not captured as it should be: chain nat\/ISTIO_OUTPUT of IPv4 is missing/);
+  });
+});
+
+async function refuses(
+  add: FakeAdd,
+  message: RegExp,
+  code: keyof typeof CNI_ERROR_CODES = "tryAgainLater",
+): Promise<void> {
+  await assert.rejects(
+    () => add.add(),
+    (error: unknown) => {
+      assert.ok(error instanceof CniError);
+      assert.match(error.message, message);
+      assert.equal(error.code, CNI_ERROR_CODES[code]);
+      return true;
+    },
+  );
+}
+
+function namespaceOf(labels: Record<string, string>) {
+  return { name: "shop", uid: "n1", resourceVersion: "1", labels };
+}
+
+function ip(text: string): IpAddress {
+  const address = parseIpAddress(text);
+  if (address === undefined) throw new Error(`no address: ${text}`);
+  return address;
+}
+
+function silent(): Logger {
+  const log: Logger = {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: () => undefined,
+    error: () => undefined,
+    scope: () => log,
+  };
+  return log;
+}

@@ -1,0 +1,294 @@
+// Puts ambient pods into the mesh when their sandbox is made: decide by labels, program the namespace, have ztunnel take the
+// pod, and only then let it start. What comes after the answer (the annotation) is enrolment.ts's.
+import type { IpAddress } from "../../core/address.ts";
+import { CniError } from "../../core/cni/cni-error.ts";
+import type { Namespace } from "../../core/kube/namespace.ts";
+import type { Pod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import type {
+  AmbientDecision,
+  AmbientOutReason,
+  AmbientPlan,
+  AmbientReason,
+} from "../../core/policy/ambient-decision.ts";
+import type { FamilyDecision } from "../../core/policy/capture-families.ts";
+import type { AmbientCapture } from "../../core/rules/ambient-capture.ts";
+import { type Workload, workloadOf } from "./workload.ts";
+
+/** Who the runtime is making a sandbox for, and where. */
+export interface AmbientSandbox {
+  readonly containerId: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly podUid: string | undefined;
+  readonly netnsFd: number;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  readonly ips: readonly IpAddress[];
+}
+
+/** What ztunnel made of a pod; agent/ztunnel/ztunnel-api.ts. */
+export type EnrollOutcome = { readonly result: "acknowledged" } | EnrollFailure;
+
+type EnrollFailure =
+  | { readonly result: "refused"; readonly error: string }
+  | { readonly result: "invalid"; readonly problem: string }
+  | { readonly result: "no-connection" | "timed-out" | "superseded" | "aborted" | "agent-ends" };
+
+/** What is told of the pod beside its capture. */
+export interface AmbientPodHints {
+  readonly hostUsers?: boolean;
+}
+
+/** A pod that is in since its ADD. The descriptor is open during the call. */
+export interface AddedSandbox {
+  readonly containerId: string;
+  readonly netnsFd: number;
+  readonly capture: AmbientCapture;
+  readonly reason: AmbientReason;
+}
+
+export type FindPod = (
+  pod: { readonly namespace: string; readonly name: string; readonly uid: string | undefined },
+  signal: AbortSignal,
+) => Promise<{ readonly found: true; readonly pod: Pod } | { readonly found: false; readonly reason: string }>;
+
+export interface AmbientSandboxesDeps {
+  /** By what the sandbox alone proves, before anybody is asked. */
+  decideEarly(sandbox: AmbientSandbox): AmbientOutReason | undefined;
+  readonly findPod: FindPod;
+  /** By labels of the pod and its namespace. */
+  decide(pod: Pod, namespace: Namespace | undefined, annotations: AmbientSandbox["annotations"]): AmbientDecision;
+  /** What is known of a namespace by now. */
+  knownNamespace(name: string): Namespace | undefined;
+  /** Waits for it, until the signal aborts at the latest. */
+  findNamespace(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<
+    { readonly found: true; readonly namespace: Namespace } | { readonly found: false; readonly message: string }
+  >;
+  /** By the addresses in the pod's namespace. */
+  decideFamilies(addresses: readonly IpAddress[]): FamilyDecision;
+  readonly netfilter: {
+    addresses(netnsFd: number): readonly IpAddress[];
+    apply(
+      netnsFd: number,
+      capture: AmbientCapture,
+      pod: AmbientPodHints,
+    ): Promise<{ readonly dialect: string; readonly changed: boolean }>;
+    drift(netnsFd: number, capture: AmbientCapture, pod: AmbientPodHints): Promise<readonly string[]>;
+    isForbidden(netnsFd: number): boolean;
+  };
+  readonly probes: { put(podUid: string, ips: readonly IpAddress[]): Promise<void> };
+  readonly ztunnel: {
+    /** Waits for a ztunnel and its word. On anything but "acknowledged" the pod is in no later snapshot. */
+    enroll(workload: Workload, netnsFd: number, signal: AbortSignal): Promise<EnrollOutcome>;
+  };
+  readonly namespaces: { adopt(podUid: string, containerId: string, netnsFd: number): void };
+  /** The pod is in: the annotation and all that is not waited for. */
+  added(pod: Pod, sandbox: AddedSandbox): void;
+  countDecision(decision: "in" | "out", reason: AmbientReason): void;
+  /** Seconds from the decision to the kernel's answer, and from there to ztunnel's. */
+  observe(phase: "program" | "ztunnel", dialect: string, seconds: number): void;
+  readonly log: Logger;
+  nowMs(): number;
+  /** Does what nobody waits for, once the answer is on its way. */
+  later(action: () => void): void;
+}
+
+/** `sidecar`: the pod has one, so sidecar mode decides. */
+export type AmbientVerdict = "in" | "out" | "sidecar";
+
+export interface AmbientSandboxes {
+  /** Resolves when the pod may start, unless sidecar mode has a say. Idempotent.
+   * @throws {CniError} refused: code 11 when something is not known or not there yet, 8 for a namespace that is no pod's. */
+  add(sandbox: AmbientSandbox, signal: AbortSignal): Promise<AmbientVerdict>;
+  /** Resolves when what the pod should have stands. @throws {CniError} */
+  check(sandbox: AmbientSandbox, signal: AbortSignal): Promise<AmbientVerdict>;
+}
+
+type Decided =
+  | { readonly verdict: "in"; readonly pod: Pod; readonly decision: Extract<AmbientDecision, { kind: "in" }> }
+  | { readonly verdict: "out" | "sidecar"; readonly reason: AmbientReason };
+
+export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandboxes {
+  async function decide(sandbox: AmbientSandbox, signal: AbortSignal): Promise<Decided> {
+    const early = deps.decideEarly(sandbox);
+    if (early !== undefined) return outside(early);
+    const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
+    const lookup = await deps.findPod({ namespace, name, uid }, signal);
+    if (!lookup.found) throw undecided(sandbox, lookup.reason);
+    const { pod } = lookup;
+    const decision = await decideByLabels(sandbox, pod, signal);
+    return decision.kind === "in" ? { verdict: "in", pod, decision } : outside(decision.reason);
+  }
+
+  async function decideByLabels(sandbox: AmbientSandbox, pod: Pod, signal: AbortSignal): Promise<AmbientDecision> {
+    const first = deps.decide(pod, deps.knownNamespace(pod.namespace), sandbox.annotations);
+    if (first.kind !== "unknown") return first;
+    const lookup = await deps.findNamespace(pod.namespace, signal);
+    if (lookup.found) return deps.decide(pod, lookup.namespace, sandbox.annotations);
+    throw undecided(sandbox, lookup.message);
+  }
+
+  function captureOf(
+    sandbox: AmbientSandbox,
+    plan: AmbientPlan,
+  ): { capture: AmbientCapture; bypassed: readonly string[] } {
+    const pod = where(sandbox);
+    if (deps.netfilter.isForbidden(sandbox.netnsFd)) {
+      throw new CniError(
+        "invalidNetns",
+        `Cannot capture pod ${pod}: its network namespace is the node's or the agent's own`,
+      );
+    }
+    const inside = deps.decideFamilies(deps.netfilter.addresses(sandbox.netnsFd));
+    const families = inside.kind === "families" ? inside : deps.decideFamilies(sandbox.ips);
+    if (families.kind === "no-address") {
+      throw new CniError(
+        "tryAgainLater",
+        `Cannot capture pod ${pod}: its network namespace has no address beyond loopback and link-local`,
+        {
+          details:
+            "The primary CNI plugin has to give the pod an address before istio-cni runs: istio-cni belongs last in the chain.",
+        },
+      );
+    }
+    const { v4, v6, bypassed } = families;
+    return { capture: { ...plan, families: { v4, v6 } }, bypassed };
+  }
+
+  async function program(sandbox: AmbientSandbox, capture: AmbientCapture, pod: Pod) {
+    try {
+      return await deps.netfilter.apply(sandbox.netnsFd, capture, hintsOf(pod));
+    } catch (cause) {
+      throw new CniError("tryAgainLater", `Cannot capture pod ${where(sandbox)}: ${messageOf(cause)}`, {
+        details: "The pod is not started outside the mesh. The runtime tries again by itself.",
+        cause,
+      });
+    }
+  }
+
+  /** The probe set is the node's business: a pod whose probes may fail is reported and mended, not kept from starting. */
+  async function listProbes(sandbox: AmbientSandbox, pod: Pod): Promise<void> {
+    try {
+      await deps.probes.put(pod.uid, deps.netfilter.addresses(sandbox.netnsFd));
+    } catch (error) {
+      deps.log.warn("Cannot exempt the kubelet's probes of a pod yet; they may fail until that succeeds", {
+        ns: pod.namespace,
+        name: pod.name,
+        podUid: pod.uid,
+        err: messageOf(error),
+      });
+    }
+  }
+
+  return {
+    async add(sandbox, signal) {
+      const startedMs = deps.nowMs();
+      const decided = await decide(sandbox, signal);
+      const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
+      if (decided.verdict !== "in") {
+        deps.countDecision("out", decided.reason);
+        deps.log.debug("Pod stays outside the ambient mesh", { ...labels, reason: decided.reason });
+        return decided.verdict;
+      }
+      const { pod, decision } = decided;
+      deps.countDecision("in", decision.reason);
+      for (const hint of decision.hints) deps.log.warn(hint, { ns: pod.namespace, name: pod.name });
+      const decidedMs = deps.nowMs();
+      const { capture, bypassed } = captureOf(sandbox, decision.plan);
+      const { dialect, changed } = await program(sandbox, capture, pod);
+      const programmedMs = deps.nowMs();
+      deps.observe("program", dialect, (programmedMs - decidedMs) / 1000);
+      await listProbes(sandbox, pod);
+      const outcome = await deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal);
+      deps.observe("ztunnel", dialect, (deps.nowMs() - programmedMs) / 1000);
+      if (outcome.result !== "acknowledged") throw refusalOf(sandbox, outcome);
+      deps.namespaces.adopt(pod.uid, sandbox.containerId, sandbox.netnsFd);
+      deps.added(pod, { containerId: sandbox.containerId, netnsFd: sandbox.netnsFd, capture, reason: decision.reason });
+      const tookMs = Math.round((deps.nowMs() - startedMs) * 1000) / 1000;
+      deps.later(() => {
+        deps.log.info("Captured pod", {
+          ...labels,
+          reason: decision.reason,
+          mode: "ambient",
+          dialect,
+          changed,
+          tookMs,
+        });
+        const hint = "set AMBIENT_IPV6=true or STRICT_FAMILIES on the agent";
+        for (const family of bypassed)
+          deps.log.warn("A family of this pod passes by ztunnel", { ...labels, family, hint });
+      });
+      return "in";
+    },
+
+    async check(sandbox, signal) {
+      const decided = await decide(sandbox, signal);
+      if (decided.verdict !== "in") return decided.verdict;
+      const { pod, decision } = decided;
+      const { capture } = captureOf(sandbox, decision.plan);
+      const drift = await deps.netfilter.drift(sandbox.netnsFd, capture, hintsOf(pod));
+      if (drift.length === 0) return "in";
+      throw new CniError("internal", `Pod ${where(sandbox)} is not captured as it should be: ${drift[0]}`, {
+        details: drift.join("; "),
+      });
+    },
+  };
+}
+
+/** What the kubelet is told; it tries again by itself each time. */
+function refusalOf(sandbox: AmbientSandbox, outcome: EnrollFailure): CniError {
+  const pod = where(sandbox);
+  switch (outcome.result) {
+    case "refused":
+      return new CniError("tryAgainLater", `Cannot start pod ${pod}: ztunnel does not take it: ${outcome.error}`, {
+        details: "The log of this node's ztunnel pod has the cause.",
+      });
+    case "invalid":
+      return new CniError(
+        "invalidNetworkConfig",
+        `Cannot start pod ${pod}: ztunnel cannot be told of it: ${outcome.problem}`,
+      );
+    case "no-connection":
+      return new CniError("tryAgainLater", `Cannot start pod ${pod}: no ztunnel is connected on this node`, {
+        details:
+          "The pod is not started outside the mesh. See whether this node's ztunnel pod runs and mounts /var/run/ztunnel.",
+      });
+    case "timed-out":
+      return new CniError("tryAgainLater", `Cannot start pod ${pod}: ztunnel did not answer in time`, {
+        details: "The log of this node's ztunnel pod may have the cause.",
+      });
+    case "superseded":
+      return new CniError("tryAgainLater", `Cannot start pod ${pod}: another sandbox of it was made meanwhile`);
+    case "aborted":
+    case "agent-ends":
+      return new CniError("tryAgainLater", `Cannot start pod ${pod}: the request ended before ztunnel had answered`);
+  }
+}
+
+function outside(reason: AmbientReason): { readonly verdict: "out" | "sidecar"; readonly reason: AmbientReason } {
+  return { verdict: reason === "sidecar-present" ? "sidecar" : "out", reason };
+}
+
+/** Not seen is never not in the mesh. */
+function undecided(sandbox: AmbientSandbox, why: string): CniError {
+  return new CniError("tryAgainLater", `Cannot decide on pod ${where(sandbox)}: ${why}`, {
+    details:
+      "A pod that may belong to the ambient mesh is not started outside it. The runtime tries again by itself; " +
+      "if it goes on, see whether the istio-cni-node pod of this node reaches the API server.",
+  });
+}
+
+function where({ podNamespace, podName }: AmbientSandbox): string {
+  return `${podNamespace}/${podName}`;
+}
+
+function hintsOf({ hostUsers }: Pod): AmbientPodHints {
+  return hostUsers === undefined ? {} : { hostUsers };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,97 @@
+// What is wanted of one pod in ambient mode and what is there, gathered from those who know: policy, the watch, ztunnel's
+// server, the probe set, the verifier. Only reading.
+import { formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
+import type { Pod } from "../../core/kube/pod.ts";
+import type { AmbientDecision } from "../../core/policy/ambient-decision.ts";
+import { type Redirection, redirectionOf } from "../../core/policy/ambient-redirection.ts";
+import type { EnrolmentFacts } from "../../core/policy/enrolment-steps.ts";
+
+/** A namespace, lent: `fd` is good until the next `await`. */
+export interface LentNetns {
+  readonly fd: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+export interface EnrolmentSources {
+  /** By labels and annotations as they are now. */
+  decide(pod: Pod): AmbientDecision;
+  readonly netns: { get(pod: Pod): LentNetns | undefined };
+  /** The verifier's view of a pod's namespace. `absent`: it looked, and what is wanted is not there. */
+  readonly rules: {
+    state(podUid: string): EnrolmentFacts["rules"];
+    addresses(podUid: string): readonly IpAddress[];
+  };
+  readonly ztunnel: {
+    isConnected(): boolean;
+    workload(
+      podUid: string,
+    ): { readonly state: "served" | "kept" | "refused" | "waiting"; readonly netns: NetnsId | undefined } | undefined;
+  };
+  readonly probes: { listed(podUid: string): readonly IpAddress[] };
+}
+
+interface NetnsId {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+/** What this agent knows of the pod's past. */
+export interface PodHistory {
+  readonly wasIn: boolean;
+  /** What we wrote and the watch has not shown yet. */
+  readonly written: Redirection | undefined;
+}
+
+export interface GatheredFacts {
+  readonly facts: EnrolmentFacts;
+  readonly reason: string;
+  /** Those the probe set should have. */
+  readonly addresses: readonly IpAddress[];
+}
+
+/** @param pod as last seen. @param isGone it has been deleted. */
+export function gatherFacts(sources: EnrolmentSources, pod: Pod, isGone: boolean, history: PodHistory): GatheredFacts {
+  const isOver = isGone || pod.phase === "Succeeded" || pod.phase === "Failed";
+  const decision = isOver ? undefined : sources.decide(pod);
+  const netns = isOver ? undefined : sources.netns.get(pod);
+  const addresses = addressesOf(sources, pod);
+  const facts: EnrolmentFacts = {
+    wanted: decision === undefined ? "over" : decision.kind,
+    wasIn: history.wasIn,
+    netns: netns === undefined ? "missing" : "held",
+    rules: sources.rules.state(pod.uid),
+    ztunnel: ztunnelOf(sources, pod.uid, netns),
+    isConnected: sources.ztunnel.isConnected(),
+    probes: compareAddresses(sources.probes.listed(pod.uid), addresses),
+    hasAddress: addresses.length > 0,
+    annotation: isGone ? "none" : (history.written ?? redirectionOf(pod.annotations)),
+  };
+  return { facts, reason: decision?.reason ?? "finished", addresses };
+}
+
+/** As the API tells, else as seen in the namespace: the kubelet reports them late. */
+function addressesOf({ rules }: EnrolmentSources, pod: Pod): readonly IpAddress[] {
+  const told = pod.podIps.flatMap((text) => parseIpAddress(text) ?? []);
+  return told.length > 0 ? told : rules.addresses(pod.uid);
+}
+
+/** Its word on another namespace, or without one where we have one, is not its word on this pod. */
+function ztunnelOf(
+  { ztunnel }: EnrolmentSources,
+  podUid: string,
+  netns: NetnsId | undefined,
+): EnrolmentFacts["ztunnel"] {
+  const workload = ztunnel.workload(podUid);
+  if (workload === undefined) return "absent";
+  if (netns !== undefined && (workload.netns?.ino !== netns.ino || workload.netns.dev !== netns.dev)) return "absent";
+  if (workload.state === "served") return "acknowledged";
+  return workload.state === "refused" ? "refused" : "sent";
+}
+
+function compareAddresses(listed: readonly IpAddress[], wanted: readonly IpAddress[]): EnrolmentFacts["probes"] {
+  if (listed.length === 0) return "absent";
+  const keys = new Set(wanted.map(formatIp));
+  const isSame = listed.length === keys.size && listed.every((ip) => keys.has(formatIp(ip)));
+  return isSame ? "listed" : "partly";
+}

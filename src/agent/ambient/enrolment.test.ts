@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { KubeApiError } from "../../core/kube/kube-api-error.ts";
+import { FakeMesh } from "./testing.ts";
+
+const ENABLED = { "ambient.istio.io/redirection": "enabled" };
+
+/** A pod that is wholly in, and an agent that has seen it so. */
+async function enrolled() {
+  const mesh = new FakeMesh();
+  const pod = mesh.addPod("web", ENABLED);
+  mesh.wasIn.add(pod.uid);
+  mesh.rules.add(pod.uid);
+  const enrolment = mesh.start();
+  await mesh.advance(1000);
+  assert.equal(enrolment.record(pod.uid)?.state, "enrolled");
+  mesh.done.length = 0;
+  return { mesh, pod, enrolment };
+}
+
+describe("createEnrolment()", () => {
+  it("brings a running pod in: ztunnel first, then rules, then the annotation", async () => {
+    const mesh = new FakeMesh();
+    const enrolment = mesh.start();
+    await mesh.settle();
+    const { uid } = mesh.addPod("web");
+    await mesh.advance(1000);
+    assert.deepEqual(mesh.done, [
+      "admit",
+      "find web",
+      "list web 10.0.0.5",
+      "declare web",
+      "capture web",
+      "annotate web enabled",
+    ]);
+    assert.equal(enrolment.record(uid)?.state, "enrolled");
+    await mesh.advance(300_000);
+    assert.equal(mesh.done.length, 6, "nothing is done twice");
+    await mesh.end();
+  });
+
+  it("takes a pod out whose namespace lost its label: rules first, then ztunnel, probes and annotation", async () => {
+    const { mesh, pod, enrolment } = await enrolled();
+    mesh.out.add("web");
+    mesh.relabel();
+    await mesh.advance(1000);
+    assert.deepEqual(mesh.done, ["release web", "withdraw web", "unlist web", "annotate web none"]);
+    assert.equal(enrolment.record(pod.uid)?.state, "out");
+    await mesh.end();
+  });
+
+  it("declares everything that was in before the first snapshot, by name where its namespace is not found", async () => {
+    const mesh = new FakeMesh();
+    mesh.addPod("found", ENABLED);
+    mesh.isVerifierStuck = true;
+    const lost = mesh.addPod("lost", ENABLED);
+    mesh.netns.set("uid-of-found", 7n);
+    const enrolment = mesh.start({ firstSnapshotMs: 1000 });
+    await mesh.advance(999);
+    assert.equal(mesh.hasAdmitted, false);
+    await mesh.advance(100);
+    assert.deepEqual(mesh.done.slice(0, 3), ["declare found", "declare lost by name", "admit"]);
+    assert.equal(enrolment.record(lost.uid)?.state, "enrolling");
+    mesh.isVerifierStuck = false;
+    await mesh.advance(20_000);
+    assert.ok(mesh.done.includes("declare lost"), "it is told with its namespace once that is found");
+    await mesh.end();
+  });
+
+  it("concludes nothing while the namespace of a pod is not known", async () => {
+    const { mesh, pod, enrolment } = await enrolled();
+    mesh.unknown.add("web");
+    mesh.relabel();
+    await mesh.advance(300_000);
+    assert.deepEqual(mesh.done, []);
+    assert.equal(enrolment.record(pod.uid)?.waits, "unknown-namespace");
+    assert.equal(enrolment.wishFor(pod).kind, "hold");
+    await mesh.end();
+  });
+
+  it("does not redirect a running pod while ztunnel says nothing, and does as soon as it speaks", async () => {
+    const mesh = new FakeMesh();
+    mesh.isSilent = true;
+    const enrolment = mesh.start();
+    const { uid } = mesh.addPod("web");
+    await mesh.advance(300_000);
+    assert.equal(mesh.rules.has(uid), false);
+    assert.equal(enrolment.record(uid)?.waits, "ztunnel-silent");
+    const workload = mesh.workloads.get(uid);
+    if (workload !== undefined) workload.state = "served";
+    mesh.tellZtunnel({ uid });
+    await mesh.advance(1000);
+    assert.equal(enrolment.record(uid)?.state, "enrolled");
+    await mesh.end();
+  });
+
+  it("keeps a pod in and its annotation while ztunnel is away, and takes the claim back when ztunnel refuses", async () => {
+    const { mesh, pod } = await enrolled();
+    mesh.isConnected = false;
+    const workload = mesh.workloads.get(pod.uid);
+    if (workload !== undefined) workload.state = "waiting";
+    mesh.tellZtunnel();
+    await mesh.advance(300_000);
+    assert.deepEqual(mesh.done, []);
+    mesh.isConnected = true;
+    if (workload !== undefined) workload.state = "refused";
+    mesh.tellZtunnel({ uid: pod.uid });
+    await mesh.advance(1000);
+    assert.deepEqual(mesh.done, ["annotate web pending"]);
+    await mesh.end();
+  });
+
+  it("forgets a pod that ends, in whatever order it is told", async () => {
+    for (const how of ["deleted", "finished"] as const) {
+      const { mesh, pod, enrolment } = await enrolled();
+      if (how === "deleted") mesh.show("delete", pod);
+      else mesh.show("update", { ...pod, phase: "Succeeded", podIps: [] });
+      await mesh.advance(1000);
+      const annotate = how === "deleted" ? [] : ["annotate web none"];
+      assert.deepEqual(mesh.done, ["withdraw web", "unlist web", ...annotate], how);
+      assert.equal(enrolment.record(pod.uid)?.state, how === "deleted" ? undefined : "out");
+      await mesh.end();
+    }
+  });
+
+  it("forgets pods whose end nobody told of", async () => {
+    const mesh = new FakeMesh();
+    mesh.listed.set("uid-of-gone", []);
+    mesh.listed.set("uid-of-lost", [{ family: 4, bytes: Uint8Array.of(10, 0, 0, 9) }]);
+    mesh.workloads.set("uid-of-gone", { state: "served", netns: undefined });
+    mesh.start();
+    await mesh.advance(1000);
+    assert.deepEqual(mesh.done.toSorted(), ["admit", "unlist lost", "withdraw gone"]);
+    await mesh.end();
+  });
+
+  it("lists probes again that somebody has flushed, and follows a change of the pod's address", async () => {
+    const { mesh, pod } = await enrolled();
+    mesh.disturbProbes();
+    await mesh.advance(100);
+    mesh.show("update", { ...pod, podIps: ["10.0.0.6"] });
+    await mesh.advance(100);
+    assert.deepEqual(mesh.done, ["list web 10.0.0.5", "list web 10.0.0.6"]);
+    await mesh.end();
+  });
+
+  it("tries again what failed, less and less often, tells of it three times, and holds nobody else up", async () => {
+    const mesh = new FakeMesh();
+    mesh.failing.set("annotate", new KubeApiError("KUBE_API_TRANSPORT", "Cannot patch the pod: connection refused"));
+    const enrolment = mesh.start();
+    const pods = ["a", "b", "c"].map((name) => mesh.addPod(name));
+    await mesh.advance(120_000);
+    for (const { uid } of pods) {
+      assert.equal(enrolment.record(uid)?.state, "failed");
+      assert.equal(enrolment.record(uid)?.failedStep, "annotate");
+      assert.ok(mesh.rules.has(uid), "captured all the same");
+    }
+    assert.equal(mesh.logged.filter((line) => line.startsWith("warn")).length, 9);
+    mesh.failing.clear();
+    await mesh.advance(60_000);
+    for (const { uid } of pods) assert.equal(enrolment.record(uid)?.state, "enrolled");
+    await mesh.end();
+  });
+
+  it("does not ask the verifier without end for what it cannot do", async () => {
+    const { mesh, pod } = await enrolled();
+    mesh.rules.delete(pod.uid);
+    mesh.isVerifierStuck = true;
+    mesh.requests = 0;
+    mesh.show("update", { ...pod });
+    await mesh.advance(60_000);
+    assert.ok(mesh.requests >= 2 && mesh.requests <= 14, `${mesh.requests} times`);
+    assert.deepEqual(
+      mesh.done.filter((what) => what.startsWith("annotate")),
+      ["annotate web pending"],
+    );
+    await mesh.end();
+  });
+});

@@ -1,0 +1,368 @@
+// Keeps every pod of the node in or out of ambient mode, as its labels say: compares what is wanted with what is there (rules,
+// ztunnel's word, probe set, annotation) at start, on every event and on a timer, and does the steps in between. Which steps:
+// core/policy/enrolment-steps.ts. Rules in a pod's namespace are the verifier's, which is told here what to make of them.
+import type { IpAddress } from "../../core/address.ts";
+import { createDueQueue } from "../../core/due-queue.ts";
+import { isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
+import type { Pod } from "../../core/kube/pod.ts";
+import type { Logger } from "../../core/log.ts";
+import { type Redirection, redirectionOf } from "../../core/policy/ambient-redirection.ts";
+import { decideEnrolmentSteps, type EnrolmentPlan, type EnrolmentStep } from "../../core/policy/enrolment-steps.ts";
+import { decideRulesWish, type RulesWish } from "../../core/policy/rules-wish.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { type EnrolmentSources, type GatheredFacts, gatherFacts } from "./enrolment-facts.ts";
+import { type EnrolmentRecord, newRecord, noteFailure, noteLook } from "./enrolment-record.ts";
+import { type Workload, workloadOf } from "./workload.ts";
+
+export interface EnrolmentDeps {
+  readonly pods: {
+    get(uid: string): Pod | undefined;
+    list(): readonly Pod[];
+    subscribe(listener: (event: { readonly type: "add" | "update" | "delete"; readonly pod: Pod }) => void): Disposable;
+    waitSynced(signal: AbortSignal): Promise<void>;
+  };
+  readonly namespaces: {
+    /** Told the name of a namespace that came, went or changed. */
+    subscribe(listener: (name: string) => void): Disposable;
+    waitSynced(signal: AbortSignal): Promise<void>;
+  };
+  readonly decide: EnrolmentSources["decide"];
+  /** Whether an agent has seen the rules of this pod's sandbox in place. */
+  wasIn(podUid: string): boolean;
+  readonly netns: EnrolmentSources["netns"];
+  readonly rules: EnrolmentSources["rules"] & {
+    /** Look, and bring to what `wishFor` says, as soon as possible; `settled` is called when that is done. */
+    request(podUid: string): void;
+  };
+  readonly ztunnel: EnrolmentSources["ztunnel"] & {
+    /** Wanted from now on, whatever ztunnel says of it. The descriptor stays ours. */
+    declare(workload: Workload, netnsFd: number | undefined): { readonly result: string; readonly problem?: string };
+    withdraw(podUid: string, signal: AbortSignal): Promise<{ readonly result: string }>;
+    workloads(): readonly { readonly uid: string }[];
+    /** Everything that runs is declared: a snapshot may be sent. */
+    admitSnapshots(): void;
+    subscribe(listener: (change: { readonly uid?: string }) => void): Disposable;
+  };
+  readonly probes: EnrolmentSources["probes"] & {
+    uids(): readonly string[];
+    put(podUid: string, ips: readonly IpAddress[]): Promise<void>;
+    remove(podUid: string): Promise<void>;
+    /** Told that the set is not what it was. */
+    subscribe(listener: () => void): Disposable;
+  };
+  /** Writes the annotation. Rejects with KubeApiError. */
+  annotate(pod: Pod, value: Redirection, signal: AbortSignal): Promise<void>;
+  readonly metrics: {
+    /** `nodeagent_reconcile_events_total`. */
+    handled(type: "add" | "update" | "delete"): void;
+    step(step: EnrolmentStep, result: "done" | "failed"): void;
+  };
+  readonly clock: Clock;
+  /** Wall time in milliseconds since 1970. */
+  wallMs(): number;
+  /** In [0, 1). */
+  random(): number;
+  readonly log: Logger;
+}
+
+export interface EnrolmentOptions {
+  /** Between two looks at everything. @default 60000 */
+  readonly intervalMs?: number;
+  /** Pods worked on at the same time: one that waits for ztunnel or the API does not hold up the others. @default 16 */
+  readonly maxBusy?: number;
+  /** For one step. @default 10000 */
+  readonly stepTimeoutMs?: number;
+  /** A first snapshot waits so long for the namespaces of pods that were there before. @default 5000 */
+  readonly firstSnapshotMs?: number;
+}
+
+export interface Enrolment {
+  /** Reconciles until the signal aborts, then resolves. To be called once. */
+  run(signal: AbortSignal): Promise<void>;
+  wishFor(pod: Pod): RulesWish;
+  /** The verifier has finished a look at this pod. */
+  settled(podUid: string): void;
+  /** The pod was captured and taken by ztunnel at its ADD; what is left to do is not waited for. */
+  added(podUid: string): void;
+  records(): readonly EnrolmentRecord[];
+  record(podUid: string): EnrolmentRecord | undefined;
+}
+
+interface PodState {
+  record: EnrolmentRecord;
+  /** As last seen. */
+  pod: Pod;
+  wasIn: boolean;
+  failures: number;
+  written: { readonly value: Redirection; readonly untilMs: number } | undefined;
+  /** What the verifier was asked for last, and when it may be asked again. */
+  asked: { readonly step: EnrolmentStep; readonly againMs: number } | undefined;
+}
+
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 30_000;
+/** A watch that has not shown our own patch by then has lost it. */
+const BELIEVE_WRITTEN_MS = 10_000;
+/** What waits is looked at again so often although nothing has happened. */
+const WAITING_RETRY_MS = 5000;
+/** Said aloud in a row of failures of one pod. */
+const TOLD_FAILURES = 3;
+/** Steps of the verifier; that they are done is seen when it has settled. */
+const BY_VERIFIER: ReadonlySet<EnrolmentStep> = new Set(["find-netns", "capture", "release"]);
+
+export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions = {}): Enrolment {
+  const { intervalMs = 60_000, maxBusy = 16, stepTimeoutMs = 10_000, firstSnapshotMs = 5000 } = options;
+  const states = new Map<string, PodState>();
+  const queue = createDueQueue();
+  const busy = new Map<string, Promise<void>>();
+  /** Asked for while they were being worked on. */
+  const again = new Set<string>();
+  let wake = new AbortController();
+  let isForbiddenSaid = false;
+
+  async function run(signal: AbortSignal): Promise<void> {
+    using _pods = deps.pods.subscribe(({ type, pod }) => {
+      deps.metrics.handled(type);
+      const state = states.get(pod.uid);
+      if (state !== undefined) state.pod = pod;
+      ask(pod.uid);
+    });
+    using _namespaces = deps.namespaces.subscribe((name) => {
+      deps.metrics.handled("update");
+      for (const { namespace, uid } of deps.pods.list()) if (namespace === name) ask(uid);
+    });
+    using _ztunnel = deps.ztunnel.subscribe(({ uid }) => (uid === undefined ? askAll() : ask(uid)));
+    using _probes = deps.probes.subscribe(askAll);
+    try {
+      await deps.pods.waitSynced(signal);
+      await deps.namespaces.waitSynced(signal);
+      await declareRunning(signal);
+      let nextPassMs = deps.clock.nowMs();
+      while (!signal.aborted) {
+        wake = new AbortController();
+        if (deps.clock.nowMs() >= nextPassMs) {
+          askAll();
+          nextPassMs = deps.clock.nowMs() + intervalMs * (0.9 + 0.2 * deps.random());
+        }
+        for (const uid of queue.allDue(deps.clock.nowMs())) {
+          if (busy.size >= maxBusy) break;
+          begin(uid, signal);
+        }
+        const dueMs = busy.size >= maxBusy ? nextPassMs : Math.min(nextPassMs, queue.nextDueMs());
+        const waitMs = Math.max(1, dueMs - deps.clock.nowMs());
+        await deps.clock.sleep(waitMs, AbortSignal.any([signal, wake.signal])).catch(() => undefined);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      await Promise.allSettled(busy.values());
+    }
+  }
+
+  /** ztunnel stops what is not in its snapshot, so the first one waits until everything that was in is declared: with its
+   * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. */
+  async function declareRunning(signal: AbortSignal): Promise<void> {
+    const running = deps.pods.list().filter((pod) => {
+      const { facts } = look(stateOf(pod), false);
+      return facts.wanted === "in" && (facts.wasIn || facts.annotation !== "none");
+    });
+    for (const { uid } of running) deps.rules.request(uid);
+    const untilMs = deps.clock.nowMs() + firstSnapshotMs;
+    const isMissing = (pod: Pod) => deps.netns.get(pod) === undefined;
+    while (running.some(isMissing) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
+    for (const pod of running) declare(pod);
+    deps.ztunnel.admitSnapshots();
+  }
+
+  function ask(uid: string, delayMs = 0): void {
+    if (busy.has(uid)) again.add(uid);
+    else queue.put(uid, { dueMs: deps.clock.nowMs() + delayMs, isUrgent: false });
+    wake.abort();
+  }
+
+  /** Every pod that is there, and whoever is still listed somewhere without being there. */
+  function askAll(): void {
+    const listed = [...deps.ztunnel.workloads().map(({ uid }) => uid), ...deps.probes.uids(), ...states.keys()];
+    for (const uid of new Set([...deps.pods.list().map((pod) => pod.uid), ...listed])) ask(uid);
+  }
+
+  function begin(uid: string, signal: AbortSignal): void {
+    queue.remove(uid);
+    const work = reconcile(uid, signal).then((delayMs) => {
+      busy.delete(uid);
+      if (again.delete(uid)) ask(uid);
+      else if (delayMs !== undefined) ask(uid, delayMs);
+      else wake.abort();
+    });
+    busy.set(uid, work);
+  }
+
+  /** One look and what follows from it. Resolves with when to come back although nothing has happened. */
+  async function reconcile(uid: string, signal: AbortSignal): Promise<number | undefined> {
+    const pod = deps.pods.get(uid);
+    if (pod === undefined && !states.has(uid)) return forgetStranger(uid, signal);
+    const state = pod === undefined ? states.get(uid) : stateOf(pod);
+    if (state === undefined) return undefined;
+    const isGone = pod === undefined;
+    const gathered = look(state, isGone);
+    const plan = decideEnrolmentSteps(gathered.facts);
+    tell(state, gathered, plan);
+    for (const step of plan.steps) {
+      if (signal.aborted) return undefined;
+      // Its word brings us back; should that be lost, the timer does.
+      if (BY_VERIFIER.has(step)) return askVerifier(state, step);
+      try {
+        await carryOut(step, state, gathered, plan, AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]));
+      } catch (error) {
+        return signal.aborted ? undefined : fail(state, step, error);
+      }
+      deps.metrics.step(step, "done");
+    }
+    state.failures = 0;
+    state.asked = undefined;
+    if (plan.steps.length > 0) return 0;
+    if (isGone) states.delete(uid);
+    else if (gathered.facts.wanted === "out") state.wasIn = false;
+    return plan.waits === undefined ? undefined : WAITING_RETRY_MS;
+  }
+
+  /** Once for each step: what it could not do it tries again by itself, and tells of each try. */
+  function askVerifier(state: PodState, step: EnrolmentStep): number {
+    const nowMs = deps.clock.nowMs();
+    if (state.asked?.step !== step || nowMs >= state.asked.againMs) {
+      state.asked = { step, againMs: nowMs + WAITING_RETRY_MS };
+      deps.rules.request(state.pod.uid);
+    }
+    return state.asked.againMs - nowMs;
+  }
+
+  /** Listed somewhere, by a predecessor or because a pod's end was missed, and not on this node any more. */
+  async function forgetStranger(uid: string, signal: AbortSignal): Promise<number | undefined> {
+    try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
+      if (deps.ztunnel.workload(uid) !== undefined) await withdraw(uid, limited);
+      if (deps.probes.listed(uid).length > 0) await deps.probes.remove(uid);
+      return undefined;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      deps.log.warn("Cannot forget a pod that is gone", { podUid: uid, err: messageOf(error) });
+      return MAX_RETRY_MS;
+    }
+  }
+
+  function look(state: PodState, isGone: boolean): GatheredFacts {
+    const { pod, written } = state;
+    const isShown = written !== undefined && redirectionOf(pod.annotations) === written.value;
+    if (written !== undefined && (isShown || deps.clock.nowMs() > written.untilMs)) state.written = undefined;
+    const history = { wasIn: state.wasIn, written: state.written?.value };
+    const gathered = gatherFacts(deps, pod, isGone, history);
+    if (gathered.facts.rules === "stand" || gathered.facts.annotation !== "none") state.wasIn = true;
+    return gathered;
+  }
+
+  async function carryOut(
+    step: EnrolmentStep,
+    state: PodState,
+    { addresses }: GatheredFacts,
+    { annotation }: EnrolmentPlan,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { pod } = state;
+    switch (step) {
+      case "list-probes":
+        return deps.probes.put(pod.uid, addresses);
+      case "unlist-probes":
+        return deps.probes.remove(pod.uid);
+      case "tell-ztunnel":
+        return declare(pod);
+      case "withdraw":
+        return withdraw(pod.uid, signal);
+      case "annotate":
+        try {
+          await deps.annotate(pod, annotation, signal);
+        } catch (error) {
+          // The watch is about to show that it is gone.
+          if (!isNotFound(error)) throw error;
+        }
+        state.written = { value: annotation, untilMs: deps.clock.nowMs() + BELIEVE_WRITTEN_MS };
+    }
+  }
+
+  function declare(pod: Pod): void {
+    const { result, problem } = deps.ztunnel.declare(workloadOf(pod), deps.netns.get(pod)?.fd);
+    if (result !== "declared") throw new Error(`Cannot tell ztunnel of the pod: ${problem ?? result}`);
+  }
+
+  async function withdraw(uid: string, signal: AbortSignal): Promise<void> {
+    const { result } = await deps.ztunnel.withdraw(uid, signal);
+    if (result !== "withdrawn") throw new Error(`Cannot withdraw the pod from ztunnel: ${result}`);
+  }
+
+  function fail(state: PodState, step: EnrolmentStep, error: unknown): number {
+    const message = messageOf(error);
+    deps.metrics.step(step, "failed");
+    state.record = noteFailure(state.record, step, message, deps.wallMs());
+    const { namespace, name, uid } = state.pod;
+    const labels = { ns: namespace, name, podUid: uid, step, err: message };
+    if (isForbidden(error)) {
+      const hint = "grant patch of pods/status to the agent's service account, as the chart does in ambient mode";
+      if (!isForbiddenSaid) deps.log.error("Cannot annotate pods: the right is missing", { ...labels, hint });
+      isForbiddenSaid = true;
+    } else if (state.failures < TOLD_FAILURES) {
+      deps.log.warn("Cannot bring a pod to its place, trying again", labels);
+    }
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures, MAX_RETRY_MS);
+    state.failures = Math.min(state.failures + 1, 16);
+    return delayMs * (0.75 + 0.5 * deps.random());
+  }
+
+  function tell(state: PodState, { facts, reason }: GatheredFacts, plan: EnrolmentPlan): void {
+    const before = state.record.state;
+    state.record = noteLook(state.record, { facts, reason, plan }, deps.wallMs());
+    const { state: now, waits } = state.record;
+    if (now === before) return;
+    const { namespace, name, uid } = state.pod;
+    const labels = { ns: namespace, name, podUid: uid, reason };
+    if (now === "enrolled") deps.log.info("Pod is in the ambient mesh", labels);
+    else if (now === "out" && before === "leaving") deps.log.info("Pod has left the ambient mesh", labels);
+    else deps.log.debug(`Pod is ${now}`, { ...labels, ...(waits !== undefined && { waits }) });
+  }
+
+  function stateOf(pod: Pod): PodState {
+    const known = states.get(pod.uid);
+    if (known !== undefined) {
+      known.pod = pod;
+      return known;
+    }
+    const record = newRecord(pod, deps.wallMs());
+    const state: PodState = {
+      record,
+      pod,
+      wasIn: deps.wasIn(pod.uid),
+      failures: 0,
+      written: undefined,
+      asked: undefined,
+    };
+    states.set(pod.uid, state);
+    return state;
+  }
+
+  return {
+    run,
+    wishFor(pod) {
+      return decideRulesWish(deps.decide(pod), look(stateOf(pod), false).facts);
+    },
+    settled: (podUid) => ask(podUid),
+    added(podUid) {
+      const pod = deps.pods.get(podUid);
+      if (pod !== undefined) stateOf(pod).wasIn = true;
+      ask(podUid);
+    },
+    records: () => [...states.values()].map(({ record }) => record),
+    record: (podUid) => states.get(podUid)?.record,
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
