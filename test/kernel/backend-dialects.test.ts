@@ -1,18 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
+import type { PodCapture } from "../../src/core/rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
+import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
-import { createNetns } from "../../testbed/netns.ts";
+import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
-import { backendOf, DIALECTS, FAMILIES, generationOf, rulesIn, sidecarCase } from "./backend-fixture.ts";
+import { ambientCase, backendOf, DIALECTS, FAMILIES, generationOf, rulesIn, sidecarCase } from "./backend-fixture.ts";
 
-const MODES = ["REDIRECT", "TPROXY"] as const;
+const MODES = ["REDIRECT", "TPROXY", "ambient"] as const;
 
 for (const dialect of DIALECTS) {
   for (const [family, families] of Object.entries(FAMILIES)) {
     for (const mode of MODES) {
-      const capture: SidecarCapture = { ...DEFAULT_SIDECAR_CAPTURE, mode, dnsCapture: true, families };
+      const capture: PodCapture =
+        mode === "ambient"
+          ? ambientCase({ families })
+          : { ...DEFAULT_SIDECAR_CAPTURE, mode, dnsCapture: true, families };
 
       test(`${dialect} ${family} ${mode}: applying again changes nothing, edits are seen and repaired, removal leaves nothing`, async () => {
         const executed: string[] = [];
@@ -34,7 +39,7 @@ for (const dialect of DIALECTS) {
           [],
         );
 
-        for (const edit of editsOf(dialect, family === "v6")) {
+        for (const edit of editsOf(dialect, family === "v6", mode === "ambient" ? "istio-ambient" : "istio-proxy")) {
           netns.mustExec(edit);
           const found = await backend.drift(netns.fd, capture, { formerly: capture });
           const repair = await backend.apply(netns.fd, capture, { formerly: capture });
@@ -169,6 +174,66 @@ test("a table of iptables that holds a set, a chain or a policy of somebody else
   }
 });
 
+test("an ambient pod is taken out of every dialect, with its routing, whatever of it is missing already (D13, D26)", async () => {
+  const capture = ambientCase();
+  for (const written of DIALECTS) {
+    for (const by of DIALECTS) {
+      using netns = createNetns();
+      const before = [rulesIn(netns), ambientRouting(netns)];
+      await backendOf(written).apply(netns.fd, capture);
+      assert.equal(ambientRouting(netns).length, 4);
+      netns.mustExec(["ip", "rule", "del", "fwmark", "0x111/0xfff", "lookup", "100"]);
+      netns.mustExec(["ip", "-6", "route", "flush", "table", "100"]);
+      assert.equal(await backendOf(by).remove(netns.fd, capture), true);
+      assert.deepEqual([rulesIn(netns), ambientRouting(netns)], before, `${written} by ${by}`);
+      if (written !== "iptables-legacy") assert.equal(netns.mustExec(["nft", "list", "ruleset"]), "");
+      assert.equal(await backendOf(by).remove(netns.fd, capture), false);
+    }
+  }
+});
+
+test("the policy rule of one family that is there already keeps that of the other from nothing (D13), nor doubles", async () => {
+  const backend = backendOf("iptables-nft");
+  using netns = createNetns();
+  netns.mustExec(["ip", "rule", "add", "fwmark", "0x111/0xfff", "lookup", "100", "pref", "32764"]);
+  await backend.apply(netns.fd, ambientCase());
+  await backend.apply(netns.fd, ambientCase());
+  assert.equal(ambientRouting(netns).length, 4);
+  assert.deepEqual(await backend.drift(netns.fd, ambientCase()), []);
+});
+
+test("removal goes on where one dialect cannot, and a retry has the rest to do (D12)", async () => {
+  using netns = createNetns();
+  const capture = ambientCase();
+  await backendOf("iptables-legacy").apply(netns.fd, capture);
+  const isBroken = (program: string) => program === "ip6tables-legacy-restore";
+  let broken = true;
+  const backend = backendOf("iptables-legacy", {
+    findProgram: (name) => (broken && isBroken(name) ? "/bin/false" : findProgram(name)),
+  });
+  await assert.rejects(backend.remove(netns.fd, capture), /false/);
+  assert.deepEqual(ambientRouting(netns), []);
+  broken = false;
+  assert.equal(await backend.remove(netns.fd, capture), true);
+  assert.deepEqual(rulesIn(netns), []);
+});
+
+test("an ambient pod with its own user namespace needs no other dialect, and a sidecar's rules give way to an ambient capture", async () => {
+  const inOwnUsers = { belongsToOtherUsers: () => true };
+  using netns = createNetns();
+  assert.equal((await backendOf("iptables-nft", inOwnUsers).apply(netns.fd, ambientCase())).dialect, "iptables-nft");
+  for (const dialect of DIALECTS) {
+    using pod = createNetns();
+    const backend = backendOf(dialect);
+    await backend.apply(pod.fd, sidecarCase("tproxy"));
+    await backend.apply(pod.fd, ambientCase(), { formerly: sidecarCase("tproxy") });
+    assert.deepEqual(await backend.drift(pod.fd, ambientCase()), []);
+    using fresh = createNetns();
+    await backend.apply(fresh.fd, ambientCase());
+    assert.deepEqual(rulesIn(pod).toSorted(), rulesIn(fresh).toSorted());
+  }
+});
+
 test("routing by our marks that this capture does not need goes; a route that another rule looks up stays", async () => {
   const backend = backendOf("iptables-nft");
   using netns = createNetns();
@@ -251,14 +316,28 @@ test("calls for one namespace that come at once are carried out one after the ot
   }
 });
 
+/** Policy rules and routes of an ambient capture. */
+function ambientRouting(netns: TestNetns): string[] {
+  return ["-4", "-6"].flatMap((family) => [
+    ...netns
+      .mustExec(["ip", family, "rule"])
+      .split("\n")
+      .filter((line) => line.includes("0x111")),
+    ...netns
+      .mustExec(["ip", family, "route", "show", "table", "all"])
+      .split("\n")
+      .filter((line) => line.includes("table 100")),
+  ]);
+}
+
 /** What somebody may do to the rules by hand. */
-function editsOf(dialect: BackendDialect, v6Only: boolean): string[][] {
+function editsOf(dialect: BackendDialect, v6Only: boolean, prefix = "istio-proxy"): string[][] {
   if (dialect === "nftables") {
     return [
-      ["nft", "flush", "chain", "inet", "istio-proxy-nat", "istio-output"],
-      ["nft", "insert", "rule", "inet", "istio-proxy-nat", "istio-output", "tcp", "dport", "1-1024", "return"],
-      ["nft", "flush", "chain", "inet", "istio-proxy-nat", "output"],
-      ["nft", "delete", "table", "inet", "istio-proxy-raw"],
+      ["nft", "flush", "chain", "inet", `${prefix}-nat`, "istio-output"],
+      ["nft", "insert", "rule", "inet", `${prefix}-nat`, "istio-output", "tcp", "dport", "1-1024", "return"],
+      ["nft", "flush", "chain", "inet", `${prefix}-nat`, "output"],
+      ["nft", "delete", "table", "inet", `${prefix}-raw`],
       ["nft", "flush", "ruleset"],
     ];
   }

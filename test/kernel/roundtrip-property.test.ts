@@ -6,14 +6,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { createIptablesNftStore, createNftablesStore } from "../../src/agent/netfilter/nf-tables-store.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
+import type { PodCapture } from "../../src/core/rules/pod-capture.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
 import { renderNft } from "../../src/core/rules/render-nft.ts";
-import type { SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { arbitraryFamilies, arbitraryPod } from "../../testbed/sidecar/arbitrary-pod.ts";
 import { planOfPod } from "../../testbed/sidecar/pod-words.ts";
-import { backendOf, generationOf } from "./backend-fixture.ts";
+import { ambientCase, backendOf, generationOf } from "./backend-fixture.ts";
 import { assertToolsPrint } from "./case-table-listing.ts";
 
 const STORES = {
@@ -33,10 +33,19 @@ const OTHER_TOOLS = [
 const TOOLS = ["iptables-nft-save", "ip6tables-nft-save", "nft list ruleset", ...OTHER_TOOLS];
 const LEGACY_TOOLS = ["iptables-legacy-save", "ip6tables-legacy-save"];
 
-const anyCapture = fc.tuple(arbitraryPod, arbitraryFamilies).map(([pod, families]): SidecarCapture => {
+const sidecarCapture = fc.tuple(arbitraryPod, arbitraryFamilies).map(([pod, families]): PodCapture => {
   const { dualStack: _, ...plan } = planOfPod(pod);
   return { ...plan, families };
 });
+const ambientCapture = fc
+  .record({
+    families: arbitraryFamilies,
+    captureInbound: fc.boolean(),
+    captureDns: fc.boolean(),
+    virtualInterfaces: fc.subarray(["vnet0", "net-1.x"]),
+  })
+  .map((capture): PodCapture => ambientCase(capture));
+const anyCapture = fc.oneof({ weight: 3, arbitrary: sidecarCapture }, { weight: 1, arbitrary: ambientCapture });
 
 for (const dialect of ["iptables-nft", "nftables"] as const) {
   test(`${dialect}: the kernel gives any pod's rules back as they were written, and the tool prints their text`, async () => {
