@@ -60,7 +60,7 @@ function messageOf(change: Change<HeldRule>): BatchMessage {
 }
 
 /** iptables tells extensions the rule's protocol beside the rule; the kernel checks REDIRECT, TPROXY and multiport by it. */
-function compatOf(rule: Rule): RuleCompat {
+export function compatOf(rule: Rule): RuleCompat {
   const protocol = rule.matches.find((match) => match.kind === "protocol");
   if (protocol === undefined) return { protocol: 0, inverted: false };
   return { protocol: PROTOCOL_NUMBER[protocol.protocol], inverted: protocol.negated };

@@ -1,0 +1,363 @@
+// Lets the kubelet's probes into the ambient pods of this node: in the node's own network namespace a set of their addresses
+// for each family, and the rule that gives what processes of the node send there a source that the pods' rules let pass
+// (contract 7.8). In the node's one dialect; what upstream, or this agent before a change of dialect, left in another one
+// goes when ours stands (surprise 4: the rule twice). Everything else in that namespace is other people's and stays.
+//
+// Level-triggered: what should be there is kept here, what is there is asked of the kernel. Not here: when to look
+// (host-probes-keeper.ts), which pods there are.
+import { formatIp, type IpAddress, unmapIp } from "../../core/address.ts";
+import type { BackendDialect } from "../../core/policy/backend-features.ts";
+import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
+import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
+import type { Ruleset } from "../../core/rules/model.ts";
+import { createHostIpsets, type IpsetDeps } from "./host-ipsets.ts";
+import { createHostLegacy, type HostLegacyDeps } from "./host-legacy.ts";
+import { createHostIptablesNft, createHostNftables } from "./host-nf-tables.ts";
+import { type HostRuleStore, throwAll } from "./host-rule-store.ts";
+import { createNetnsQueue } from "./netns-queue.ts";
+import { createProbeOwners } from "./probe-owners.ts";
+import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
+import { NetfilterError } from "./rule-store.ts";
+
+export interface HostProbesDeps extends IpsetDeps, HostLegacyDeps {}
+
+export interface HostProbesOptions {
+  /** The node's own network namespace; has to stay open. */
+  readonly netnsFd: number;
+  /** How rules are written here: `decideHostDialect` of core/policy. */
+  readonly dialect: BackendDialect;
+  /** Whether nf_tables answers on this node. */
+  readonly nfTables: boolean;
+  readonly host: AmbientHost;
+  /** The real user id of the kubelet, for the native dialect. Asked at each look. */
+  kubeletUid(): number;
+}
+
+/** What `ensure` did. */
+export interface HostEnsured {
+  readonly changed: boolean;
+  /** What was found different, one sentence each, where something of ours stood or should have. */
+  readonly repaired: readonly string[];
+  /** Dialects whose rules of ours were there and are gone. */
+  readonly replaced: readonly BackendDialect[];
+  /** What is not as it should be and cannot be changed from here, one sentence each. */
+  readonly notes: readonly string[];
+  /** Rules of others stand before ours. */
+  readonly isBehind: boolean;
+}
+
+export type HostProbes = ReturnType<typeof createHostProbes>;
+
+type Family = 4 | 6;
+const FAMILIES = [4, 6] as const;
+/** A UID goes beside each address; the kernel's comments end at 127 characters in nf_tables. */
+const POD_UID = /^[-.\w]{1,127}$/;
+
+export function createHostProbes(deps: HostProbesDeps, options: HostProbesOptions) {
+  const { netnsFd, dialect, host } = options;
+  const ipsets = createHostIpsets(deps, netnsFd);
+  const nftables = createHostNftables(deps, netnsFd);
+  const legacy = createHostLegacy(deps, netnsFd);
+  const iptablesNft = createHostIptablesNft(deps, netnsFd, ipsets.numbers);
+  const stores: Readonly<Record<BackendDialect, HostRuleStore>> = {
+    "iptables-nft": iptablesNft,
+    nftables,
+    "iptables-legacy": legacy,
+  };
+  const store = stores[dialect];
+  const sets: ProbeSets = dialect === "nftables" ? nftables : ipsets;
+  const wanted = FAMILIES.filter((family) => host.families[`v${family}`]);
+  const owners = createProbeOwners();
+  const queue = createNetnsQueue(() => ({ dev: 0n, ino: 0n }));
+  const inTurn = <T>(action: () => Promise<T>): Promise<T> => queue(netnsFd, action);
+  let isEstablished = false;
+
+  return {
+    dialect,
+
+    /**
+     * Makes sets, addresses and rule stand, and takes away what of ours stands in another dialect. Again: changes nothing.
+     * `mayMove` (default true): our jump is put before rules of others where it is not.
+     * @throws {NetfilterError} where others stand in the way; {KernelRefusalError}, {ExecError}, or AggregateError of them. What
+     * could be done is done.
+     */
+    ensure: (move: { readonly mayMove?: boolean } = {}): Promise<HostEnsured> =>
+      inTurn(() => ensure(move.mayMove ?? true)),
+
+    /**
+     * This pod has these addresses, and no others. No address: nothing is known, nothing changes. An address another pod had
+     * is this one's from now on (D33). Addresses of a family that is not captured are `skipped` (surprise 8).
+     * @throws {RangeError} for a UID that cannot be written; otherwise as `ensure`. What was told stays told.
+     */
+    async put(podUid: string, ips: readonly IpAddress[]): Promise<{ readonly skipped: readonly IpAddress[] }> {
+      checkUid(podUid);
+      const unmapped = ips.map(unmapIp);
+      const taken = unmapped.filter(({ family }) => wanted.includes(family));
+      await inTurn(async () => {
+        if (taken.length === 0) return;
+        const before = FAMILIES.flatMap((family) => owners.entries(family)).filter((entry) => entry.podUid === podUid);
+        owners.tell(podUid, taken);
+        const gone = before.map(({ ip }) => ip).filter((ip) => owners.ownerOf(ip) === undefined);
+        const put = taken.map((ip) => ({ ip, podUid }));
+        try {
+          write(put, gone);
+        } catch {
+          // There is no set, or not as it has to be: then all of it is looked at.
+          await ensure(true);
+          write(put, gone);
+        }
+      });
+      return { skipped: unmapped.filter(({ family }) => !wanted.includes(family)) };
+    },
+
+    /** Takes out whatever stands under this UID, whatever addresses the pod had (D11). False: nothing did.
+     * @throws as `ensure` */
+    remove: (podUid: string): Promise<boolean> =>
+      inTurn(async () => {
+        owners.forget(podUid);
+        const gone = held().filter((entry) => entry.podUid === podUid);
+        write([], gone.map(addressOf));
+        return gone.length > 0;
+      }),
+
+    /** The addresses that stand under this UID. */
+    listed: (podUid: string): Promise<readonly IpAddress[]> =>
+      inTurn(async () =>
+        held()
+          .filter((entry) => entry.podUid === podUid)
+          .map(addressOf),
+      ),
+
+    /** Every UID under which an address stands. */
+    uids: (): Promise<ReadonlySet<string>> =>
+      inTurn(async () => new Set(held().flatMap(({ podUid }) => (podUid === "" ? [] : [podUid])))),
+
+    /**
+     * The pods of this node with their addresses. What they lack is put in; `isComplete` says that there are no other pods,
+     * and only then is anything taken out that is not theirs. A pod without addresses keeps what stands under its UID.
+     * @throws {RangeError} for a UID that cannot be written; otherwise as `ensure`
+     */
+    async converge(
+      all: ReadonlyMap<string, readonly IpAddress[]>,
+      { isComplete }: { readonly isComplete: boolean },
+    ): Promise<{ readonly put: number; readonly removed: number }> {
+      for (const podUid of all.keys()) checkUid(podUid);
+      return inTurn(async () => {
+        owners.tellAll(all, isComplete);
+        if (wanted.some((family) => sets.read(family) === undefined)) await ensure(true);
+        const standing = held();
+        const put = missing(standing);
+        const gone = standing.filter(({ ip, podUid }) => {
+          if (owners.ownerOf(ip) !== undefined) return false;
+          const told = all.get(podUid);
+          return told === undefined ? isComplete : told.length > 0;
+        });
+        write(put, gone.map(addressOf));
+        return { put: put.length, removed: gone.length };
+      });
+    },
+
+    /** What differs, one sentence each. Writes nothing. */
+    drift: (): Promise<readonly string[]> => inTurn(drift),
+
+    /**
+     * Takes everything of ours away, in every dialect: ambient mode was switched off, or the product goes. Rules of others
+     * stay, and a set that they look into stays, empty. False: there was nothing. What was told before is forgotten.
+     * @throws as `ensure`
+     */
+    removeAll: (): Promise<boolean> => inTurn(removeAll),
+  };
+
+  function desired(): readonly Ruleset[] {
+    return dialect === "nftables" ? ambientHostInetRules(host, options.kubeletUid()) : ambientHostRules(host);
+  }
+
+  /** What stands in our sets. */
+  function held(): ProbeEntry[] {
+    return wanted.flatMap((family) => sets.read(family) ?? []);
+  }
+
+  function missing(standing: readonly ProbeEntry[]): ProbeEntry[] {
+    const uidOf = new Map(standing.map(({ ip, podUid }) => [formatIp(ip), podUid]));
+    return wanted
+      .flatMap((family) => owners.entries(family))
+      .filter(({ ip, podUid }) => uidOf.get(formatIp(ip)) !== podUid);
+  }
+
+  function write(put: readonly ProbeEntry[], gone: readonly IpAddress[]): void {
+    for (const family of wanted) {
+      const [added, removed] = [
+        put.filter(({ ip }) => ip.family === family),
+        gone.filter((ip) => ip.family === family),
+      ];
+      if (added.length + removed.length > 0) sets.write(family, added, removed);
+    }
+  }
+
+  /** Dialects beside ours that may hold something. */
+  function others(): HostRuleStore[] {
+    return [...(options.nfTables ? [iptablesNft, nftables] : []), ...(legacy.mayHold() ? [legacy] : [])].filter(
+      (other) => other !== store,
+    );
+  }
+
+  async function ensure(mayMove: boolean): Promise<HostEnsured> {
+    const failures: unknown[] = [];
+    const attempt = async <T>(action: () => T | Promise<T>): Promise<T | undefined> => {
+      try {
+        return await action();
+      } catch (error) {
+        failures.push(error);
+        return undefined;
+      }
+    };
+    const sentences = dialect === "nftables" ? [] : ((await attempt(makeIpsets)) ?? []);
+    const found = await attempt(() => store.converge(desired(), { mayMove }));
+    sentences.push(...(found?.sentences ?? []).filter(() => found?.isChange));
+    sentences.push(...((await attempt(fill)) ?? []));
+    const replaced: BackendDialect[] = [];
+    const notes: string[] = [];
+    // What stands in another dialect serves until ours does.
+    if (failures.length === 0) {
+      for (const other of others()) {
+        if ((await attempt(() => other.converge([], { mayMove })))?.wasThere) replaced.push(other.dialect);
+      }
+      notes.push(...((await attempt(dropUnusedIpsets)) ?? []));
+    }
+    throwAll(failures, "let probes of the node into pods");
+    const wasExpected = isEstablished || found?.wasThere === true;
+    isEstablished = true;
+    return {
+      changed: sentences.length > 0 || replaced.length > 0,
+      repaired: wasExpected ? sentences : [],
+      replaced,
+      notes,
+      isBehind: found?.isBehind ?? false,
+    };
+  }
+
+  /** The ipsets that rules are going to look into. One of our name that does not serve is replaced, our rules with it. */
+  async function makeIpsets(): Promise<string[]> {
+    const sentences: string[] = [];
+    for (const family of wanted) {
+      const state = ipsets.state(family);
+      if (state === "usable") continue;
+      if (state === "absent") sentences.push(`ipset ${PROBE_SETS[family]} is missing`);
+      else {
+        sentences.push(`ipset ${PROBE_SETS[family]} does not serve: ${state.unusable}`);
+        if (options.nfTables) await iptablesNft.converge([], { mayMove: false });
+        if (legacy.mayHold()) await legacy.converge([], { mayMove: false });
+        if (!ipsets.destroy(family)) {
+          const why = `ipset ${PROBE_SETS[family]} does not serve (${state.unusable}), and rules of others look into it`;
+          throw new NetfilterError("unsupported", `Cannot let probes of the node into pods: ${why}`);
+        }
+      }
+      ipsets.create(family);
+    }
+    return sentences;
+  }
+
+  /** Puts in what should be there, and until all pods were told of also what stands in the sets of another dialect. */
+  function fill(): string[] {
+    const standing = held();
+    const put = missing(standing);
+    const known = new Set([...standing, ...put].map(({ ip }) => formatIp(ip)));
+    const otherSets = dialect === "nftables" ? ipsets : nftables;
+    const taken =
+      owners.isWhole() || (dialect !== "nftables" && !options.nfTables)
+        ? []
+        : wanted
+            .flatMap((family) => otherSets.read(family) ?? [])
+            .filter(({ ip, podUid }) => POD_UID.test(podUid) && !known.has(formatIp(ip)));
+    write([...put, ...taken], []);
+    return lacking(put);
+  }
+
+  /** Upstream's agents take an ipset for the sign of another backend (contract 7.10). */
+  function dropUnusedIpsets(): string[] {
+    return FAMILIES.flatMap((family) => {
+      const isUsed = dialect !== "nftables" && wanted.includes(family);
+      if (isUsed || ipsets.state(family) === "absent" || ipsets.destroy(family)) return [];
+      return [`ipset ${PROBE_SETS[family]} is left over and stays: rules of others look into it`];
+    });
+  }
+
+  async function drift(): Promise<readonly string[]> {
+    const states = dialect === "nftables" ? [] : wanted.map((family) => ({ family, state: ipsets.state(family) }));
+    const beside: string[] = [];
+    for (const other of others()) {
+      if ((await other.find([])).wasThere) beside.push(`rules of ${other.dialect} stand beside those of ${dialect}`);
+    }
+    const standing = held();
+    const surplus = owners.isWhole()
+      ? standing.filter(({ ip, podUid }) => owners.ownerOf(ip) === undefined && !owners.has(podUid))
+      : [];
+    return [
+      ...states.flatMap(({ family, state }) => {
+        if (state === "usable") return [];
+        return [
+          `ipset ${PROBE_SETS[family]} ${state === "absent" ? "is missing" : `does not serve: ${state.unusable}`}`,
+        ];
+      }),
+      ...(await store.find(desired())).sentences,
+      ...lacking(missing(standing)),
+      ...perFamily(surplus, (family, count) => `${count} in ${nameOfSet(family)} belong to no pod of this node`),
+      ...beside,
+      ...FAMILIES.flatMap((family) => {
+        const isUsed = dialect !== "nftables" && wanted.includes(family);
+        return isUsed || ipsets.state(family) === "absent" ? [] : [`ipset ${PROBE_SETS[family]} is left over`];
+      }),
+    ];
+  }
+
+  async function removeAll(): Promise<boolean> {
+    const failures: unknown[] = [];
+    let changed = false;
+    owners.clear();
+    isEstablished = false;
+    for (const one of [...others(), store]) {
+      if (one === store && dialect !== "iptables-legacy" && !options.nfTables) continue;
+      try {
+        changed = (await one.converge([], { mayMove: false })).wasThere || changed;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    for (const family of FAMILIES) {
+      try {
+        if (ipsets.state(family) === "absent") continue;
+        changed = true;
+        if (!ipsets.destroy(family)) ipsets.write(family, [], (ipsets.read(family) ?? []).map(addressOf));
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    throwAll(failures, "take the host's probe rules away");
+    return changed;
+  }
+
+  function lacking(entries: readonly ProbeEntry[]): string[] {
+    return perFamily(entries, (family, count) => `${nameOfSet(family)} lacks ${count}`);
+  }
+
+  function nameOfSet(family: Family): string {
+    return `${sets.kind === "ipset" ? "ipset" : "set"} ${PROBE_SETS[family]}`;
+  }
+}
+
+function perFamily(entries: readonly ProbeEntry[], sentence: (family: Family, count: string) => string): string[] {
+  return FAMILIES.flatMap((family) => {
+    const count = entries.filter(({ ip }) => ip.family === family).length;
+    return count === 0 ? [] : [sentence(family, count === 1 ? "1 address" : `${count} addresses`)];
+  });
+}
+
+function addressOf({ ip }: ProbeEntry): IpAddress {
+  return ip;
+}
+
+function checkUid(podUid: string): void {
+  if (POD_UID.test(podUid)) return;
+  const accepted = "1 to 127 letters, digits, dots, dashes and underscores are accepted";
+  throw new RangeError(`Cannot name the pod "${podUid.slice(0, 200)}" beside its addresses: ${accepted}`);
+}

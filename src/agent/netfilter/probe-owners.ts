@@ -1,0 +1,72 @@
+// Which address belongs to which pod, as this agent was told: what the host's probe sets have to hold. Whoever was told last
+// has an address, because an address that comes up again is that of the newest sandbox (D33). What nobody told of is not
+// known, and not known is never not there.
+import { formatIp, type IpAddress, unmapIp } from "../../core/address.ts";
+import type { ProbeEntry } from "./probe-sets.ts";
+
+export interface ProbeOwners {
+  /** The pod has these addresses and no others. */
+  tell(podUid: string, ips: readonly IpAddress[]): void;
+  /** Everything that is known of these pods; of one without addresses nothing is known, what it had it keeps. `isComplete`:
+   * there are no other pods. */
+  tellAll(all: ReadonlyMap<string, readonly IpAddress[]>, isComplete: boolean): void;
+  forget(podUid: string): void;
+  clear(): void;
+  /** Whether every pod was told of once. */
+  isWhole(): boolean;
+  ownerOf(ip: IpAddress): string | undefined;
+  has(podUid: string): boolean;
+  entries(family: 4 | 6): ProbeEntry[];
+}
+
+export function createProbeOwners(): ProbeOwners {
+  const owners = new Map<string, ProbeEntry>();
+  /** Pods that were told of, also those whose addresses nobody knows yet. */
+  const pods = new Set<string>();
+  let isWhole = false;
+
+  function drop(podUid: string): void {
+    for (const [key, entry] of owners) if (entry.podUid === podUid) owners.delete(key);
+  }
+
+  return {
+    tell(podUid, ips) {
+      pods.add(podUid);
+      if (ips.length === 0) return;
+      drop(podUid);
+      for (const ip of ips) owners.set(formatIp(ip), { ip, podUid });
+    },
+    tellAll(all, isComplete) {
+      // Two pods with one address: it stays with the one that has it, else the later one in the list gets it.
+      const claims = new Map<string, ProbeEntry>();
+      for (const [podUid, ips] of all) {
+        for (const ip of ips.map(unmapIp)) {
+          const key = formatIp(ip);
+          const claimed = claims.get(key);
+          if (claimed === undefined || owners.get(key)?.podUid !== claimed.podUid) claims.set(key, { ip, podUid });
+        }
+      }
+      for (const [key, { podUid }] of owners) {
+        const told = all.get(podUid);
+        if (told === undefined ? isComplete : told.length > 0) owners.delete(key);
+      }
+      for (const [key, entry] of claims) owners.set(key, entry);
+      if (isComplete) pods.clear();
+      for (const podUid of all.keys()) pods.add(podUid);
+      isWhole ||= isComplete;
+    },
+    forget(podUid) {
+      pods.delete(podUid);
+      drop(podUid);
+    },
+    clear() {
+      owners.clear();
+      pods.clear();
+      isWhole = false;
+    },
+    isWhole: () => isWhole,
+    ownerOf: (ip) => owners.get(formatIp(ip))?.podUid,
+    has: (podUid) => pods.has(podUid),
+    entries: (family) => [...owners.values()].filter(({ ip }) => ip.family === family),
+  };
+}
