@@ -1,8 +1,9 @@
 // Joins what remembers decisions on pods with those who decide and those who act on it later. Part of wire-pods.ts.
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import type { AddedSandbox } from "../agent/ambient/ambient-sandboxes.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
-import { createPodRecords } from "../agent/pod-records/pod-records.ts";
+import { createPodRecords, type OpenNetns } from "../agent/pod-records/pod-records.ts";
 import type { SidecarMemory, SidecarRecord } from "../agent/sidecar/sidecar.ts";
 import type { StartedWith } from "../agent/verify/desired-capture.ts";
 import type { VerifierDeps } from "../agent/verify/verifier.ts";
@@ -12,6 +13,7 @@ import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { needsRecord } from "../core/pod-record/needs-record.ts";
 import type { PodRecord } from "../core/pod-record/pod-record.ts";
 import type { SidecarSettings } from "../core/policy/sidecar-decision.ts";
+import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createPrivateFolder, isTemporaryName } from "../platform/fs/private-folder.ts";
 import { netnsIdOf } from "../platform/linux/netns.ts";
@@ -35,6 +37,16 @@ export interface WiredDecisions {
   readonly atAdd: SidecarMemory;
   /** For whoever looks at running pods, once `loaded`. */
   readonly ofRunning: VerifierDeps["decisions"];
+  /** For ambient mode. */
+  readonly ambient: {
+    /** After an ADD. The descriptor is open during the call. */
+    keep(pod: Pod, sandbox: AddedSandbox): void;
+    /** Rules that were seen in place, which an agent after this one may have to take out. */
+    inPlace(pod: Pod, capture: AmbientCapture, netns: OpenNetns): void;
+    /** An agent has seen rules of ambient mode in the pod's present namespace. */
+    wasIn(podUid: string): boolean;
+    forget(podUid: string): void;
+  };
   readonly loaded: Promise<void>;
   readonly run: (ending: AbortSignal) => Promise<void>;
   forget(podUid: string): void;
@@ -102,11 +114,40 @@ export function wireDecisions(input: DecisionsInput): WiredDecisions {
           at,
         ),
     },
+    ambient: {
+      keep(pod, { containerId, netnsFd, capture, reason }) {
+        const { dev, ino } = netnsIdOf(netnsFd);
+        const decision = { ...identityOf(pod), containerId, decidedBy: "add", wasInPlace: true } as const;
+        records.keep({ ...decision, mode: "ambient", reason, capture }, { fd: netnsFd, dev, ino });
+      },
+      inPlace(pod, capture, at) {
+        const known = records.decided(pod.uid);
+        const { containerId, decidedBy, reason } = known?.mode === "ambient" ? known : UNSEEN;
+        const decision = { ...identityOf(pod), containerId, decidedBy, wasInPlace: true } as const;
+        records.keep({ ...decision, mode: "ambient", reason, capture }, at);
+      },
+      wasIn(podUid) {
+        const record = records.decided(podUid) ?? records.unproven(podUid);
+        return record?.mode === "ambient" && record.capture !== undefined;
+      },
+      forget: records.forget,
+    },
     loaded: records.loaded,
     run: records.run,
     forget: records.forget,
     retain: (listed) => records.retain(listed.map(({ uid }) => uid)),
   };
+}
+
+/** Of a pod whose rules were found or made while it ran. */
+const UNSEEN = { containerId: undefined, decidedBy: "annotations", reason: "labels" } as const;
+
+function identityOf({ uid, namespace, name }: Pod): {
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly podName: string;
+} {
+  return { podUid: uid, podNamespace: namespace, podName: name };
 }
 
 /** Undefined also where ambient mode decided: that is another service's pod. */

@@ -6,11 +6,11 @@ import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { tryCapture } from "../agent/netfilter/trial-capture.ts";
-import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
-import { createPluginRequests } from "../agent/plugin-api/plugin-requests.ts";
+import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
+import { createPluginRequests, type SandboxService } from "../agent/plugin-api/plugin-requests.ts";
 import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
 import { runRepairController } from "../agent/repair/repair-controller.ts";
-import { createSidecar } from "../agent/sidecar/sidecar.ts";
+import { createSidecar, type FindPod, type Sidecar } from "../agent/sidecar/sidecar.ts";
 import type { NodeStatusDeps } from "../agent/status/node-status.ts";
 import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
@@ -29,6 +29,7 @@ import { createBackendOnce } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
+import { type WiredAmbient, wireAmbient } from "./wire-ambient.ts";
 import { wireDecisions } from "./wire-decisions.ts";
 
 /** The first list has arrived and been answered for by then. */
@@ -45,6 +46,8 @@ export interface PodsInput {
   readonly informers: Informers;
   readonly poller: Poller;
   readonly nodeName: string;
+  /** Whether pods can be enrolled in ambient mode; called in that mode only. */
+  readonly onZtunnel: (isConnected: boolean) => void;
 }
 
 export interface WiredPods extends Disposable {
@@ -56,7 +59,8 @@ export interface WiredPods extends Disposable {
   readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend">;
 }
 
-export function wirePods({ config, log, clock, metrics, api, informers, poller, nodeName }: PodsInput): WiredPods {
+export function wirePods(input: PodsInput): WiredPods {
+  const { config, log, clock, metrics, api, informers, poller, nodeName, onZtunnel } = input;
   const lookup = createPodLookup(
     { api, clock, pods: informers.pods },
     { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
@@ -84,7 +88,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     },
     { forbidden, namedFolders: ["/host/var/run/netns", "/host/proc/1/root/run/netns"] },
   );
-  const sidecarBackend = {
+  const backend = {
     addresses: (fd: number) => node().backend.addresses(fd),
     apply: (...call: Parameters<PodBackend["apply"]>) => node().backend.apply(...call),
     remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
@@ -95,6 +99,17 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     hasGenerations: () => node().decision.dialect !== "iptables-legacy",
   };
   const settings = sidecarSettings(config);
+  const findPod: FindPod = async (pod, deadline) => {
+    const result = await lookup.findPod(
+      pod,
+      AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
+    );
+    return result.found ? result : { found: false, reason: result.message };
+  };
+  const adopt = (podUid: string, containerId: string, netnsFd: number) => {
+    netns.adopt(podUid, containerId, netnsFd);
+    verifier.sandboxAdded(podUid);
+  };
   const decisions = wireDecisions({
     runDir: config.install.runDir,
     settings,
@@ -107,20 +122,10 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
   });
   const sidecar = createSidecar(
     {
-      findPod: async (pod, deadline) => {
-        const result = await lookup.findPod(
-          pod,
-          AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
-        );
-        return result.found ? result : { found: false, reason: result.message };
-      },
-      netfilter: sidecarBackend,
+      findPod,
+      netfilter: backend,
       namespaces: {
-        adopt(podUid, containerId, netnsFd) {
-          const outcome = netns.adopt(podUid, containerId, netnsFd);
-          verifier.sandboxAdded(podUid);
-          return outcome;
-        },
+        adopt,
         release(containerId) {
           netns.release(containerId);
           verifier.sandboxRemoved();
@@ -159,6 +164,24 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     },
     { nodeName },
   );
+  const ambient = config.ambient.enabled
+    ? wireAmbient({
+        config,
+        log,
+        clock,
+        metrics,
+        api,
+        informers,
+        poller,
+        findPod,
+        netns,
+        backend,
+        decisions,
+        verifier: () => verifier,
+        adopt,
+        onZtunnel,
+      })
+    : undefined;
   const verifier = createVerifier(
     {
       pods: informers.pods,
@@ -170,12 +193,13 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
           decisions.retain(pods);
         },
       },
-      backend: sidecarBackend,
+      backend,
       dup: dupNetns,
       openNetlink,
       joinGroup: joinNetlinkGroup,
       watchReadable: (fd, onReadable) => poller.watch(fd, { readable: true, writable: false }, onReadable),
       decisions: decisions.ofRunning,
+      ...(ambient !== undefined && { ambient: ambient.forVerifier }),
       recordEvent: events.record,
       metrics: {
         drift: (action) => metrics.drift.increment({ object: "rules", action }),
@@ -219,7 +243,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     decisions.forget(pod.uid);
   });
   const handle = createPluginRequests({
-    sandboxes: sidecar,
+    sandboxes: ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns),
     log,
     observe: (command, seconds, result) => {
       metrics.pluginCommands.increment({ command, result });
@@ -240,7 +264,7 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
   const verify = (ending: AbortSignal): Promise<void> => decisions.loaded.then(() => verifier.run(ending));
   return {
     handle,
-    runs: [decisions.run, verify, repairByApi, events.run, rehearse],
+    runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...(ambient?.runs ?? [])],
     knowledge: {
       verifications: verifier.records,
       sandboxes: sidecar.records,
@@ -250,6 +274,26 @@ export function wirePods({ config, log, clock, metrics, api, informers, poller, 
     [Symbol.dispose]() {
       ends[Symbol.dispose]();
       netns[Symbol.dispose]();
+    },
+  };
+}
+
+/** Both modes at ADD, CHECK and DEL: ambient mode decides, but for pods that have a sidecar. */
+function withAmbient(sidecar: Sidecar, ambient: WiredAmbient, netns: NetnsRegistry): SandboxService {
+  return {
+    async add(sandbox, signal) {
+      if ((await ambient.sandboxes.add(sandbox, signal)) === "sidecar") await sidecar.add(sandbox, signal);
+    },
+    async check(sandbox, signal) {
+      if ((await ambient.sandboxes.check(sandbox, signal)) === "sidecar") await sidecar.check(sandbox, signal);
+    },
+    remove({ containerId, podUid }) {
+      const held = podUid === undefined ? undefined : netns.get({ uid: podUid, annotations: {} });
+      sidecar.remove({ containerId });
+      if (podUid === undefined || held === undefined) return;
+      // Another sandbox of the pod may have taken its place.
+      const isEnded = netns.get({ uid: podUid, annotations: {} })?.ino !== held.ino;
+      if (isEnded) ambient.removed(podUid, held);
     },
   };
 }

@@ -112,7 +112,10 @@ export async function runAgent(
     // Only ambient mode decides by namespaces.
     { nodeName, followsNamespaces: config.ambient.enabled },
   );
-  using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName });
+  const noZtunnel = "no ztunnel is connected: pods of the ambient mesh cannot start";
+  const enrolling = config.ambient.enabled ? readiness.addCondition("ztunnel", noZtunnel) : undefined;
+  const onZtunnel = (isConnected: boolean) => (isConnected ? enrolling?.ready() : enrolling?.notReady(noZtunnel));
+  using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName, onZtunnel });
 
   // The host: plugin and conflist.
   const operatorKeys = await readNetworkConfig(config);

@@ -162,6 +162,21 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("brings a pod in whose probes cannot be exempted, and goes on trying that", async () => {
+    const mesh = new FakeMesh();
+    mesh.failing.set("list", new Error("no ipset in this kernel"));
+    const enrolment = mesh.start();
+    const { uid } = mesh.addPod("web");
+    await mesh.advance(10_000);
+    assert.ok(mesh.rules.has(uid));
+    assert.ok(mesh.done.includes("annotate web enabled"));
+    assert.equal(enrolment.record(uid)?.failedStep, "list-probes");
+    mesh.failing.clear();
+    await mesh.advance(60_000);
+    assert.equal(enrolment.record(uid)?.state, "enrolled");
+    await mesh.end();
+  });
+
   it("does not ask the verifier without end for what it cannot do", async () => {
     const { mesh, pod } = await enrolled();
     mesh.rules.delete(pod.uid);

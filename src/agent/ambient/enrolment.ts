@@ -207,17 +207,22 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     const gathered = look(state, isGone);
     const plan = decideEnrolmentSteps(gathered.facts);
     tell(state, gathered, plan);
+    let retryMs: number | undefined;
     for (const step of plan.steps) {
       if (signal.aborted) return undefined;
       // Its word brings us back; should that be lost, the timer does.
       if (BY_VERIFIER.has(step)) return askVerifier(state, step);
       try {
         await carryOut(step, state, gathered, plan, AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]));
+        deps.metrics.step(step, "done");
       } catch (error) {
-        return signal.aborted ? undefined : fail(state, step, error);
+        if (signal.aborted) return undefined;
+        retryMs = fail(state, step, error);
+        // Probes that may fail keep no pod out of the mesh.
+        if (step !== "list-probes") return retryMs;
       }
-      deps.metrics.step(step, "done");
     }
+    if (retryMs !== undefined) return retryMs;
     state.failures = 0;
     state.asked = undefined;
     if (plan.steps.length > 0) return 0;

@@ -27,13 +27,14 @@ export interface VerifiedAmbient {
   settled(podUid: string): void;
 }
 
-/** Undefined: ambient mode has no wish for this pod. */
+/** Undefined: the pod has a sidecar, which is no business of ambient mode. */
 export function ambientDesired(ambient: VerifiedAmbient, pod: Pod): Desired | undefined {
   const wish = ambient.wishFor(pod);
   const source = "labels";
   switch (wish.kind) {
     case "none":
-      return undefined;
+      if (wish.reason === "sidecar-present") return undefined;
+      return { kind: "none", state: "out", reason: wish.reason, source };
     case "hold":
       return { kind: "none", state: "waiting", reason: wish.reason, source };
     case "release":

@@ -1,0 +1,209 @@
+// Joins what ambient mode is made of: deciding and enrolling at ADD, ztunnel's socket, the node's probe set, and the loop that
+// keeps every pod where its labels want it. Part of wire-pods.ts, which lends it what both modes share.
+import { setImmediate } from "node:timers/promises";
+import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
+import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
+import { createEnrolment, type Enrolment } from "../agent/ambient/enrolment.ts";
+import { createProbeBook } from "../agent/ambient/probe-book.ts";
+import type { Informers } from "../agent/informers/informers.ts";
+import { createNamespaceLookup } from "../agent/informers/namespace-lookup.ts";
+import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
+import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
+import type { VerifiedAmbient } from "../agent/verify/ambient-rules.ts";
+import type { Verifier } from "../agent/verify/verifier.ts";
+import type { ZtunnelServer } from "../agent/ztunnel/ztunnel-api.ts";
+import { createZtunnelServer, ZTUNNEL_SERVER_DEFAULTS } from "../agent/ztunnel/ztunnel-server.ts";
+import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { Pod } from "../core/kube/pod.ts";
+import type { Logger } from "../core/log.ts";
+import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import { decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
+import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
+import { redirectionPatch } from "../core/policy/ambient-redirection.ts";
+import { addressesInUse } from "../core/policy/capture-families.ts";
+import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
+import type { SystemClock } from "../platform/clock.ts";
+import type { KubeApi } from "../platform/http/kube-api.ts";
+import { dupNetns } from "../platform/linux/dup-netns.ts";
+import { closeFd } from "../platform/linux/libc.ts";
+import type { Poller } from "../platform/linux/poller.ts";
+import { listenUnix, SOCK_SEQPACKET } from "../platform/linux/unix-socket.ts";
+import { ambientSettings } from "./ambient-settings.ts";
+import type { WiredDecisions } from "./wire-decisions.ts";
+
+const ASK_NAMESPACE_AFTER_MS = 300;
+/** For the answers of all ztunnels to the end of a sandbox. */
+const WITHDRAW_TIMEOUT_MS = 10_000;
+
+export interface AmbientInput {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly metrics: AgentMetrics;
+  readonly api: KubeApi;
+  readonly informers: Informers;
+  readonly poller: Poller;
+  readonly findPod: FindPod;
+  readonly netns: NetnsRegistry;
+  readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden">;
+  readonly decisions: Pick<WiredDecisions, "ambient" | "loaded">;
+  /** Made after this. */
+  readonly verifier: () => Pick<Verifier, "request" | "record">;
+  /** A sandbox was enrolled: keep its namespace. */
+  readonly adopt: (podUid: string, containerId: string, netnsFd: number) => void;
+  /** Whether new pods can be enrolled. */
+  readonly onZtunnel: (isConnected: boolean) => void;
+}
+
+export interface WiredAmbient {
+  readonly sandboxes: AmbientSandboxes;
+  readonly forVerifier: VerifiedAmbient;
+  readonly enrolment: Enrolment;
+  readonly ztunnel: ZtunnelServer;
+  /** A sandbox has ended; `netns` was its namespace. */
+  removed(podUid: string, netns: { readonly dev: bigint; readonly ino: bigint }): void;
+  readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+}
+
+export function wireAmbient(input: AmbientInput): WiredAmbient {
+  const { config, log, clock, metrics, api, informers, poller, netns, backend, decisions, verifier } = input;
+  const probes = createProbeBook(() => ({ unavailable: "not built yet" }));
+  const settings = ambientSettings(config);
+  const families = { ipv6: config.ambient.ipv6, strict: config.policy.strictFamilies };
+  const namespaceLookup = createNamespaceLookup(
+    { api, clock, namespaces: informers.namespaces },
+    { askAfterMs: ASK_NAMESPACE_AFTER_MS },
+  );
+  const decide = (pod: Pod) => decideAmbient(pod, informers.namespaces.get(pod.namespace), settings);
+  const atAdd = (deadline: AbortSignal) =>
+    AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]);
+
+  const ztunnel = createZtunnelServer(
+    {
+      clock,
+      poller,
+      log,
+      listen: () => listenUnix(config.ambient.ztunnelSocketPath, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
+      dupNetns,
+      closeDescriptor: (fd) => void closeFd(fd),
+    },
+    { ...ZTUNNEL_SERVER_DEFAULTS, enrollTimeoutMs: config.install.pluginAgentWaitMs },
+  );
+  const tellZtunnel = () => {
+    metrics.ztunnelConnected.set({}, ztunnel.connections().filter(({ phase }) => phase === "live").length);
+    input.onZtunnel(ztunnel.isConnected());
+  };
+  ztunnel.subscribe(({ type }) => {
+    if (type === "connected" || type === "disconnected") tellZtunnel();
+  });
+
+  const enrolment = createEnrolment({
+    pods: informers.pods,
+    namespaces: {
+      subscribe: (listener) => informers.namespaces.subscribe(({ namespace }) => listener(namespace.name)),
+      waitSynced: informers.namespaces.waitSynced,
+    },
+    decide,
+    wasIn: decisions.ambient.wasIn,
+    netns,
+    rules: {
+      request: (uid) => verifier().request(uid),
+      state(uid) {
+        const record = verifier().record(uid);
+        switch (record?.state) {
+          case "verified":
+          case "repaired":
+            return record.desired?.mode === "ambient" ? "stand" : "unknown";
+          case "uncaptured":
+          case "failed":
+          case "out":
+            return "absent";
+          default:
+            return "unknown";
+        }
+      },
+      addresses(uid) {
+        const held = netns.get({ uid, annotations: {} });
+        return held === undefined ? [] : addressesInUse(backend.addresses(held.fd));
+      },
+    },
+    ztunnel: {
+      isConnected: ztunnel.isConnected,
+      workload: ztunnel.workload,
+      workloads: ztunnel.workloads,
+      declare: ztunnel.declare,
+      withdraw: (uid, signal) => ztunnel.withdraw(uid, signal),
+      admitSnapshots: ztunnel.admitSnapshots,
+      subscribe: (listener) => ztunnel.subscribe((change) => listener("uid" in change ? { uid: change.uid } : {})),
+    },
+    probes,
+    annotate: async ({ namespace, name, uid }, value, signal) => {
+      const { metadata } = redirectionPatch(value);
+      const ref = { plural: "pods", namespace, name, subresource: "status" } as const;
+      // The UID is a precondition: a pod that has come back under its name is another one.
+      await api.patch(ref, { metadata: { ...metadata, uid } }, signal);
+    },
+    metrics: {
+      handled: (type) => metrics.reconcileEvents.increment({ type }),
+      step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
+    },
+    clock,
+    wallMs: Date.now,
+    random: Math.random,
+    log,
+  });
+
+  const sandboxes = createAmbientSandboxes({
+    decideEarly: (sandbox) => decideAmbientEarly(sandbox, settings),
+    decide: (pod, namespace, annotations) => decideAmbient(pod, namespace, settings, annotations),
+    findPod: input.findPod,
+    knownNamespace: (name) => informers.namespaces.get(name),
+    findNamespace: (name, signal) => namespaceLookup.findNamespace(name, atAdd(signal)),
+    decideFamilies: (addresses) => decideAmbientFamilies(addresses, families),
+    netfilter: backend,
+    probes,
+    ztunnel: {
+      enroll: (workload, netnsFd, signal) => ztunnel.enroll(workload, netnsFd, signal),
+    },
+    namespaces: { adopt: input.adopt },
+    added(pod, sandbox) {
+      decisions.ambient.keep(pod, sandbox);
+      enrolment.added(pod.uid);
+    },
+    countDecision: (decision, reason) => metrics.decisions.increment({ mode: "ambient", decision, reason }),
+    observe: (phase, dialect, seconds) =>
+      phase === "program"
+        ? metrics.programSeconds.observe({ mode: "ambient", backend: dialect }, seconds)
+        : metrics.ztunnelSeconds.observe({}, seconds),
+    log,
+    nowMs: clock.nowMs,
+    later: (action) => void setImmediate().then(action),
+  });
+
+  const anyCapture: AmbientCapture = {
+    mode: "ambient",
+    families: { v4: true, v6: true },
+    captureInbound: true,
+    captureDns: true,
+    virtualInterfaces: [],
+    probeSource: settings.probeSource,
+  };
+  return {
+    sandboxes,
+    enrolment,
+    ztunnel,
+    forVerifier: {
+      wishFor: enrolment.wishFor,
+      decideFamilies: (addresses) => decideAmbientFamilies(addresses, families),
+      anyCapture,
+      inPlace: decisions.ambient.inPlace,
+      released: ({ uid }) => decisions.ambient.forget(uid),
+      settled: enrolment.settled,
+    },
+    removed(podUid, { dev, ino }) {
+      const signal = AbortSignal.timeout(WITHDRAW_TIMEOUT_MS);
+      void ztunnel.withdraw(podUid, signal, { dev, ino });
+    },
+    runs: [(ending) => ztunnel.run(ending), (ending) => decisions.loaded.then(() => enrolment.run(ending))],
+  };
+}
