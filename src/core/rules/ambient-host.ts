@@ -3,9 +3,9 @@
 //
 // Who is let pass is upstream's choice and is kept, because the source is all a pod can tell a probe by: with iptables every
 // process of the node that owns a socket, in native nftables every process of the kubelet's user, which is root nearly
-// everywhere. Nothing narrower holds: a probe comes from whatever kubelet is called here, its cgroup is not the same on any
-// two distributions and a match on it is refused where the cgroup does not exist, and whoever is root on the node can enter
-// the pod's namespace anyway. Traffic that is only forwarded by the node (of other pods, of other nodes) is never let pass.
+// everywhere. Nothing narrower holds everywhere: the kubelet is called differently here and there and may be part of another
+// process, its cgroup differs between distributions, and a match on a cgroup is refused where that does not exist; whoever is
+// root on the node can enter the pod's namespace anyway. Traffic that the node only forwards is never let pass.
 //
 // Not here: the sets' making and elements, and the numbers iptables knows them by.
 
