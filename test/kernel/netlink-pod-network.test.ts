@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
-import type { Cidr } from "../../src/core/address.ts";
-import { decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
+import { type Cidr, formatIp } from "../../src/core/address.ts";
+import { ADDRESS_FLAGS, decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
 import type { HeldPodNetwork } from "../../src/core/netlink/pod-network.ts";
 import {
   encodeAddPodNetwork,
   encodeRemovePodNetwork,
   missingPodNetwork,
   parseNetworkOutcome,
+  surplusPodNetwork,
 } from "../../src/core/netlink/pod-network.ts";
 import {
   decodeLocalRoutes,
@@ -44,6 +45,51 @@ test("address, policy rules and routes are added as ip does it, twice without ha
   for (const _ of [1, 2]) apply(socket, encodeRemovePodNetwork(network));
   assert.deepEqual([netns.mustExec(["ip", "rule"]), netns.mustExec(["ip", "-6", "rule"])], before);
   assert.deepEqual(missingPodNetwork(network, held(socket)), network);
+});
+
+test("::6 is never tentative: whoever binds to it right after may", () => {
+  const network = sidecarNetwork(SIDECAR_CASES["default"] ?? assert.fail());
+  for (let round = 0; round < 30; round++) {
+    using netns = createNetns();
+    using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
+    apply(socket, encodeAddPodNetwork(network));
+    const { addresses } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+    const added = addresses.find(({ ip }) => formatIp(ip) === "::6") ?? assert.fail();
+    assert.equal(added.flags & ADDRESS_FLAGS.tentative, 0);
+  }
+});
+
+test("what of ours is not wanted is named at every priority, and a route others look up is not", () => {
+  using netns = createNetns();
+  using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
+  const ours = sidecarNetwork(SIDECAR_CASES["tproxy"] ?? assert.fail());
+  apply(socket, encodeAddPodNetwork(ours));
+  netns.mustExec(["ip", "rule", "add", "fwmark", "1337", "lookup", "133", "pref", "7"]);
+  assert.deepEqual(surplusPodNetwork(ours, ours, held(socket)), NOTHING);
+  const surplus = surplusPodNetwork(ours, NOTHING, held(socket));
+  assert.deepEqual(
+    surplus.policyRules.map(({ family, priority }) => [family, priority]),
+    [
+      [4, 7],
+      [4, 32765],
+      [6, 32765],
+    ],
+  );
+  assert.equal(surplus.routes.length, 2);
+  for (const selector of [
+    ["fwmark", "1", "lookup", "133"],
+    ["fwmark", "1337", "ipproto", "udp", "lookup", "133"],
+    ["to", "10.0.0.0/8", "lookup", "133"],
+    ["fwmark", "1337", "lookup", "133", "suppress_prefixlength", "0"],
+  ]) {
+    netns.mustExec(["ip", "rule", "add", ...selector, "pref", "9"]);
+    assert.equal(surplusPodNetwork(ours, NOTHING, held(socket)).routes.length, 1, selector.join(" "));
+    assert.equal(surplusPodNetwork(ours, NOTHING, held(socket)).policyRules.length, 3, selector.join(" "));
+    netns.mustExec(["ip", "rule", "del", "pref", "9"]);
+  }
+  apply(socket, encodeRemovePodNetwork(surplus));
+  const { addresses, ...routing } = surplusPodNetwork(ours, NOTHING, held(socket));
+  assert.deepEqual({ addresses: addresses.length, ...routing }, { addresses: 0, policyRules: [], routes: [] });
 });
 
 test("what ip itself adds counts as held, and a rule that selects by more than its mark does not", () => {
