@@ -42,6 +42,8 @@ export interface ZtunnelRig extends AsyncDisposable {
 export interface ZtunnelRigOptions extends Partial<ZtunnelServerOptions> {
   /** Whether snapshots are sent from the beginning. Default true. */
   readonly isAdmitted?: boolean;
+  /** Of another rig, whose server has ended: this one is the next agent. */
+  readonly path?: string;
 }
 
 export const workload = (uid: string): ZtunnelWorkload => ({
@@ -55,7 +57,7 @@ export const workload = (uid: string): ZtunnelWorkload => ({
 export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<ZtunnelRig> {
   const before = countDescriptors();
   const folder = mkdtempSync(join(tmpdir(), "ztunnel-rig-"));
-  const path = join(folder, "ztunnel.sock");
+  const { isAdmitted = true, path = join(folder, "ztunnel.sock"), ...serverOptions } = options;
   const poller = createPoller((error) => assert.fail(String(error)));
   const warnings: string[] = [];
   const changes: string[] = [];
@@ -66,7 +68,6 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
     error: (line, labels) => void warnings.push(`${line} ${JSON.stringify(labels)}`),
     scope: () => log,
   };
-  const { isAdmitted = true, ...serverOptions } = options;
   const server = createZtunnelServer(
     {
       clock: createSystemClock(),
@@ -126,7 +127,8 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
       for (const netns of namespaces) netns[Symbol.dispose]();
       await poller.close();
       rmSync(folder, { recursive: true, force: true });
-      assert.deepEqual(countDescriptors(), before, "every socket and namespace is closed");
+      for (const [kind, count] of Object.entries(countDescriptors()))
+        assert.ok(count <= (before[kind] ?? 0), `${kind} descriptors are left: ${count}, ${before[kind]} before`);
     },
   };
 }

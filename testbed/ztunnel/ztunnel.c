@@ -15,7 +15,7 @@
  * connection: to stop a pod is to kill its group, as abruptly as the real one does. SIGTERM drains: listeners are closed,
  * connections may end by themselves for a while.
  *
- * One file, as every program of the testbed: compile.ts makes one program of one source, and a container image gets it.
+ * Long because every program of the testbed is one file: compile.ts makes one program of one source.
  * In order: addresses and sockets; connections; one pod's proxy; what ztunnel knows; messages; the conversation.
  */
 #define _GNU_SOURCE
