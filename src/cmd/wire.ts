@@ -1,7 +1,7 @@
 // Joins the services with the real platform. It reads like the drawing in ARCHITECTURE.md: host files, API, plugin
 // socket, pod namespaces, endpoints; what one service needs of another is given here and nowhere else.
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInformers } from "../agent/informers/informers.ts";
 import { createInstaller } from "../agent/install/installer.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
@@ -121,7 +121,11 @@ export async function runAgent(
   const operatorKeys = await readNetworkConfig(config);
   const netDir = folderOf(config.install.netDir);
   const binDirs = config.install.binDirs.map(folderOf);
-  sayMissingMounts([netDir, ...binDirs, ...(config.repair.repairPods ? ["/host/proc"] : [])], log);
+  const needed = [
+    ...(config.repair.repairPods || config.ambient.enabled ? ["/host/proc"] : []),
+    ...(config.ambient.enabled ? [dirname(config.ambient.ztunnelSocketPath)] : []),
+  ];
+  sayMissingMounts([netDir, ...binDirs, ...needed], log);
   const files = createHostFiles(plainDeps);
   const installer = createInstaller(
     {

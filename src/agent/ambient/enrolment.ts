@@ -97,6 +97,8 @@ interface PodState {
   written: { readonly value: Redirection; readonly untilMs: number } | undefined;
   /** What the verifier was asked for last, and when it may be asked again. */
   asked: { readonly step: EnrolmentStep; readonly againMs: number } | undefined;
+  /** The step that failed last: whatever happens meanwhile, it is not tried again before. */
+  failed: { readonly step: EnrolmentStep; readonly againMs: number } | undefined;
 }
 
 const FIRST_RETRY_MS = 500;
@@ -210,6 +212,12 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     let retryMs: number | undefined;
     for (const step of plan.steps) {
       if (signal.aborted) return undefined;
+      const waitMs = state.failed?.step === step ? state.failed.againMs - deps.clock.nowMs() : 0;
+      if (waitMs > 0) {
+        retryMs = waitMs;
+        if (step === "list-probes") continue;
+        return retryMs;
+      }
       // Its word brings us back; should that be lost, the timer does.
       if (BY_VERIFIER.has(step)) return askVerifier(state, step);
       try {
@@ -223,8 +231,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       }
     }
     if (retryMs !== undefined) return retryMs;
-    state.failures = 0;
-    state.asked = undefined;
+    Object.assign(state, { failures: 0, failed: undefined, asked: undefined });
     if (plan.steps.length > 0) return 0;
     if (isGone) states.delete(uid);
     else if (gathered.facts.wanted === "out") state.wasIn = false;
@@ -316,9 +323,10 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     } else if (state.failures < TOLD_FAILURES) {
       deps.log.warn("Cannot bring a pod to its place, trying again", labels);
     }
-    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures, MAX_RETRY_MS);
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures, MAX_RETRY_MS) * (0.75 + 0.5 * deps.random());
     state.failures = Math.min(state.failures + 1, 16);
-    return delayMs * (0.75 + 0.5 * deps.random());
+    state.failed = { step, againMs: deps.clock.nowMs() + delayMs };
+    return delayMs;
   }
 
   function tell(state: PodState, { facts, reason }: GatheredFacts, plan: EnrolmentPlan): void {
@@ -347,6 +355,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       failures: 0,
       written: undefined,
       asked: undefined,
+      failed: undefined,
     };
     states.set(pod.uid, state);
     return state;
