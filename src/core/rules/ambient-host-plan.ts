@@ -8,7 +8,6 @@
 // may be moved.
 
 import { AMBIENT_CHAIN } from "./ambient-numbers.ts";
-import { isSameRule } from "./compare.ts";
 import { type Change, diffRulesets, type HeldTable, type HeldTables } from "./diff.ts";
 import { describeDrift } from "./drift.ts";
 import { inetTableName } from "./inet-tables.ts";
@@ -129,21 +128,21 @@ type Behind<H extends Rule> = {
   readonly standing: H;
 };
 
-/** Our first rules that stand, and are not changed anyhow, but not first. */
+/** Our first rules that stand and stay, but not first once the changes are made. */
 function findBehind<H extends Rule>(
   held: readonly HeldTables<H>[],
   { family, tables }: Ruleset,
   changes: readonly Change<H>[],
 ): Behind<H>[] {
-  const isChanged = changes.some(
-    (change) => change.family === family && "rule" in change && change.chain === HOOKED_CHAIN,
-  );
-  if (family === "inet" || isChanged) return [];
+  if (family === "inet") return [];
   const rule = tables.flatMap(({ chains }) => chains.flatMap(({ rules }) => rules)).find(({ isFirst }) => isFirst);
   const heldTable = held.find((one) => one.family === family)?.tables.find(({ name }) => name === HOST_TABLE);
-  const rules = heldTable?.chains.find(({ name }) => name === HOOKED_CHAIN)?.rules ?? [];
+  const gone = new Set<Rule>(changes.flatMap((change) => (change.kind === "delete-rule" ? [change.rule] : [])));
+  const rules = (heldTable?.chains.find(({ name }) => name === HOOKED_CHAIN)?.rules ?? []).filter(
+    (one) => !gone.has(one),
+  );
   const standing = rules.find(isOurJump);
-  if (rule === undefined || standing === undefined || rules[0] === standing || !isSameRule(standing, rule)) return [];
+  if (rule === undefined || standing === undefined || rules[0] === standing) return [];
   return [{ family, chain: HOOKED_CHAIN, rule, standing }];
 }
 
