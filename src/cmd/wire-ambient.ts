@@ -4,7 +4,6 @@ import { setImmediate } from "node:timers/promises";
 import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
 import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
 import { createEnrolment, type Enrolment } from "../agent/ambient/enrolment.ts";
-import { createProbeBook } from "../agent/ambient/probe-book.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createNamespaceLookup } from "../agent/informers/namespace-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
@@ -20,6 +19,7 @@ import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionPatch } from "../core/policy/ambient-redirection.ts";
+import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import { addressesInUse } from "../core/policy/capture-families.ts";
 import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
 import type { SystemClock } from "../platform/clock.ts";
@@ -30,6 +30,7 @@ import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET } from "../platform/linux/unix-socket.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
+import { wireHostProbes } from "./wire-host-probes.ts";
 
 const ASK_NAMESPACE_AFTER_MS = 300;
 /** For the answers of all ztunnels to the end of a sandbox. */
@@ -46,6 +47,8 @@ export interface AmbientInput {
   readonly findPod: FindPod;
   readonly netns: NetnsRegistry;
   readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden">;
+  /** Asks the kernel at the first call. */
+  readonly decision: () => BackendDecision;
   readonly decisions: Pick<WiredDecisions, "ambient" | "loaded">;
   /** Made after this. */
   readonly verifier: () => Pick<Verifier, "request" | "record">;
@@ -67,9 +70,14 @@ export interface WiredAmbient {
 
 export function wireAmbient(input: AmbientInput): WiredAmbient {
   const { config, log, clock, metrics, api, informers, poller, netns, backend, decisions, verifier } = input;
-  const probes = createProbeBook(() => ({ unavailable: "not built yet" }));
   const settings = ambientSettings(config);
   const families = { ipv6: config.ambient.ipv6, strict: config.policy.strictFamilies };
+  const host = {
+    families: { v4: true, v6: families.ipv6 || families.strict },
+    probeSource: settings.probeSource,
+  };
+  const hostProbes = wireHostProbes({ host, backend: input.decision, log, clock, metrics, poller });
+  const probes = hostProbes.book;
   const namespaceLookup = createNamespaceLookup(
     { api, clock, namespaces: informers.namespaces },
     { askAfterMs: ASK_NAMESPACE_AFTER_MS },
@@ -204,6 +212,10 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       const signal = AbortSignal.timeout(WITHDRAW_TIMEOUT_MS);
       void ztunnel.withdraw(podUid, signal, { dev, ino });
     },
-    runs: [(ending) => ztunnel.run(ending), (ending) => decisions.loaded.then(() => enrolment.run(ending))],
+    runs: [
+      hostProbes.run,
+      (ending) => ztunnel.run(ending),
+      (ending) => decisions.loaded.then(() => enrolment.run(ending)),
+    ],
   };
 }

@@ -1,7 +1,7 @@
 // Joins what concerns pods: deciding and programming at ADD, holding their namespaces, verifying and repairing them, telling
 // about it. Part of wire.ts, which joins the rest.
 import { setImmediate } from "node:timers/promises";
-import { createEventRecorder } from "../agent/events/event-recorder.ts";
+import { createEventRecorder, type EventRecorder } from "../agent/events/event-recorder.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
@@ -53,6 +53,8 @@ export interface PodsInput {
 export interface WiredPods extends Disposable {
   /** Answers plugins. */
   readonly handle: PluginServerDeps["handle"];
+  /** Tells about a pod; the agent's own is one too. */
+  readonly recordEvent: EventRecorder["record"];
   /** What has to run until the agent ends. */
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
   /** What is known of the node's pods, for those who ask. */
@@ -176,6 +178,7 @@ export function wirePods(input: PodsInput): WiredPods {
         findPod,
         netns,
         backend,
+        decision: () => node().decision,
         decisions,
         verifier: () => verifier,
         adopt,
@@ -264,6 +267,7 @@ export function wirePods(input: PodsInput): WiredPods {
   const verify = (ending: AbortSignal): Promise<void> => decisions.loaded.then(() => verifier.run(ending));
   return {
     handle,
+    recordEvent: events.record,
     runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...(ambient?.runs ?? [])],
     knowledge: {
       verifications: verifier.records,

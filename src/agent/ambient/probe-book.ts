@@ -12,17 +12,18 @@ export interface ProbeSet {
 }
 
 export interface ProbeBook extends Pick<EnrolmentDeps["probes"], "listed" | "uids" | "put" | "remove" | "subscribe"> {
-  /** Takes in what a predecessor left. Rejects where the set cannot be read. */
+  /** Takes in what stands in the set, from a predecessor or because it was out of reach until now. Rejects where it cannot be
+   * read. */
   read(): Promise<void>;
 }
 
-/** @param open the set; undefined while the node's network namespace cannot be reached, with why */
-export function createProbeBook(open: () => ProbeSet | { readonly unavailable: string }): ProbeBook {
+/** @param open resolves with the set, or with why there is none now */
+export function createProbeBook(open: () => Promise<ProbeSet | { readonly unavailable: string }>): ProbeBook {
   const book = new Map<string, readonly IpAddress[]>();
   const listeners = new Set<() => void>();
 
-  function set(): ProbeSet {
-    const probes = open();
+  async function set(): Promise<ProbeSet> {
+    const probes = await open();
     if ("unavailable" in probes) throw new Error(`Cannot exempt the kubelet's probes: ${probes.unavailable}`);
     return probes;
   }
@@ -31,25 +32,28 @@ export function createProbeBook(open: () => ProbeSet | { readonly unavailable: s
     listed: (podUid) => book.get(podUid) ?? [],
     uids: () => [...book.keys()],
     async put(podUid, ips) {
-      await set().put(podUid, ips);
-      // An address that was another pod's is this one's now.
+      const probes = await set();
+      await probes.put(podUid, ips);
       const taken = new Set(ips.map(formatIp));
+      // An address that was another pod's is this one's now.
       for (const [other, theirs] of book) {
-        if (other !== podUid)
+        if (theirs.some((ip) => taken.has(formatIp(ip)))) {
           note(
             other,
             theirs.filter((ip) => !taken.has(formatIp(ip))),
           );
+        }
       }
       note(podUid, ips);
     },
     async remove(podUid) {
       if (!book.has(podUid)) return;
-      await set().remove(podUid);
+      const probes = await set();
+      await probes.remove(podUid);
       book.delete(podUid);
     },
     async read() {
-      const probes = set();
+      const probes = await set();
       for (const podUid of await probes.uids()) {
         if (!book.has(podUid)) note(podUid, await probes.listed(podUid));
       }

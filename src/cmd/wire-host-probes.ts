@@ -1,0 +1,146 @@
+// Joins the node's probe set and rule with the node: its network namespace, its kernel, its kubelet. Part of wire-ambient.ts.
+import { setImmediate } from "node:timers/promises";
+import { createProbeBook, type ProbeBook, type ProbeSet } from "../agent/ambient/probe-book.ts";
+import { gatherHostProbeFacts } from "../agent/netfilter/host-probe-facts.ts";
+import { createHostProbes, type HostProbes } from "../agent/netfilter/host-probes.ts";
+import { keepHostProbes } from "../agent/netfilter/host-probes-keeper.ts";
+import { findKubeletUser } from "../agent/netfilter/kubelet-user.ts";
+import { openChangeMonitor } from "../agent/verify/change-monitor.ts";
+import type { Logger } from "../core/log.ts";
+import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import type { BackendDecision } from "../core/policy/backend-decision.ts";
+import { decideHostDialect } from "../core/policy/host-probe-backend.ts";
+import type { AmbientHost } from "../core/rules/ambient-host.ts";
+import type { SystemClock } from "../platform/clock.ts";
+import { exec } from "../platform/exec/exec.ts";
+import { findProgram } from "../platform/exec/find-program.ts";
+import { readLegacyTables } from "../platform/exec/legacy-tables.ts";
+import { firstExisting } from "../platform/fs/existing-path.ts";
+import { createProcReader } from "../platform/fs/proc-reader.ts";
+import { readProcessText } from "../platform/fs/process-text.ts";
+import { openNetnsFile } from "../platform/linux/dup-netns.ts";
+import { readIpOption } from "../platform/linux/ip-option.ts";
+import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
+import type { Poller } from "../platform/linux/poller.ts";
+import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
+import { ignoreAbort } from "./ignore-abort.ts";
+
+const PROC = "/host/proc";
+const XTABLES_LOCK = "/run/xtables.lock";
+/** The node's namespace may come into sight later. */
+const RETRY_MS = 10_000;
+/** A pod that starts waits so long for the set to be made, when the agent has only just started. */
+const SET_UP_WAIT_MS = 3000;
+
+export interface HostProbesInput {
+  readonly host: AmbientHost;
+  /** Asks the kernel at the first call. */
+  readonly backend: () => BackendDecision;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly metrics: AgentMetrics;
+  readonly poller: Poller;
+}
+
+export interface WiredHostProbes {
+  readonly book: ProbeBook;
+  /** Makes the set and keeps it, until the agent ends; what stands then stays. */
+  readonly run: (ending: AbortSignal) => Promise<void>;
+}
+
+const deps = {
+  openNetlink,
+  readIpOption,
+  exec,
+  findProgram,
+  legacyTables: readLegacyTables,
+  legacyLock: () => firstExisting([XTABLES_LOCK]),
+  createThrowawayNetns,
+};
+
+export function wireHostProbes({ host, backend, log, clock, metrics, poller }: HostProbesInput): WiredHostProbes {
+  const proc = createProcReader(PROC);
+  const firstTry = Promise.withResolvers<void>();
+  let state: ProbeSet | { readonly unavailable: string } = { unavailable: "the agent is only starting" };
+  const book = createProbeBook(async () => {
+    await Promise.race([firstTry.promise, clock.sleep(SET_UP_WAIT_MS, AbortSignal.timeout(2 * SET_UP_WAIT_MS))]);
+    return state;
+  });
+
+  async function decideDialect() {
+    const { dialect: ofPods, nfTables } = backend();
+    const decision = decideHostDialect(ofPods, await gatherHostProbeFacts(deps, ofPods, nfTables, host));
+    if (decision.works) log.info(decision.message);
+    else log.error(decision.message);
+    return { dialect: decision.dialect, nfTables };
+  }
+
+  /** The native rule names a user; in the other dialects every process of the node is let in. */
+  async function kubeletUid(dialect: string, nodeNetnsIno: bigint, signal: AbortSignal): Promise<number> {
+    if (dialect !== "nftables") return 0;
+    const text = (pid: number, file: "cmdline" | "status") => readProcessText(PROC, pid, file);
+    const user = await findKubeletUser({ proc, text, nodeNetnsIno, yieldToLoop: () => setImmediate() }, signal);
+    log.info(user.message);
+    return user.uid;
+  }
+
+  function keep(probes: HostProbes, netnsFd: number, ending: AbortSignal): Promise<void> {
+    const watchReadable = (fd: number, onReadable: () => void) =>
+      poller.watch(fd, { readable: true, writable: false }, onReadable);
+    const monitorDeps = { openNetlink, joinGroup: joinNetlinkGroup, watchReadable };
+    return keepHostProbes(
+      {
+        probes,
+        openMonitor: (onChange) => openChangeMonitor(monitorDeps, netnsFd, onChange),
+        clock,
+        onRepaired(sentences) {
+          metrics.drift.increment({ object: "host-probes", action: "repaired" });
+          log.warn("The node's rules for probes were altered, and repaired", { drift: sentences.join("; ") });
+        },
+        onReplaced: (dialects) => log.info(`Removed the node's rules for probes as ${dialects.join(", ")}: ours stand`),
+        onNotes: (notes) => log.info(`Probes: ${notes.length > 0 ? notes.join("; ") : "nothing to note any more"}`),
+        onFailure(error) {
+          if (error === undefined) return log.info("The node's rules for probes stand again");
+          metrics.drift.increment({ object: "host-probes", action: "failed" });
+          log.error("Cannot keep the node's rules for probes", { err: messageOf(error) });
+        },
+      },
+      {},
+      ending,
+    );
+  }
+
+  async function serve(ending: AbortSignal): Promise<void> {
+    const { path, ino } = proc.nodeNetns();
+    using netns = openNetnsFile(path);
+    const { dialect, nfTables } = await decideDialect();
+    const uid = await kubeletUid(dialect, ino, ending);
+    const probes = createHostProbes(deps, { netnsFd: netns.fd, dialect, nfTables, host, kubeletUid: () => uid });
+    state = probes;
+    firstTry.resolve();
+    const keeping = keep(probes, netns.fd, ending);
+    await book.read().catch((error: unknown) => log.warn(`Cannot read the node's probe set: ${messageOf(error)}`));
+    await keeping;
+  }
+
+  return {
+    book,
+    async run(ending) {
+      while (!ending.aborted) {
+        try {
+          await serve(ending);
+        } catch (error) {
+          if (ending.aborted) break;
+          state = { unavailable: messageOf(error) };
+          firstTry.resolve();
+          log.error(`Cannot exempt the kubelet's probes, trying again: ${state.unavailable}`);
+          await clock.sleep(RETRY_MS, ending).catch(ignoreAbort(ending));
+        }
+      }
+    },
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
