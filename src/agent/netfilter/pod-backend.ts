@@ -103,19 +103,14 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     const { dialect } = store;
     const desired = store.rulesFor(capture);
     const network = podNetwork(capture);
-    const create = (): boolean =>
-      dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired);
-    const created = { dialect, changed: true, replaced: [], repaired: [] };
-    // Nearly every pod: a sandbox in which nobody wrote rules, and nothing needed beside them.
-    const needsRouting = !isEmptyNetwork(network);
-    if (!needsRouting && create()) return created;
     // What marks lead to stands before there are marks, and goes after them.
-    const unrouted = routing.drift(netnsFd, network, ROUTING_OF_CAPTURES);
-    routing.add(netnsFd, unrouted.missing);
-    if (needsRouting && create()) {
-      routing.remove(netnsFd, unrouted.surplus);
-      return created;
+    const missing = routing.missing(netnsFd, network);
+    routing.add(netnsFd, missing);
+    if (dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired)) {
+      return { dialect, changed: true, replaced: [], repaired: [] };
     }
+    const { surplus } = routing.drift(netnsFd, network, ROUTING_OF_CAPTURES);
+    const unrouted = { missing, surplus };
     const { own, others } = await look(netnsFd, store);
     const steps = store.difference(own, desired, known(store, capture, pod));
     const wasCaptured = own.some(isOurs) || (pod.formerly !== undefined && others.length === 0);
@@ -123,7 +118,7 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     let changed = true;
     if (others.length === 0) changed = await store.converge(netnsFd, desired, known(store, capture, pod));
     else await moveOver(netnsFd, store, others, capture, pod);
-    routing.remove(netnsFd, unrouted.surplus);
+    routing.remove(netnsFd, surplus);
     const replaced = others.map((other) => other.dialect);
     return { dialect, changed: changed || !isInPlace(unrouted), replaced, repaired };
   }

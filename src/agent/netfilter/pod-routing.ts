@@ -43,6 +43,13 @@ const EAFNOSUPPORT = 97;
 export function createPodRouting({ openNetlink }: PodRoutingDeps) {
   const open = (netnsFd: number) => openNetlink(NETLINK_PROTOCOL.route, netnsFd);
 
+  /** The parts of `network` that the namespace does not hold and could; asks only for what can answer that. */
+  function missing(netnsFd: number, network: PodNetwork): PodNetwork {
+    if (isEmptyNetwork(network)) return network;
+    using socket = open(netnsFd);
+    return possible(socket, missingPodNetwork(network, look(socket, network)));
+  }
+
   /** `ours`: what only captures put into a namespace. */
   function drift(netnsFd: number, network: PodNetwork, ours: PodNetwork): RoutingDrift {
     using socket = open(netnsFd);
@@ -67,6 +74,7 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
       using socket = open(netnsFd);
       return whole(() => decodeAddresses(exchange(socket, encodeGetAddresses()))).addresses.map(({ ip }) => ip);
     },
+    missing,
     drift,
     /** Adds all of it. @throws {KernelRefusalError} */
     add(netnsFd: number, network: PodNetwork): void {
@@ -79,10 +87,18 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
   };
 }
 
-function look(socket: NetlinkSocket): HeldPodNetwork {
-  const { addresses } = whole(() => decodeAddresses(exchange(socket, encodeGetAddresses())));
-  const rules = FAMILIES.map((family) => readPolicyRules(socket, family));
-  const routes = FAMILIES.map((family) => whole(() => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))));
+/** What the namespace holds, as far as it matters for `network`; undefined: all. */
+function look(socket: NetlinkSocket, network?: PodNetwork): HeldPodNetwork {
+  const matters = (part: (network: PodNetwork) => boolean): boolean => network === undefined || part(network);
+  const addresses = matters((one) => one.addresses.length > 0)
+    ? whole(() => decodeAddresses(exchange(socket, encodeGetAddresses()))).addresses
+    : [];
+  const rules = FAMILIES.filter((family) =>
+    matters(({ policyRules }) => policyRules.some((rule) => rule.family === family)),
+  ).map((family) => readPolicyRules(socket, family));
+  const routes = FAMILIES.filter((family) =>
+    matters((one) => one.routes.some(({ destination }) => destination.family === family)),
+  ).map((family) => whole(() => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))));
   const onLoopback = addresses.filter(({ interfaceIndex }) => interfaceIndex === LOOPBACK_INDEX);
   return {
     addresses: onLoopback.map(({ ip, prefixLength }) => ({ ...ip, prefixLength })),

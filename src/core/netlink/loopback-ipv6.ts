@@ -2,7 +2,7 @@
 // started without it, the kernel refuses addresses and local routes, and nothing of IPv6 can pass there either
 // (uapi/linux/if_link.h, IFLA_AF_SPEC; uapi/linux/ipv6.h, DEVCONF_*).
 
-import { attributeMap, parseMessages, viewOf } from "./message.ts";
+import { attributeMap, NetlinkFormatError, parseMessages, viewOf } from "./message.ts";
 import { ADDRESS_FAMILY, LOOPBACK_INDEX, NLM_F, RTM } from "./rtnetlink.ts";
 import { NetlinkWriter } from "./writer.ts";
 
@@ -25,11 +25,12 @@ export function encodeGetLoopback(sequence = 1): Uint8Array {
   return writer.finish();
 }
 
-/** Reads the answer to `encodeGetLoopback`. Throws NetlinkFormatError. */
+/** Reads the answer to `encodeGetLoopback`. Throws NetlinkFormatError, also when it is no answer: not knowing is not no. */
 export function decodeLoopbackHasIpv6(datagrams: Iterable<Uint8Array>): boolean {
   const links = [...datagrams]
     .flatMap((datagram) => parseMessages(datagram))
     .filter(({ type }) => type === RTM.NEWLINK);
+  if (links.length === 0) throw new NetlinkFormatError("Cannot read the settings of lo: the kernel does not tell");
   return links.some(({ payload }) => {
     const perFamily = attributeMap(payload.subarray(IFINFOMSG_BYTES)).get(IFLA_AF_SPEC);
     const ipv6 = perFamily === undefined ? undefined : attributeMap(perFamily).get(ADDRESS_FAMILY[6]);
