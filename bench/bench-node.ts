@@ -7,6 +7,7 @@ import type { TestNode } from "../testbed/node/create-node.ts";
 import { createNode } from "../testbed/node/create-node.ts";
 import { NODE_ADDRESSES, renderPodNetwork } from "../testbed/node/node-network.ts";
 import { REPOSITORY } from "../testbed/node/repository.ts";
+import type { BenchBackend } from "./backends.ts";
 import { type Meter, startMeter } from "./meter.ts";
 import type { Plan } from "./plan.ts";
 import { type StandIn, type StandInSetup, startStandIn } from "./stand-in.ts";
@@ -24,10 +25,11 @@ export interface Bench extends AsyncDisposable {
   readonly folder: string;
   /** Tells the person at the terminal what is going on. */
   say(text: string): void;
-  startStandIn(pods: StandInSetup["pods"]): Promise<StandIn>;
+  /** `starting`: its pods have no address yet, as when a runtime makes their sandboxes. */
+  startStandIn(pods: StandInSetup["pods"], options?: { readonly starting?: boolean }): Promise<StandIn>;
   /** Makes the runtime use a chain and returns once it does. Writes the file in any case, so that what comes before a
    * pod start is always the same. */
-  useChain(chain: Chain): Promise<void>;
+  useChain(chain: Chain, backend?: Pick<BenchBackend, "nativeNftables">): Promise<void>;
   /** The host as before the first start of an agent: its conflist without our entry, no plugin. */
   resetHost(): void;
   /** The entry that the agent has written into its conflist. @throws {Error} when there is none. */
@@ -70,11 +72,11 @@ export async function createBench(plan: Plan, say: (text: string) => void): Prom
     return entry;
   }
 
-  async function useChain(chain: Chain): Promise<void> {
+  async function useChain(chain: Chain, backend?: Pick<BenchBackend, "nativeNftables">): Promise<void> {
     const entry = {
       bare: () => [],
       ours: () => [readOurEntry()],
-      upstream: () => [renderUpstreamEntry(UPSTREAM_TYPE, upstream?.runDir ?? "")],
+      upstream: () => [renderUpstreamEntry(UPSTREAM_TYPE, upstream?.runDir ?? "", backend?.nativeNftables)],
     }[chain]();
     const conflist = JSON.parse(bareConflist) as { plugins: unknown[] };
     const text = JSON.stringify({ ...conflist, plugins: [...conflist.plugins, ...entry] }, null, 2);
@@ -92,8 +94,8 @@ export async function createBench(plan: Plan, say: (text: string) => void): Prom
     upstream,
     folder,
     say,
-    startStandIn: (pods) =>
-      startStandIn({ host: NODE_ADDRESSES.v4, nodeName: node.name, namespace: POD_NAMESPACE, pods }),
+    startStandIn: (pods, { starting = false } = {}) =>
+      startStandIn({ host: NODE_ADDRESSES.v4, nodeName: node.name, namespace: POD_NAMESPACE, pods, starting }),
     useChain,
     resetHost,
     readOurEntry,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { judge, pluginBudget, sameAsUpstream, sidecarAddBudget } from "./budget.ts";
+import { addBudget, judge, pluginBudget, sameAsUpstream } from "./budget.ts";
 import { createDifferenceFigure, createFigure } from "./figure.ts";
 import { pairedDifference } from "./statistics.ts";
 
@@ -29,7 +29,8 @@ test("judge() is unsure where the interval of the median lies on both sides of t
 
 test("limits follow the figures of the same run where there are some", () => {
   assert.equal(pluginBudget(0.5).limit, 1.5);
-  assert.equal(sidecarAddBudget(undefined).limit, 109 / 25);
-  assert.equal(sidecarAddBudget(50).limit, 2);
+  const share = { of: 25, baselineMs: 109 };
+  assert.deepEqual(addBudget(share, undefined), { limit: 4.36, because: "1/25 of upstream's 109 ms (baseline)" });
+  assert.deepEqual(addBudget(share, 50), { limit: 2, because: "1/25 of upstream's in this run" });
   assert.deepEqual([sameAsUpstream(57, undefined).limit, sameAsUpstream(57, 60).limit], [57, 60]);
 });

@@ -2,7 +2,7 @@
 import type { Budget } from "./budget.ts";
 import { pairedDifference, type Summary, summarize } from "./statistics.ts";
 
-export type Unit = "ms" | "s" | "MiB" | "KiB" | "count";
+export type Unit = "ms" | "s" | "MiB" | "KiB" | "%" | "count";
 
 /** The series of one thing, summarized, with its companions of the same run. */
 export interface Figure {
@@ -20,6 +20,8 @@ export interface Figure {
   readonly budget?: Budget;
   /** The same thing by upstream's executable in this run. */
   readonly upstream?: Summary;
+  /** The same thing by upstream's executable in an earlier measurement; shown where there is none in this run. */
+  readonly baseline?: number;
 }
 
 export type FigureExtras = Omit<Figure, "section" | "name" | "unit" | "summary">;

@@ -1,5 +1,5 @@
 // `make bench`: measures us beside the bare runtime (and upstream, where it is given) in one run, prints a table, and
-// writes it as JSON. Usage: tools/node bench/main.ts [--quick] [--only NAME]. How and why: README.md.
+// writes it as JSON. Usage: tools/node bench/main.ts [--quick] [--only SECTION,...]. How and why: README.md.
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -14,6 +14,7 @@ import { measureNetfilter } from "./netfilter-section.ts";
 import { FULL_PLAN, QUICK_PLAN } from "./plan.ts";
 import { measurePlugin } from "./plugin-section.ts";
 import { measureSandbox } from "./sandbox-section.ts";
+import { measureSidecarAdd } from "./sidecar-add-section.ts";
 import { renderReport } from "./table.ts";
 
 const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = {
@@ -21,6 +22,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = 
   sandbox: measureSandbox,
   agent: measureAgent,
   netfilter: measureNetfilter,
+  "sidecar-add": measureSidecarAdd,
 };
 
 interface Load {
@@ -30,8 +32,10 @@ interface Load {
 
 const { values } = parseArgs({ options: { quick: { type: "boolean" }, only: { type: "string" } } });
 const isQuick = values.quick === true;
-if (values.only !== undefined && SECTIONS[values.only] === undefined) {
-  throw new Error(`Cannot measure only ${values.only}: known are ${Object.keys(SECTIONS).join(", ")}`);
+const only = values.only?.split(",");
+const unknown = only?.find((name) => SECTIONS[name] === undefined);
+if (unknown !== undefined) {
+  throw new Error(`Cannot measure only ${unknown}: known are ${Object.keys(SECTIONS).join(", ")}`);
 }
 if (!existsSync(OURS.installCni)) throw new Error(`Cannot measure: ${OURS.installCni} is not there; run make build`);
 enterNodeNamespaces();
@@ -43,7 +47,7 @@ const figures: Figure[] = [];
 {
   await using bench = await createBench(isQuick ? QUICK_PLAN : FULL_PLAN, say);
   for (const [name, measure] of Object.entries(SECTIONS)) {
-    if (values.only !== undefined && values.only !== name) continue;
+    if (only !== undefined && !only.includes(name)) continue;
     const sectionStart = performance.now();
     say(`measuring: ${name}`);
     figures.push(...(await measure(bench)));

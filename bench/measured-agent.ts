@@ -33,13 +33,14 @@ export async function startMeasuredAgent(
   bench: Bench,
   kind: AgentKind,
   apiServer: AgentApiServer,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<MeasuredAgent> {
   bench.resetHost();
   const { meter, argv, plugin } = commandOf(bench, kind);
   const agent = await bench.node.startAgent({
     installCni: meter,
     args: ["stamp", ...argv],
-    env: AGENT_ENVIRONMENT,
+    env: { ...AGENT_ENVIRONMENT, ...env },
     apiServer,
     ...(plugin === undefined ? {} : { plugin }),
   });

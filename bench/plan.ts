@@ -4,39 +4,69 @@
 export interface Plan {
   readonly pluginRounds: number;
   readonly sandboxRounds: number;
-  readonly atOnceRounds: number;
-  readonly atOncePods: number;
+  /** Pod starts at once, per backend. */
+  readonly atOnce: readonly AtOnce[];
   readonly startRounds: number;
   readonly memoryRounds: number;
   /** From ready to the reading of the memory. */
   readonly settleMs: number;
   readonly idleMs: number;
   readonly netfilterRounds: number;
+  /** Of single sidecar ADDs, per backend. */
+  readonly addRounds: number;
+  /** Of ADDs whose executed programs are counted, per backend. */
+  readonly tracedAdds: number;
+  /** Plugins at once, per backend. */
+  readonly bursts: readonly AtOnce[];
+}
+
+/** So many at once, so often. */
+export interface AtOnce {
+  readonly size: number;
+  readonly rounds: number;
 }
 
 export const FULL_PLAN: Plan = {
   pluginRounds: 200,
   sandboxRounds: 60,
-  atOnceRounds: 5,
-  atOncePods: 20,
+  atOnce: [
+    { size: 20, rounds: 5 },
+    { size: 100, rounds: 2 },
+  ],
   startRounds: 15,
   memoryRounds: 2,
   settleMs: 20_000,
   idleMs: 60_000,
   netfilterRounds: 200,
+  addRounds: 100,
+  tracedAdds: 5,
+  bursts: [
+    { size: 20, rounds: 10 },
+    { size: 100, rounds: 5 },
+  ],
 };
 
 export const QUICK_PLAN: Plan = {
   pluginRounds: 30,
   sandboxRounds: 10,
-  atOnceRounds: 1,
-  atOncePods: 20,
+  atOnce: [{ size: 20, rounds: 1 }],
   startRounds: 4,
   memoryRounds: 1,
   settleMs: 5000,
   idleMs: 10_000,
   netfilterRounds: 40,
+  addRounds: 10,
+  tracedAdds: 2,
+  bursts: [
+    { size: 20, rounds: 1 },
+    { size: 100, rounds: 1 },
+  ],
 };
+
+/** The largest crowd of a plan. */
+export function largestOf(crowds: readonly AtOnce[]): number {
+  return Math.max(...crowds.map(({ size }) => size));
+}
 
 /** The items in another order each round, so that each comes first, and after each other one, equally often. */
 export function rotate<T>(items: readonly T[], round: number): readonly T[] {

@@ -17,6 +17,13 @@ export interface PluginCall {
   readonly entry: Readonly<Record<string, unknown>>;
   readonly pod: StandInPod;
   readonly netns: TestNetns;
+  /** Of an ADD that is to be undone; each call is another container unless told. */
+  readonly containerId?: string;
+}
+
+/** The meter's request, and the container it is about. */
+export interface RenderedCall extends MeterRequest {
+  readonly containerId: string;
 }
 
 const ADDRESSES = { v4: "10.88.0.5/24", v6: "fd00:88::5/64" } as const;
@@ -37,11 +44,10 @@ export function createPodNetns(families: NodeFamilies): TestNetns {
   return netns;
 }
 
-/** Writes the call's stdin to a file and tells the meter the rest. Each call is another container. */
-export function renderPluginCall(bench: Bench, call: PluginCall): MeterRequest {
+/** Writes the call's stdin to a file and tells the meter the rest. Calls for different pods may run at once. */
+export function renderPluginCall(bench: Pick<Bench, "folder">, call: PluginCall): RenderedCall {
   calls += 1;
-  const { command, program, entry, pod, netns } = call;
-  const containerId = `bench${calls.toString().padStart(59, "0")}`;
+  const { command, program, entry, pod, netns, containerId = `bench${calls.toString().padStart(59, "0")}` } = call;
   const stdinPath = join(bench.folder, `stdin-${command}-${pod.name}-${String(entry["type"])}`);
   writeFileSync(stdinPath, command === "VERSION" ? '{"cniVersion":"1.0.0"}' : renderNetconf(call));
   const args = [
@@ -53,8 +59,9 @@ export function renderPluginCall(bench: Bench, call: PluginCall): MeterRequest {
   ];
   return {
     program,
+    containerId,
     stdinPath,
-    outputPath: join(bench.folder, "output"),
+    outputPath: join(bench.folder, `output-${pod.name}`),
     env: {
       CNI_COMMAND: command,
       CNI_CONTAINERID: containerId,

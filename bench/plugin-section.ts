@@ -3,7 +3,7 @@
 import { statSync } from "node:fs";
 import type { TestNetns } from "../testbed/netns.ts";
 import { type Bench, OURS, PLUGIN_PATH } from "./bench-node.ts";
-import { LIMITS, pluginBudget, sidecarAddBudget } from "./budget.ts";
+import { addBudget, BASELINE, LIMITS, pluginBudget } from "./budget.ts";
 import { createFigure, type Figure, type FigureExtras } from "./figure.ts";
 import { startMeasuredAgent } from "./measured-agent.ts";
 import { emptyProgramPath, type Measurement } from "./meter.ts";
@@ -24,14 +24,37 @@ interface PluginRow {
   /** Whose namespace of the round. */
   readonly netns: "plain" | "v4" | "dual" | "both";
   readonly budget: "plugin" | "sidecar-add" | "none";
+  /** What upstream took for the same in the baseline. */
+  readonly baselineMs?: number;
 }
 
 /** The order within a round is not fixed, but CHECK of a captured pod needs its ADD: it is run last (see below). */
 const ROWS: readonly PluginRow[] = [
-  { name: "VERSION", command: "VERSION", pod: "plain-0", netns: "plain", budget: "plugin" },
-  { name: "DEL", command: "DEL", pod: "plain-0", netns: "plain", budget: "plugin" },
-  { name: "CHECK, pod outside the mesh", command: "CHECK", pod: "plain-0", netns: "plain", budget: "plugin" },
-  { name: "ADD, pod outside the mesh", command: "ADD", pod: "plain-0", netns: "plain", budget: "plugin" },
+  {
+    name: "VERSION",
+    command: "VERSION",
+    pod: "plain-0",
+    netns: "plain",
+    budget: "plugin",
+    baselineMs: BASELINE.pluginMs.VERSION,
+  },
+  { name: "DEL", command: "DEL", pod: "plain-0", netns: "plain", budget: "plugin", baselineMs: BASELINE.pluginMs.DEL },
+  {
+    name: "CHECK, pod outside the mesh",
+    command: "CHECK",
+    pod: "plain-0",
+    netns: "plain",
+    budget: "plugin",
+    baselineMs: BASELINE.pluginMs.CHECK,
+  },
+  {
+    name: "ADD, pod outside the mesh",
+    command: "ADD",
+    pod: "plain-0",
+    netns: "plain",
+    budget: "plugin",
+    baselineMs: BASELINE.pluginMs.plainAdd,
+  },
   { name: "ADD, sidecar pod, v4", command: "ADD", pod: "sidecar-0", netns: "v4", budget: "sidecar-add" },
   {
     name: "ADD, sidecar pod, v4+v6, v4 captured",
@@ -39,6 +62,7 @@ const ROWS: readonly PluginRow[] = [
     pod: "sidecar-0",
     netns: "dual",
     budget: "sidecar-add",
+    baselineMs: BASELINE.sidecarAdd.iptables.wallMs,
   },
   {
     name: "ADD, sidecar pod, v4+v6, both captured",
@@ -130,12 +154,13 @@ export async function measurePlugin(bench: Bench): Promise<Figure[]> {
         row.budget === "plugin"
           ? pluginBudget(floor)
           : row.budget === "sidecar-add"
-            ? sidecarAddBudget(peer?.median)
+            ? addBudget({ of: 25, baselineMs: BASELINE.sidecarAdd.iptables.wallMs }, peer?.median)
             : undefined;
       return render(row.name, seriesOf(series, `ours ${row.name}`), {
         floor,
         ...(budget === undefined ? {} : { budget }),
         ...(peer === undefined ? {} : { upstream: peer }),
+        ...(row.baselineMs === undefined ? {} : { baseline: row.baselineMs }),
       });
     }),
     ...renderTotals(),

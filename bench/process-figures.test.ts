@@ -3,9 +3,13 @@ import { test } from "node:test";
 import {
   countDescriptors,
   countThreads,
+  forgetPeak,
+  parseChildrenCpuMs,
   parseMemoryStat,
   parseStatusKib,
+  readChildrenCpuMs,
   readCpuMs,
+  readMainThread,
   readMemory,
 } from "./process-figures.ts";
 
@@ -26,8 +30,18 @@ test("parseMemoryStat() does not take total_inactive_file for inactive_file", ()
   assert.equal(parseMemoryStat(stat, "active_file"), 0);
 });
 
+test("parseChildrenCpuMs() is not misled by a process's name", () => {
+  const fields = "S 1 2 3 4 5 6 7 8 9 10 500 600 7 8 20";
+  assert.equal(parseChildrenCpuMs(`71 (node) ${fields}`), 150);
+  assert.equal(parseChildrenCpuMs(`71 (a) b) 9 9) ${fields}`), 150);
+  assert.throws(() => parseChildrenCpuMs("71 (node) S 1"), TypeError);
+});
+
 test("the readers understand this kernel's files", () => {
-  const { rssMib, anonMib } = readMemory(process.pid);
-  assert.ok(rssMib > anonMib && anonMib > 0);
+  const { rssMib, anonMib, peakMib } = readMemory(process.pid);
+  assert.ok(rssMib > anonMib && anonMib > 0 && peakMib >= rssMib);
+  forgetPeak(process.pid);
+  assert.ok(readMemory(process.pid).peakMib > 0 && readChildrenCpuMs(process.pid) >= 0);
+  assert.ok(readMainThread(process.pid).runMs > 0 && readMainThread(process.pid).waitMs >= 0);
   assert.ok(readCpuMs(process.pid) > 0 && countDescriptors(process.pid) > 2 && countThreads(process.pid) >= 1);
 });

@@ -1,17 +1,28 @@
 // What the kernel says of a running process: memory, CPU time, descriptors, threads. Reading costs the reader some
 // hundred microseconds and the process nothing.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface ProcessMemory {
   readonly rssMib: number;
   readonly anonMib: number;
+  /** The largest resident size since the start, or since `forgetPeak()`. */
+  readonly peakMib: number;
 }
 
 /** @throws {Error} when there is no such process. */
 export function readMemory(pid: number): ProcessMemory {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return { rssMib: parseStatusKib(status, "VmRSS") / 1024, anonMib: parseStatusKib(status, "RssAnon") / 1024 };
+  return {
+    rssMib: parseStatusKib(status, "VmRSS") / 1024,
+    anonMib: parseStatusKib(status, "RssAnon") / 1024,
+    peakMib: parseStatusKib(status, "VmHWM") / 1024,
+  };
+}
+
+/** From here on the peak counts (proc_pid_clear_refs(5)). */
+export function forgetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, "5");
 }
 
 /** A "Name:   123 kB" line of /proc/PID/status. @throws {TypeError} when there is none. */
@@ -30,6 +41,28 @@ export function readCpuMs(pid: number): number {
     sumNs += Number(onCpu);
   }
   return sumNs / 1e6;
+}
+
+/** CPU time of children that it has waited for, and of theirs: in steps of a hundredth of a second, the kernel's tick. */
+export function readChildrenCpuMs(pid: number): number {
+  return parseChildrenCpuMs(readFileSync(`/proc/${pid}/stat`, "utf8"));
+}
+
+/** `cutime` and `cstime` of proc_pid_stat(5), which every Linux on our architectures tells in ticks of 10 ms.
+ * @throws {TypeError} on another text. */
+export function parseChildrenCpuMs(stat: string): number {
+  // The name in parentheses may hold anything; the fields behind it begin with the third.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = Number(fields[13]) + Number(fields[14]);
+  if (!Number.isFinite(ticks))
+    throw new TypeError("Cannot read the children's CPU time: the text is no /proc/PID/stat");
+  return ticks * 10;
+}
+
+/** What the main thread did so far: on a processor, and waiting for one; milliseconds. */
+export function readMainThread(pid: number): { readonly runMs: number; readonly waitMs: number } {
+  const [run, wait] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ");
+  return { runMs: Number(run) / 1e6, waitMs: Number(wait) / 1e6 };
 }
 
 export function countDescriptors(pid: number): number {

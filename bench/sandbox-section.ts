@@ -1,18 +1,19 @@
 // 2. A whole pod start as a kubelet sees it: RunPodSandbox through CRI, with us in the chain and without, right after
-// each other, and many at once. One node, one runtime, one agent; only the conflist differs.
+// each other, and many at once, for each way to write rules. One node, one runtime, one agent at a time; only the conflist
+// differs. Pods outside the mesh never reach the agent, so they are measured once.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PodSpec } from "../testbed/node/pod.ts";
+import { BACKENDS, type BenchBackend } from "./backends.ts";
 import type { Bench, Chain } from "./bench-node.ts";
 import { LIMITS } from "./budget.ts";
 import { createDifferenceFigure, createFigure, type Figure } from "./figure.ts";
 import { startMeasuredAgent } from "./measured-agent.ts";
-import { rotate } from "./plan.ts";
+import { type AtOnce, largestOf, rotate } from "./plan.ts";
 import type { StandIn } from "./stand-in.ts";
 import { summarize } from "./statistics.ts";
 import { writeUpstreamKubeconfig } from "./upstream.ts";
 
 const SECTION = "2. Pod start: RunPodSandbox through CRI";
-const AT_ONCE_SECTION = "2b. Pod starts at once";
 const WARM_UP_ROUNDS = 2;
 /** What the runtime does after it has read a conflist is over by then. */
 const QUIET_MS = 20;
@@ -43,23 +44,49 @@ interface Timings {
   readonly remove: number[];
 }
 
+/** A backend's part of the section. */
+interface Scene {
+  readonly bench: Bench;
+  readonly backend: BenchBackend;
+  readonly api: StandIn;
+  readonly variants: readonly Variant[];
+}
+
 export async function measureSandbox(bench: Bench): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const backend of BACKENDS) {
+    bench.say(`  ${backend.name}`);
+    figures.push(...(await measureBackend(bench, backend)));
+  }
+  return figures;
+}
+
+async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figure[]> {
   const { plan, upstream } = bench;
-  const pods = { plain: plan.atOncePods, sidecar: plan.atOncePods };
-  await using api = await bench.startStandIn(pods);
+  const size = largestOf(plan.atOnce);
+  await using api = await bench.startStandIn({ plain: size, sidecar: size }, { starting: true });
   if (upstream !== undefined) writeUpstreamKubeconfig(upstream, api.kubeconfig);
-  await using _agent = await startMeasuredAgent(bench, "ours", api);
-  const variants = upstream === undefined ? VARIANTS : [...VARIANTS, ...UPSTREAM_VARIANTS];
-  const figures = [...(await oneByOne(bench, api, variants)), ...(await atOnce(bench, api, variants))];
+  await using _agent = await startMeasuredAgent(bench, "ours", api, backend.env);
+  const all = upstream === undefined ? VARIANTS : [...VARIANTS, ...UPSTREAM_VARIANTS];
+  const isFirst = backend === BACKENDS[0];
+  // Upstream has one of two: which iptables it uses it finds out by itself.
+  const isUpstreamKnown = backend.nativeNftables || isFirst;
+  const variants = all.filter(
+    ({ chain, kind }) => chain === "bare" || ((kind === "sidecar" || isFirst) && (chain === "ours" || isUpstreamKnown)),
+  );
+  const scene: Scene = { bench, backend, api, variants };
+  const figures = await oneByOne(scene);
+  for (const crowd of plan.atOnce) figures.push(...(await atOnce(scene, crowd)));
   await bench.useChain("bare");
   return figures;
 }
 
-async function oneByOne(bench: Bench, api: StandIn, variants: readonly Variant[]): Promise<Figure[]> {
+async function oneByOne({ bench, backend, api, variants }: Scene): Promise<Figure[]> {
+  const section = `${SECTION}: ${backend.name}`;
   const timings = new Map(variants.map(({ name }) => [name, { run: [], stop: [], remove: [] } satisfies Timings]));
   for (let round = -WARM_UP_ROUNDS; round < bench.plan.sandboxRounds; round++) {
     for (const { name, chain, kind } of rotate(variants, round + WARM_UP_ROUNDS)) {
-      await bench.useChain(chain);
+      await bench.useChain(chain, backend);
       await sleep(QUIET_MS);
       const one = await runOnce(bench, specOf(api, kind, 0));
       if (round < 0) continue;
@@ -70,6 +97,8 @@ async function oneByOne(bench: Bench, api: StandIn, variants: readonly Variant[]
     }
   }
   const bare = timingsOf(timings, BARE);
+  // Legacy iptables has none: it is executed programs by its nature.
+  const hasLimit = backend.share !== undefined;
   const phases = [
     { phase: "run", text: "RunPodSandbox" },
     { phase: "stop", text: "StopPodSandbox" },
@@ -77,20 +106,22 @@ async function oneByOne(bench: Bench, api: StandIn, variants: readonly Variant[]
   ] as const;
   return phases.flatMap(({ phase, text }) => [
     ...variants.map(({ name }) =>
-      createFigure(SECTION, `${text} ${name}`, "ms", timingsOf(timings, name)[phase], {
+      createFigure(section, `${text} ${name}`, "ms", timingsOf(timings, name)[phase], {
         floor: summarize(bare[phase]).median,
       }),
     ),
     ...variants
       .filter(({ name }) => name !== BARE)
-      .map(({ name, limitMs }) =>
+      .map(({ name, kind, limitMs }) =>
         createDifferenceFigure(
-          SECTION,
+          section,
           `${text}: ${name}, difference`,
           "ms",
           bare[phase],
           timingsOf(timings, name)[phase],
-          phase === "run" && limitMs !== undefined ? { budget: { limit: limitMs, because: `+${limitMs} ms` } } : {},
+          phase === "run" && limitMs !== undefined && (kind === "plain" || hasLimit)
+            ? { budget: { limit: limitMs, because: `+${limitMs} ms` } }
+            : {},
         ),
       ),
   ]);
@@ -104,16 +135,16 @@ async function runOnce(bench: Bench, spec: PodSpec): Promise<{ run: number; stop
   return { run: pod.addMs, stop, remove: performance.now() - start };
 }
 
-async function atOnce(bench: Bench, api: StandIn, variants: readonly Variant[]): Promise<Figure[]> {
-  const { atOncePods, atOnceRounds } = bench.plan;
+async function atOnce({ bench, backend, api, variants }: Scene, { size, rounds }: AtOnce): Promise<Figure[]> {
+  const section = `2. ${size} pod starts at once: ${backend.name}`;
   const all = new Map(variants.map(({ name }) => [name, [] as number[]]));
   const single = new Map(variants.map(({ name }) => [name, [] as number[]]));
-  for (let round = -1; round < atOnceRounds; round++) {
+  for (let round = -1; round < rounds; round++) {
     for (const { name, chain, kind } of rotate(variants, round + 1)) {
-      await bench.useChain(chain);
+      await bench.useChain(chain, backend);
       await sleep(QUIET_MS);
       const start = performance.now();
-      const specs = Array.from({ length: atOncePods }, (_, index) => specOf(api, kind, index));
+      const specs = Array.from({ length: size }, (_, index) => specOf(api, kind, index));
       const pods = await Promise.all(specs.map((spec) => bench.node.runPod(spec)));
       const allMs = performance.now() - start;
       await Promise.all(pods.map((pod) => pod.remove(SANDBOX_TIMEOUT_MS)));
@@ -125,10 +156,10 @@ async function atOnce(bench: Bench, api: StandIn, variants: readonly Variant[]):
   const render = (series: ReadonlyMap<string, readonly number[]>, text: string): Figure[] => {
     const floor = summarize(series.get(BARE) ?? []).median;
     return variants.map(({ name }) =>
-      createFigure(AT_ONCE_SECTION, `${text} ${name}`, "ms", series.get(name) ?? [], { floor }),
+      createFigure(section, `${text} ${name}`, "ms", series.get(name) ?? [], { floor }),
     );
   };
-  return [...render(all, `all ${atOncePods}`), ...render(single, "each")];
+  return [...render(all, `all ${size}`), ...render(single, "each")];
 }
 
 function specOf(api: StandIn, kind: Variant["kind"], index: number): PodSpec {

@@ -3,6 +3,7 @@
 import { createApiServer } from "../testbed/api-server/api-server.ts";
 import { isJsonObject, type KubeObject } from "../testbed/api-server/kube-object.ts";
 import { namespace, plainPod, sidecarPod } from "../testbed/api-server/pod-fixtures.ts";
+import type { PodOptions } from "../testbed/api-server/pod-skeleton.ts";
 import type { StandInAccess, StandInPod, StandInRequest, StandInSetup } from "./stand-in.ts";
 
 const setup = JSON.parse(process.argv[2] ?? "") as StandInSetup;
@@ -11,11 +12,12 @@ server.put(namespace(setup.namespace, { "istio-injection": "enabled" }));
 const pods: StandInPod[] = [];
 for (const [kind, count] of Object.entries(setup.pods)) {
   for (let index = 0; index < count; index++) {
-    const options = { name: `${kind}-${index}`, namespace: setup.namespace, nodeName: setup.nodeName };
+    const place = { name: `${kind}-${index}`, namespace: setup.namespace, nodeName: setup.nodeName };
+    const options: PodOptions = setup.starting ? { ...place, podIps: [], phase: "Pending" } : place;
     const object = kind === "plain" ? plainPod(options) : sidecarPod(options);
     if (kind === "dual") addProxyVariable(object, "ISTIO_DUAL_STACK", "true");
     const { uid = "", annotations = {}, labels = {} } = server.put(object).metadata;
-    pods.push({ ...options, uid, annotations, labels });
+    pods.push({ ...place, uid, annotations, labels });
   }
 }
 const { host, port, token, caPem } = server;

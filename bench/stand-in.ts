@@ -8,6 +8,8 @@ export interface StandInSetup {
   readonly host: string;
   readonly nodeName: string;
   readonly namespace: string;
+  /** The pods have no address yet and their containers wait. */
+  readonly starting: boolean;
   /** How many pods of each kind, about 9 kB of JSON each with a sidecar; `dual`: a proxy with ISTIO_DUAL_STACK. */
   readonly pods: { readonly plain?: number; readonly sidecar?: number; readonly dual?: number };
 }

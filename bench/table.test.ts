@@ -48,6 +48,19 @@ test("renderReport() shows one table for each section, with verdicts where there
   );
 });
 
+test("renderReport() shows the baseline only where upstream is not in the run", () => {
+  const upstream = createFigure("", "", "ms", [60]).summary;
+  const text = renderReport([
+    createFigure("1. Plugin", "both", "ms", [30], { upstream, baseline: 90 }),
+    createFigure("1. Plugin", "then", "ms", [30], { baseline: 90 }),
+    createFigure("1. Plugin", "none", "count", [0], { baseline: 20 }),
+  ]);
+  const [both, then, none] = text.split("\n").slice(3);
+  assert.match(both ?? "", /^both +1 +30\.0 ms +60\.0 ms +×2\.0$/);
+  assert.match(then ?? "", /^then +1 +30\.0 ms +90\.0 ms +×3\.0$/);
+  assert.match(none ?? "", /^none +1 +0 +20$/);
+});
+
 test("renderReport() puts upstream beside ours and leaves spread out where there is none", () => {
   const upstream = createFigure("", "", "MiB", [60]).summary;
   const text = renderReport([createFigure("3. Agent", "RSS", "MiB", [30], { upstream })]);

@@ -53,7 +53,12 @@ const COLUMNS: readonly (readonly [string, (figure: Figure) => string])[] = [
   ["upstream", ({ upstream, unit }) => (upstream === undefined ? "" : renderValue(upstream.median, unit))],
   [
     "upstream/ours",
-    ({ upstream, summary }) => (upstream === undefined ? "" : `×${(upstream.median / summary.median).toFixed(1)}`),
+    ({ upstream, summary }) => (upstream === undefined ? "" : renderRatio(upstream.median, summary.median)),
+  ],
+  ["baseline", ({ upstream, baseline, unit }) => (isShown(upstream, baseline) ? renderValue(baseline, unit) : "")],
+  [
+    "baseline/ours",
+    ({ upstream, baseline, summary }) => (isShown(upstream, baseline) ? renderRatio(baseline, summary.median) : ""),
   ],
   ["at most", ({ budget, unit }) => (budget === undefined ? "" : renderValue(budget.limit, unit))],
   ["verdict", renderVerdict],
@@ -62,6 +67,15 @@ const COLUMNS: readonly (readonly [string, (figure: Figure) => string])[] = [
 
 function renderCells(figure: Figure): string[] {
   return COLUMNS.map(([, render]) => render(figure));
+}
+
+/** The baseline is for runs without upstream. */
+function isShown(upstream: Figure["upstream"], baseline: number | undefined): baseline is number {
+  return upstream === undefined && baseline !== undefined;
+}
+
+function renderRatio(theirs: number, ours: number): string {
+  return ours > 0 ? `×${(theirs / ours).toFixed(1)}` : "";
 }
 
 function renderVerdict(figure: Figure): string {

@@ -44,8 +44,13 @@ export function writeUpstreamKubeconfig(upstream: Upstream, kubeconfig: string):
   writeFileSync(join(upstream.runDir, "istio-cni-kubeconfig"), kubeconfig, { mode: 0o600 });
 }
 
-/** The entry its agent writes into a conflist with the chart's defaults, sidecar mode (contract/ 3.3). */
-export function renderUpstreamEntry(type: string, runDir: string): Readonly<Record<string, unknown>> {
+/** The entry its agent writes into a conflist with the chart's defaults, sidecar mode (contract/ 3.3); `nativeNftables` as
+ * the chart's value of that name. */
+export function renderUpstreamEntry(
+  type: string,
+  runDir: string,
+  nativeNftables = false,
+): Readonly<Record<string, unknown>> {
   return {
     ambient_enabled: false,
     cni_agent_run_dir: runDir,
@@ -55,7 +60,7 @@ export function renderUpstreamEntry(type: string, runDir: string): Readonly<Reco
     exclude_namespaces: ["kube-system"],
     ipam: {},
     name: "istio-cni",
-    native_nftables: false,
+    native_nftables: nativeNftables,
     plugin_log_level: "info",
     pod_namespace: "istio-system",
     type,
