@@ -7,7 +7,8 @@ import { constants, type Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
 import { errnoName, FileError, isFileError, toFileError } from "./file-error.ts";
-import { readBounded, resolveInside } from "./read-bounded.ts";
+import { readBounded } from "./read-bounded.ts";
+import { type HostNamesOf, resolveInside } from "./resolve-inside.ts";
 
 /** Part of every temporary name, by which leftovers are found; no runtime loads a file with such an ending. */
 export const TEMPORARY_MARK = ".istio-cni-tmp.";
@@ -16,8 +17,8 @@ export type AtomicWriteOptions = {
   /** Mode of the new file, where `keepOf` does not give it. */
   readonly mode: number;
   /**
-   * The entry of the folder whose mode, owner and labels the new file takes if it exists; undefined: none, and an
-   * entry that is a symlink is replaced itself instead of its target.
+   * The entry of the folder whose mode, owner and label the new file takes if it exists; undefined: only the label of
+   * what it replaces, and an entry that is a symlink is replaced itself instead of its target.
    */
   readonly keepOf: string | undefined;
   /** What must be there until the rename; "absent": no file; "any": whatever. A change in between is refused. */
@@ -28,10 +29,16 @@ export type AtomicWriteDeps = {
   readonly calls: FileCalls;
   /** Copies security labels (SELinux) to a new file that stands in for an old one, as far as it can. Never throws. */
   readonly copyLabels: (fromPath: string, toPath: string) => void;
+  /** What our folders are called in symlinks of the host. */
+  readonly hostNamesOf: HostNamesOf;
 };
 
-/** Real calls, and no labels. */
-export const plainDeps: AtomicWriteDeps = { calls: fileCalls, copyLabels: () => undefined };
+/** Real calls, no labels, no container. */
+export const plainDeps: AtomicWriteDeps = {
+  calls: fileCalls,
+  copyLabels: () => undefined,
+  hostNamesOf: async () => [],
+};
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /**
@@ -47,13 +54,13 @@ export async function writeAtomically(
   options: AtomicWriteOptions,
   deps: AtomicWriteDeps = plainDeps,
 ): Promise<void> {
-  const { calls } = deps;
+  const { calls, hostNamesOf } = deps;
   const { keepOf } = options;
-  const target = keepOf === undefined ? join(root, name) : await resolveInside(root, name, calls);
-  const model = keepOf === undefined ? undefined : await resolveInside(root, keepOf, calls);
+  const target = keepOf === undefined ? join(root, name) : await resolveInside(root, name, calls, hostNamesOf);
+  const model = keepOf === undefined ? undefined : await resolveInside(root, keepOf, calls, hostNamesOf);
   const temporary = join(dirname(target), `${basename(target)}${TEMPORARY_MARK}${randomBytes(6).toString("hex")}`);
   try {
-    await writeTemporary(temporary, bytes, options.mode, model, deps);
+    await writeTemporary(temporary, bytes, { mode: options.mode, model, labelOf: model ?? target }, deps);
     await refuseChanged(target, options.expected, calls);
     await calls.rename(temporary, target);
   } catch (error) {
@@ -71,11 +78,11 @@ export async function removeDurably(
   root: string,
   name: string,
   expected: Uint8Array | "any",
-  calls: FileCalls = fileCalls,
+  { calls, hostNamesOf }: AtomicWriteDeps = plainDeps,
 ): Promise<void> {
   const path = join(root, name);
   try {
-    if (expected !== "any") await refuseChanged(await resolveInside(root, name, calls), expected, calls);
+    if (expected !== "any") await refuseChanged(await resolveInside(root, name, calls, hostNamesOf), expected, calls);
     await calls.unlink(path);
   } catch (error) {
     const failure = toFileError(error, "remove", path);
@@ -88,15 +95,15 @@ export async function removeDurably(
 async function writeTemporary(
   path: string,
   bytes: Uint8Array,
-  mode: number,
-  model: string | undefined,
+  like: { readonly mode: number; readonly model: string | undefined; readonly labelOf: string },
   { calls, copyLabels }: AtomicWriteDeps,
 ): Promise<void> {
+  const { mode, model, labelOf } = like;
   const kept = model === undefined ? undefined : await statOrUndefined(model, calls);
   await using file = await calls.open(path, CREATE_FLAGS, 0o600);
   await file.writeFile(bytes);
   if (kept !== undefined) await keepOwner(file, kept);
-  if (kept !== undefined && model !== undefined) copyLabels(model, path);
+  copyLabels(labelOf, path);
   await file.chmod(kept === undefined ? mode : kept.mode & 0o7777);
   await file.sync();
 }

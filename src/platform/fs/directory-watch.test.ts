@@ -70,6 +70,21 @@ describe("createDirectoryWatch()", { timeout: 20_000 }, () => {
     assert.equal(await scene.watch.wait(LONG_MS, never), "changed");
   });
 
+  it("wakes when a missing folder, or the folder above it, is made", async () => {
+    using scene = new Scene();
+    const deep = join(scene.root, "x/y");
+    using watch = createDirectoryWatch([deep]);
+    for (const folder of [join(scene.root, "x"), deep]) {
+      watch.arm();
+      mkdirSync(folder);
+      assert.equal(await watch.wait(LONG_MS, never), "changed");
+    }
+    watch.arm();
+    assert.equal(watch.unwatched().size, 0);
+    writeFileSync(join(deep, "a"), "");
+    assert.equal(await watch.wait(LONG_MS, never), "changed");
+  });
+
   it("goes over to the folder that took another's place", async () => {
     using scene = new Scene();
     scene.watch.arm();

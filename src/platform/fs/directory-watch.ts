@@ -4,11 +4,13 @@
  * Folders that are missing, and systems without free inotify watches, are why the caller always gives a time limit.
  */
 import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
+import { dirname } from "node:path";
 
 export interface DirectoryWatch {
   /**
-   * Watches every folder that is there now; one that was missing or was replaced since is taken up again. To be called
-   * before looking at the folders: what happens after this call makes the next `wait` end.
+   * Watches every folder that is there now; one that was missing or was replaced since is taken up again, and of one that
+   * is missing the nearest folder above it that is there. To be called before looking at the folders: what happens after
+   * this call makes the next `wait` end.
    */
   arm(): void;
   /** Resolves on a change since the last `arm`, after `timeoutMs`, or when the signal aborts; never rejects. */
@@ -35,21 +37,28 @@ export function createDirectoryWatch(folders: readonly string[]): DirectoryWatch
     watched.get(folder)?.watcher.close();
     watched.delete(folder);
   };
+  const follow = (folder: string, at: string): void => {
+    const identity = identityOf(statSync(at));
+    if (watched.get(folder)?.identity === identity) return;
+    forget(folder);
+    const watcher = watch(at, { persistent: false }, changed);
+    watcher.on("error", () => {
+      forget(folder);
+      changed();
+    });
+    watched.set(folder, { watcher, identity });
+  };
   const armOne = (folder: string): void => {
     try {
-      const identity = identityOf(statSync(folder));
-      if (watched.get(folder)?.identity === identity) return;
-      forget(folder);
-      const watcher = watch(folder, { persistent: false }, changed);
-      watcher.on("error", () => {
-        forget(folder);
-        changed();
-      });
-      watched.set(folder, { watcher, identity });
+      follow(folder, folder);
       failures.delete(folder);
     } catch (error) {
-      forget(folder);
       failures.set(folder, error instanceof Error ? error.message : String(error));
+      try {
+        follow(folder, nearestAbove(folder));
+      } catch {
+        forget(folder);
+      }
     }
   };
 
@@ -79,6 +88,14 @@ export function createDirectoryWatch(folders: readonly string[]): DirectoryWatch
       for (const folder of watched.keys()) forget(folder);
     },
   };
+}
+
+function nearestAbove(folder: string): string {
+  let above = dirname(folder);
+  while (statSync(above, { throwIfNoEntry: false })?.isDirectory() !== true && above !== dirname(above)) {
+    above = dirname(above);
+  }
+  return above;
 }
 
 function identityOf(stats: Stats): string {

@@ -4,6 +4,6 @@
  */
 import fs from "node:fs/promises";
 
-export type FileCalls = Pick<typeof fs, "lstat" | "open" | "readdir" | "readlink" | "realpath" | "rename" | "unlink">;
+export type FileCalls = Pick<typeof fs, "lstat" | "open" | "readdir" | "readlink" | "rename" | "unlink">;
 
 export const fileCalls: FileCalls = fs;

@@ -3,14 +3,15 @@
  */
 
 /**
- * not-found; not-a-file (folder, fifo, device, socket); outside (a symlink that leads out of its folder, or nowhere);
- * too-large; changed (somebody else was faster); foreign (somebody else could have written it); read-only; no-space;
+ * not-found; not-a-file (folder, fifo, device, socket); outside (a symlink that leads out of its folder, to where we cannot
+ * see); dangling (a symlink to nothing, for whoever looks); too-large; changed (somebody else was faster); foreign (somebody else could have written it); read-only; no-space;
  * denied; failed (anything else).
  */
 export type FileErrorCode =
   | "not-found"
   | "not-a-file"
   | "outside"
+  | "dangling"
   | "too-large"
   | "changed"
   | "foreign"

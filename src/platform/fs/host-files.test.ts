@@ -43,7 +43,7 @@ describe("HostFiles.read()", { timeout: 10_000 }, () => {
     ["link-to-folder", true, "not-a-file"],
     ["fifo", true, "not-a-file"],
     ["link", false, "not-a-file"],
-    ["loop", true, "outside"],
+    ["loop", true, "dangling"],
     ["sparse", true, "too-large"],
   ] as const) {
     it(`refuses ${name}${follow ? "" : ", unfollowed,"} as ${code}`, async () => {

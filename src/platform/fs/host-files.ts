@@ -5,7 +5,8 @@
 import type { Dirent } from "node:fs";
 import { type AtomicWriteDeps, type AtomicWriteOptions, removeDurably, writeAtomically } from "./atomic-write.ts";
 import { FileError, toFileError } from "./file-error.ts";
-import { type FileContent, readBounded, resolveInside } from "./read-bounded.ts";
+import { type FileContent, readBounded } from "./read-bounded.ts";
+import { resolveInside } from "./resolve-inside.ts";
 
 /** Most entries of a folder that are looked at. */
 export const MAX_FOLDER_ENTRIES = 4096;
@@ -28,7 +29,7 @@ export interface HostFiles {
 
 /** The real ones. */
 export function createHostFiles(deps: AtomicWriteDeps): HostFiles {
-  const { calls } = deps;
+  const { calls, hostNamesOf } = deps;
   return {
     async list(folder) {
       const entries: Dirent[] = await calls.readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
@@ -45,10 +46,10 @@ export function createHostFiles(deps: AtomicWriteDeps): HostFiles {
       return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
     },
     async read(folder, name, { maxBytes, follow }) {
-      const path = follow ? await resolveInside(folder, name, calls) : `${folder}/${name}`;
+      const path = follow ? await resolveInside(folder, name, calls, hostNamesOf) : `${folder}/${name}`;
       return await readBounded(path, maxBytes, calls);
     },
     write: (folder, name, bytes, options) => writeAtomically(folder, name, bytes, options, deps),
-    remove: (folder, name, expected) => removeDurably(folder, name, expected, calls),
+    remove: (folder, name, expected) => removeDurably(folder, name, expected, deps),
   };
 }

@@ -1,11 +1,10 @@
 /**
  * Reads files that anybody may have put there: regular files only, of a bounded size, never blocking on a fifo or
- * device, and through a symlink only where it stays inside its folder.
+ * device. Symlinks are followed by resolve-inside.ts or not at all.
  */
 import { constants } from "node:fs";
-import { join, sep } from "node:path";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
-import { errnoName, FileError, toFileError } from "./file-error.ts";
+import { FileError, toFileError } from "./file-error.ts";
 
 export type FileContent = {
   readonly bytes: Uint8Array;
@@ -38,34 +37,6 @@ export async function readBounded(path: string, maxBytes: number, calls: FileCal
   } catch (error) {
     throw toFileError(error, "read", path);
   }
-}
-
-/**
- * The path at which the entry `name` of the folder `root` really is: itself, or where a symlink leads inside `root`.
- * An entry that is not there is returned as it would be.
- * @throws FileError outside for a symlink that leads out of `root` or to nothing; denied, failed
- */
-export async function resolveInside(root: string, name: string, calls: FileCalls = fileCalls): Promise<string> {
-  const path = join(root, name);
-  try {
-    if (!(await calls.lstat(path)).isSymbolicLink()) return path;
-  } catch (error) {
-    if (errnoName(error) === "ENOENT") return path;
-    throw toFileError(error, "find", path);
-  }
-  try {
-    const [real, realRoot] = await Promise.all([calls.realpath(path), calls.realpath(root)]);
-    if (real.startsWith(`${realRoot}${sep}`)) return real;
-  } catch (error) {
-    if (errnoName(error) !== "ENOENT" && errnoName(error) !== "ELOOP") throw toFileError(error, "follow", path);
-  }
-  const target = await calls.readlink(path).catch(() => "an unknown place");
-  throw new FileError(
-    "outside",
-    "follow",
-    path,
-    `it is a symlink to ${target}, which is no file inside ${root} as seen from here`,
-  );
 }
 
 /** Reads to the end, or one byte beyond the bound: the file may grow while it is read. */

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "../../core/log.ts";
+import { plainDeps } from "./atomic-write.ts";
 import { createDirectoryWatch, type DirectoryWatch } from "./directory-watch.ts";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
 import { createHostFiles } from "./host-files.ts";
@@ -56,7 +57,7 @@ export class TestHost {
     }
   }
 
-  readonly files = createHostFiles({ calls: this.#faultyCalls(), copyLabels: () => undefined });
+  readonly files = createHostFiles({ ...plainDeps, calls: this.#faultyCalls() });
 
   readonly log: Logger = {
     debug: (message) => this.#record(`debug ${message}`),
@@ -151,6 +152,6 @@ export function faultyCalls(fault: Fault): FileCalls {
     { ...fileCalls },
     "",
     undefined,
-    new Set(["lstat", "open", "readdir", "readlink", "realpath", "rename", "unlink"]),
+    new Set(["lstat", "open", "readdir", "readlink", "rename", "unlink"]),
   );
 }

@@ -80,6 +80,15 @@ export const madvise = bind<(address: bigint, length: bigint, advice: number) =>
   "int madvise(uintptr_t address, uint64_t length, int advice)",
 );
 
+/** lgetxattr(2): of the file itself, never of what a symlink leads to. */
+export const getxattr = bind<(path: string, name: string, value: Uint8Array, size: number) => number>(
+  "int64_t lgetxattr(const char *path, const char *name, void *value, uint64_t size)",
+);
+/** lsetxattr(2). */
+export const setxattr = bind<(path: string, name: string, value: Uint8Array, size: number, flags: number) => number>(
+  "int lsetxattr(const char *path, const char *name, const void *value, uint64_t size, int flags)",
+);
+
 const epollWaitSymbol = libc.func("int epoll_wait(int epoll, void *events, int capacity, int timeout)");
 
 /** epoll_wait(2) on a libuv pool thread. Resolves with the number of events; a negative number means it failed (EINTR). */

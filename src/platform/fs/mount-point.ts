@@ -1,0 +1,57 @@
+/**
+ * Where a path of this container comes from: the mount it lies on, and what that is called on the host.
+ */
+import { readFile } from "node:fs/promises";
+
+export type MountPoint = {
+  /** Where it is mounted here. */
+  readonly path: string;
+  /** The folder of the mounted file system that is shown there: a host path where that file system is the host's root. */
+  readonly source: string;
+};
+
+/** proc_pid_mountinfo(5) writes blanks and backslashes in octal. */
+const ESCAPED = /\\([0-7]{3})/g;
+
+/** Undefined when it cannot be told. `path` is absolute, without symlinks in it. */
+export async function findMountPoint(path: string, read = readMountInfo): Promise<MountPoint | undefined> {
+  try {
+    return mountPointIn(await read(), path);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * What a folder of ours may be called on the host: by our convention (`/host` in front, upstream const.go:99@1.30.3), and
+ * by what was mounted.
+ */
+export async function hostNamesOf(folder: string, read = readMountInfo): Promise<readonly string[]> {
+  const mount = await findMountPoint(folder, read);
+  const names = folder.startsWith(`${HOST_ROOT}/`) ? [folder.slice(HOST_ROOT.length)] : [];
+  if (mount === undefined || mount.path === "/") return names;
+  const source = mount.source === "/" ? "" : mount.source;
+  return [...new Set([...names, `${source}${folder.slice(mount.path.length)}`])].filter((name) => name !== "");
+}
+
+const HOST_ROOT = "/host";
+
+/** The last mount at the longest matching point is the one that is seen. */
+function mountPointIn(mountInfo: string, path: string): MountPoint | undefined {
+  let found: MountPoint | undefined;
+  for (const line of mountInfo.split("\n")) {
+    const [, , , source, point] = line.split(" ").map(unescapeOctal);
+    if (source === undefined || point === undefined) continue;
+    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
+    if (holds && point.length >= (found?.path.length ?? 0)) found = { path: point, source };
+  }
+  return found;
+}
+
+function unescapeOctal(text: string): string {
+  return text.replaceAll(ESCAPED, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
+
+async function readMountInfo(): Promise<string> {
+  return await readFile("/proc/self/mountinfo", "utf8");
+}
