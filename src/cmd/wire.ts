@@ -1,26 +1,19 @@
 // Joins the services with the real platform. It reads like the drawing in ARCHITECTURE.md: host files, API, plugin
 // socket, pod namespaces, endpoints; what one service needs of another is given here and nowhere else.
 import { hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createInformers } from "../agent/informers/informers.ts";
-import { createInstaller } from "../agent/install/installer.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
 import { runEnrollmentFacts } from "../agent/plugin-state/enrollment-facts.ts";
 import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
 import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
 import { createReadiness } from "../agent/status/readiness.ts";
 import { createWatchAges } from "../agent/status/watch-age.ts";
-import { createPluginEntry } from "../core/cni/plugin-entry.ts";
-import type { AgentConfig, DirectoryCandidates } from "../core/config/agent-config.ts";
+import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
-import { createLogLevelTable } from "../core/log-levels.ts";
 import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
 import { createMetricsRegistry } from "../core/metrics/registry.ts";
 import type { SystemClock } from "../platform/clock.ts";
-import { plainDeps } from "../platform/fs/atomic-write.ts";
-import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
-import { firstExisting } from "../platform/fs/existing-path.ts";
-import { createHostFiles } from "../platform/fs/host-files.ts";
 import { createInClusterCredentials, createKubeconfigCredentials } from "../platform/http/credentials.ts";
 import { createKubeClient } from "../platform/http/kube-client.ts";
 import { listenHttp } from "../platform/http/server.ts";
@@ -32,15 +25,13 @@ import { readProcessStats } from "../platform/process/process-stats.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import { buildInfo } from "./build-info.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
-import { readNetworkConfig } from "./network-config.ts";
-import { findPluginDir } from "./paths.ts";
+import { wireInstall } from "./wire-install.ts";
 import { wirePods } from "./wire-pods.ts";
 import { wireStatus } from "./wire-status.ts";
 
 const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
 const RECHECK_HOST_MS = 10_000;
-const SETTLE_MS = 2000;
 const GATHER_NAMESPACES_MS = 100;
 /** The first looks and lists are done by then. */
 const TRIM_AFTER_READY_MS = 1000;
@@ -118,68 +109,13 @@ export async function runAgent(
   using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName, onZtunnel });
 
   // The host: plugin and conflist.
-  const operatorKeys = await readNetworkConfig(config);
-  const netDir = folderOf(config.install.netDir);
-  const binDirs = config.install.binDirs.map(folderOf);
-  const needed = [
-    ...(config.repair.repairPods || config.ambient.enabled ? ["/host/proc"] : []),
-    ...(config.ambient.enabled ? [dirname(config.ambient.ztunnelSocketPath)] : []),
-  ];
-  sayMissingMounts([netDir, ...binDirs, ...needed], log);
-  const files = createHostFiles(plainDeps);
-  const installer = createInstaller(
-    {
-      files,
-      watchFolders: createDirectoryWatch,
-      clock,
-      random: Math.random,
-      log,
-      metrics: {
-        installReady: (isReady) => {
-          metrics.installReady.set({}, isReady ? 1 : 0);
-          if (isReady) installed.ready();
-          else installed.notReady(installer.ready().reason);
-        },
-        installFinished: (result) => metrics.installs.increment({ result }),
-        conflistReasserted: () => metrics.drift.increment({ object: "conflist", action: "repaired" }),
-      },
-    },
-    {
-      netDir,
-      binDirs,
-      pluginSourceDir: findPluginDir(),
-      desired: {
-        entry: {
-          ...operatorKeys,
-          ...createPluginEntry({
-            ambientEnabled: config.ambient.enabled,
-            agentRunDir: config.install.runDir,
-            ambientDetectionRetry: config.ambient.detectionRetry,
-            enablementSelectors: config.ambient.selectors.json,
-            excludeNamespaces: config.policy.excludeNamespaces,
-            nativeNftables: config.policy.nativeNftables,
-            pluginLogLevel: createLogLevelTable(config.log.levels).levelOf("cni-plugin"),
-            podNamespace: config.api.podNamespace ?? "",
-            agentWaitMs: config.install.pluginAgentWaitMs,
-          }),
-        },
-        mode: config.install.chained
-          ? config.install.ownsConfig && config.ambient.enabled
-            ? "owned"
-            : "chained"
-          : "standalone",
-        confName: config.install.cniConfName,
-        ownedName: config.install.ownedConfigName,
-        settleMs: SETTLE_MS,
-      },
-      newConfMode: config.install.configMode,
-      recheckMs: RECHECK_HOST_MS,
-    },
-  );
+  const ownPod = () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? "");
+  const install = await wireInstall({ config, log, clock, metrics, installed, ownPod, recordEvent: pods.recordEvent });
+  const { files } = install;
 
   const answerPeople = wireStatus({
     ...{ config, log, clock, registry, readiness, informers, watches, pods, poller, nodeName },
-    install: installer.status,
+    install: install.status,
   });
 
   // What the plugin may know while no agent answers.
@@ -230,7 +166,7 @@ export async function runAgent(
         ending,
       ),
     ),
-    run(installer.run(ending)),
+    ...install.runs.map((work) => run(work(ending))),
     run(pluginState.run(ending)),
     ...(config.ambient.enabled ? [run(tellEnrollment(ending))] : []),
     run(answerPeople(ending)),
@@ -282,18 +218,4 @@ function nodeNameOf(config: AgentConfig, log: Logger): string {
     `NODE_NAME is not set: taking this host's name ${guess} for the node's; the DaemonSet should set it from spec.nodeName`,
   );
   return guess;
-}
-
-/** The first candidate that exists, else the first: its absence is then what the log and readiness tell. */
-function folderOf([first, ...others]: DirectoryCandidates): string {
-  return firstExisting([first, ...others].filter((path) => path !== undefined)) ?? first ?? "/";
-}
-
-/** Names everything that is not there in one line: a DaemonSet written by hand has usually forgotten all of it. */
-function sayMissingMounts(folders: readonly string[], log: Logger): void {
-  const missing = folders.filter((path) => firstExisting([path]) === undefined);
-  if (missing.length === 0) return;
-  log.error(
-    `Missing in this container: ${missing.join(", ")}; the DaemonSet has to mount the host's folders there (as upstream's chart does), until then no pod is captured`,
-  );
 }

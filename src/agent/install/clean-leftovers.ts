@@ -15,7 +15,7 @@ export async function cleanLeftovers(
   deps: { readonly files: HostFiles; readonly log: Logger },
   folders: HostFolders,
 ): Promise<void> {
-  for (const folder of [folders.netDir, ...folders.binDirs]) {
+  for (const folder of new Set([folders.netDir, ...folders.binDirs].flat())) {
     const names = await deps.files.list(folder).catch(() => []);
     for (const name of names.filter((candidate) => OURS.test(candidate) || UPSTREAMS.test(candidate))) {
       try {

@@ -17,6 +17,8 @@ export type InstallStatus = {
   readonly warnings: readonly string[];
   /** How often our entry was taken out by another writer and put back, since the start. */
   readonly rewrites: number;
+  /** Another writer keeps at it, or the file was left to it. */
+  readonly isFighting: boolean;
   /** Folders whose changes are seen by looking only, with the reason. */
   readonly unwatched: ReadonlyMap<string, string>;
 };
@@ -32,4 +34,6 @@ export interface InstallMetrics {
   installFinished(result: InstallResult): void;
   /** Our entry was put back after another writer had taken it out. */
   conflistReasserted(): void;
+  /** Another writer keeps taking our entry out; told again when that ends. */
+  conflistFought(isFighting: boolean): void;
 }

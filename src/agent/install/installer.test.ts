@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import type { FightPolicy } from "../../core/cni/conflist-life.ts";
 import { PLUGIN, TestHost } from "../../platform/fs/testing.ts";
 import type { Installer } from "./installer.ts";
 import { withInstaller } from "./testing.ts";
@@ -119,20 +130,49 @@ describe("createInstaller()", OPTIONS, () => {
     assert.deepEqual(host.confNames(), ["10-x.conflist", "real.txt"]);
   });
 
-  it("refuses a symlink that leads out of the folder, names it, and changes neither it nor the next file", async () => {
+  it("is not ready while a symlink leads where only the runtime can see, and is chained into the next file meanwhile", async () => {
     using host = new TestHost();
     writeFileSync(join(host.root, "outside"), LIST);
     symlinkSync("../outside", join(host.netDir, "05-x.conflist"));
     host.writeConf("10-y.conflist", LIST);
     await withInstaller(host, async (installer) => {
-      await host.until(() => installer.status().state === "blocked");
+      await host.until(() => installer.status().state === "blocked" && names(host.readConf("10-y.conflist")));
       assert.match(
         installer.ready().reason,
         /05-x\.conflist, but it is a symlink to \.\.\/outside, which is no file inside/,
       );
     });
-    assert.equal(host.readConf("10-y.conflist"), LIST);
     assert.equal(host.readConf("05-x.conflist"), LIST);
+  });
+
+  it("is not held up by a symlink to nothing that comes first, which no runtime can use", async () => {
+    using host = new TestHost();
+    symlinkSync("nowhere", join(host.netDir, "05-x.conflist"));
+    host.writeConf("10-y.conflist", LIST);
+    await withInstaller(host, (installer) => host.until(isReady(installer)));
+    assert.ok(names(host.readConf("10-y.conflist")));
+    assert.deepEqual(host.confNames(), ["05-x.conflist", "10-y.conflist"]);
+  });
+
+  it("takes a folder that appears later, plugin and configuration", async () => {
+    using host = new TestHost();
+    const [netDir, binDir] = [join(host.root, "later/net.d"), join(host.root, "later/bin")];
+    const candidates = { netDir: [netDir, join(host.root, "never")], binDirs: [[join(host.root, "never"), binDir]] };
+    await withInstaller(
+      host,
+      async (installer) => {
+        await host.until(() => installer.status().state === "blocked");
+        assert.match(installer.ready().reason, /never cannot be read: it does not exist, nor .*later\/bin$/);
+        mkdirSync(netDir, { recursive: true });
+        mkdirSync(binDir);
+        writeFileSync(join(netDir, "10-x.conflist"), LIST);
+        await host.until(isReady(installer));
+        assert.equal(installer.status().unwatched.size, 0);
+      },
+      candidates,
+    );
+    assert.ok(names(readFileSync(join(netDir, "10-x.conflist"), "utf8")));
+    assert.equal(readFileSync(join(binDir, "istio-cni"), "utf8"), PLUGIN);
   });
 
   it("puts the plugin back when it is deleted, changed, or not executable any more", async () => {
@@ -156,7 +196,7 @@ describe("createInstaller()", OPTIONS, () => {
     mkdirSync(second);
     writeFileSync(join(second, "istio-cni"), "old version", { mode: 0o755 });
     host.writeConf("10-x.conflist", LIST);
-    await withInstaller(host, (installer) => host.until(isReady(installer)), { binDirs: [host.binDir, second] });
+    await withInstaller(host, (installer) => host.until(isReady(installer)), { binDirs: [[host.binDir], [second]] });
     assert.equal(statSync(join(second, "istio-cni")).size, PLUGIN.length);
   });
 
@@ -267,7 +307,56 @@ describe("createInstaller()", OPTIONS, () => {
     assert.equal(warnings.length, 1);
     assert.match(
       warnings[0] ?? "",
-      /05-cilium\.conflist: put back 6 times in a row; with Cilium, set cni\.exclusive=false/,
+      /05-cilium\.conflist: the writer of 05-cilium\.conflist \(bridge\); put back 6 times in a row, it goes on, ever slower; with Cilium, set cni\.exclusive=false$/,
+    );
+    assert.deepEqual(
+      host.counted.filter((line) => line.startsWith("fight") || line.startsWith("told")),
+      [`told ${warnings[0]?.slice("warn ".length)}`, "fight true"],
     );
   });
+
+  it("leaves the file to a writer that keeps at it where it shall concede, says so and is not ready", async () => {
+    using host = new TestHost();
+    await fightOver(host, "concede", async (installer) => {
+      await host.until(() => installer.status().state === "blocked");
+      assert.match(installer.ready().reason, /^10-x\.conflist is left to the writer of 10-x\.conflist \(bridge\)/);
+      unlinkSync(join(host.binDir, "istio-cni"));
+      await host.until(() => host.plugin() === PLUGIN);
+      assert.equal(installer.ready().ready, false);
+    });
+    assert.equal(host.readConf("10-x.conflist"), LIST);
+  });
+
+  it("moves to a file of its own before a writer that keeps at it where it shall, and stays there", async () => {
+    using host = new TestHost();
+    await fightOver(host, "own", async (installer) => {
+      await host.until(() => isReady(installer)() && installer.status().confName === "02-istio-cni.conflist");
+      assert.equal(host.readConf("10-x.conflist"), LIST);
+    });
+    await withInstaller(host, (installer) => host.until(isReady(installer)), { fight: "own" });
+    assert.ok(names(host.readConf("02-istio-cni.conflist")));
+    assert.equal(host.readConf("10-x.conflist"), LIST);
+  });
 });
+
+/** Takes the entry out as often as it takes until a person is told, and once more. */
+async function fightOver(
+  host: TestHost,
+  fight: FightPolicy,
+  then: (installer: Installer) => Promise<void>,
+): Promise<void> {
+  host.writeConf("10-x.conflist", LIST);
+  await withInstaller(
+    host,
+    async (installer) => {
+      for (let times = 0; times < 6; times++) {
+        await host.until(() => isReady(installer)() && names(host.readConf("10-x.conflist")));
+        host.writeConf("10-x.conflist", LIST);
+      }
+      await host.until(() => installer.status().isFighting);
+      host.writeConf("10-x.conflist", LIST);
+      await then(installer);
+    },
+    { fight },
+  );
+}

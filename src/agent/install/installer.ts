@@ -4,9 +4,10 @@
  * told by readiness, log and metrics and tried again. At the end everything stays in place (DESIGN 3.3).
  */
 
-import { type DesiredInstall, decideInstall, type InstallDecision } from "../../core/cni/decide-install.ts";
-import type { InstallStep } from "../../core/cni/host-view.ts";
-import { afterRewrite, isFight, QUIET, waitBeforeRewriteMs } from "../../core/cni/rewrite-throttle.ts";
+import type { NextMove } from "../../core/cni/conflist-life.ts";
+import { acted, type FightNotice, type FightPolicy, isFighting, look, NEW_LIFE } from "../../core/cni/conflist-life.ts";
+import type { DesiredInstall } from "../../core/cni/decide-install.ts";
+import type { HostView, InstallStep } from "../../core/cni/host-view.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { DirectoryWatch } from "../../platform/fs/directory-watch.ts";
@@ -17,11 +18,6 @@ import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 import type { InstallMetrics, InstallState, InstallStatus } from "./install-status.ts";
 import { createHostObserver, type HostFolders } from "./observe-host.ts";
 
-const RETRY_FIRST_MS = 250;
-const RETRY_LONGEST_MS = 10_000;
-/** Passes that change something may follow each other at once so often; then they are spaced as failures are. */
-const CHANGES_AT_ONCE = 5;
-
 export type InstallerDeps = {
   readonly files: HostFiles;
   /** Ownership passes to the installer, which disposes it at its end. */
@@ -30,12 +26,15 @@ export type InstallerDeps = {
   readonly random: () => number;
   readonly log: Logger;
   readonly metrics: InstallMetrics;
+  /** Another writer keeps taking our entry out: for a person to be told of, besides the log. */
+  readonly onFight: (message: string) => void;
 };
 
 export type InstallerOptions = HostFolders & {
   readonly desired: DesiredInstall;
   /** Mode of configuration files that did not exist before: 0o600, or 0o640 with CNI_CONF_GROUP_READ. */
   readonly newConfMode: number;
+  readonly fight: FightPolicy;
   /** Longest time between two looks, whatever the watch says. */
   readonly recheckMs: number;
 };
@@ -48,21 +47,17 @@ export interface Installer {
   status(): InstallStatus;
 }
 
-/** What follows a pass: wait for a change at most so long, or for a time whatever changes. */
-type Next = { readonly kind: "watch" | "pause"; readonly ms: number };
-
 export function createInstaller(deps: InstallerDeps, options: InstallerOptions): Installer {
   const { clock, log, metrics } = deps;
   const observer = createHostObserver(deps, options);
-  const watch = deps.watchFolders([options.netDir, ...options.binDirs]);
+  const watch = deps.watchFolders([...new Set([options.netDir, ...options.binDirs].flat())]);
+  let life = NEW_LIFE;
+  let folders: ReadonlySet<string> = new Set();
   let state: InstallState = "starting";
   let reason = "the host has not been looked at yet";
   let confName: string | undefined;
   let warnings: readonly string[] = [];
-  let throttle = QUIET;
-  let rewrites = 0;
-  let failures = 0;
-  let changes = 0;
+  let wasFighting = false;
 
   const enter = (next: InstallState, nextReason: string): void => {
     const isNews = state !== next || reason !== nextReason;
@@ -75,7 +70,7 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
   };
 
   const announce = (next: InstallState, text: string): void => {
-    const isRepeated = isFight(throttle, clock.nowMs());
+    const isRepeated = isFighting(life, clock.nowMs());
     if (next === "installed" && !isRepeated) log.info(`valid Istio config present in node-level CNI file: ${text}`);
     else if (next === "waiting") log.info(`Waiting for the primary CNI: ${text}`);
     else if (next === "blocked") log.error(`Cannot install the plugin: ${text}`);
@@ -86,24 +81,15 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     warnings = next;
   };
 
-  /** The file in which we had seen our entry last, if it is to be written again: another writer took the entry out. */
-  const findLost = (decision: InstallDecision): string | undefined =>
-    decision.steps.some((step) => step.kind === "write-conf" && step.name === confName) ? confName : undefined;
-
-  const countRewrite = (name: string): void => {
-    const after = afterRewrite(throttle, clock.nowMs());
-    throttle = after.state;
-    rewrites++;
-    metrics.conflistReasserted();
-    if (!after.isWarningDue) return;
-    const hint = name.includes("cilium") ? "; with Cilium, set cni.exclusive=false" : "";
-    log.warn(
-      `Another writer keeps taking our entry out of ${options.netDir}/${name}: put back ${throttle.count} times in a row${hint}`,
-    );
+  const tellOfFight = (netDir: string, { name, writer, advice, times, isConceded }: FightNotice): void => {
+    const then = isConceded ? "it is left alone for a while, pods start outside the mesh" : "it goes on, ever slower";
+    const message = `Another writer keeps taking our entry out of ${netDir}/${name}: ${writer}; put back ${times} times in a row, ${then}; ${advice}`;
+    log.warn(message);
+    deps.onFight(message);
   };
 
-  const fail = (step: InstallStep, error: unknown): void => {
-    const what = "dir" in step ? `copy the plugin to ${step.dir}` : `change ${options.netDir}/${step.name}`;
+  const fail = (target: string, step: InstallStep, error: unknown): void => {
+    const what = "dir" in step ? `copy the plugin to ${step.dir}` : `change ${target}/${step.name}`;
     const hint =
       "dir" in step && fileErrorCode(error) === "read-only"
         ? "; on platforms with a read-only /opt, set global.platform in the chart"
@@ -113,67 +99,67 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     log.error(`Cannot ${what}: ${fileErrorReason(error)}${hint}`);
   };
 
-  const retryMs = (times: number): number => {
-    const ms = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** Math.min(times, 10));
-    return ms * (0.5 + deps.random() / 2);
-  };
-
   /** Carries the steps out in order, up to the first that fails or meets another writer ("raced"). */
-  const apply = async (steps: readonly InstallStep[], signal: AbortSignal): Promise<"done" | "raced" | "failed"> => {
+  const apply = async (
+    netDir: string,
+    steps: readonly InstallStep[],
+    signal: AbortSignal,
+  ): Promise<"done" | "raced" | "failed"> => {
     for (const step of steps) {
       if (signal.aborted) return "raced";
       try {
-        await applyStep(deps.files, options, step, observer.pluginBytes());
+        await applyStep(deps.files, { netDir, newConfMode: options.newConfMode }, step, observer.pluginBytes());
       } catch (error) {
         if (fileErrorCode(error) === "changed") return "raced";
-        fail(step, error);
+        fail(netDir, step, error);
         return "failed";
       }
-      const line = describeStep(options.netDir, step);
-      if (isFight(throttle, clock.nowMs())) log.debug(line);
+      const line = describeStep(netDir, step);
+      if (isFighting(life, clock.nowMs())) log.debug(line);
       else log.info(line);
     }
     return "done";
   };
 
-  const settle = (decision: InstallDecision): Next => {
-    failures = 0;
-    changes = 0;
-    if (decision.state === "installed") confName = decision.confName;
-    enter(decision.state, decision.reason);
-    return { kind: "watch", ms: Math.min(options.recheckMs, decision.recheckMs ?? options.recheckMs) };
-  };
-
-  const pass = async (signal: AbortSignal): Promise<Next> => {
-    const decision = decideInstall(await observer.observe(), options.desired);
+  const pass = async (signal: AbortSignal): Promise<NextMove> => {
+    const view = await observer.observe();
+    folders = foldersOf(view);
+    const looked = look(life, view, options.desired, options.fight, clock.nowMs());
+    const { decision, next } = looked;
+    life = looked.life;
     warn(decision.warnings);
-    if (decision.steps.length === 0) return settle(decision);
-    if (state !== "failed") enter(decision.state, decision.reason);
-    const lostFrom = findLost(decision);
-    const waitMs = lostFrom === undefined ? 0 : waitBeforeRewriteMs(throttle, clock.nowMs());
-    if (waitMs > 0) return { kind: "pause", ms: waitMs };
-    const result = await apply(decision.steps, signal);
-    if (result === "failed") return { kind: "pause", ms: retryMs(failures++) };
-    failures = 0;
-    if (result === "done" && lostFrom !== undefined) countRewrite(lostFrom);
-    changes++;
-    return { kind: "pause", ms: changes <= CHANGES_AT_ONCE ? 0 : retryMs(changes - CHANGES_AT_ONCE) };
+    if (decision.state === "installed") confName = decision.confName;
+    if (decision.steps.length === 0 || state !== "failed") enter(decision.state, decision.reason);
+    if (next.kind !== "act") return next;
+    const result = await apply(view.netDir.path, decision.steps, signal);
+    const after = acted(looked, result, options.fight, clock.nowMs());
+    if (after.life.rewrites > life.rewrites) metrics.conflistReasserted();
+    life = after.life;
+    if (after.notice !== undefined) tellOfFight(view.netDir.path, after.notice);
+    return after.next;
   };
 
   /** No defect of ours may end the agent, which would leave the node to nobody. */
-  const guardedPass = async (signal: AbortSignal): Promise<Next> => {
+  const guardedPass = async (signal: AbortSignal): Promise<NextMove> => {
     try {
       return await pass(signal);
     } catch (error) {
       enter("failed", `an unexpected failure: ${fileErrorReason(error)}`);
       log.error(`Cannot check the installation: unexpected failure: ${fileErrorReason(error)}`);
-      return { kind: "pause", ms: retryMs(failures++) };
+      return { kind: "pause", ms: options.recheckMs, isSpread: true };
     }
   };
 
-  const rest = async (next: Next, signal: AbortSignal): Promise<void> => {
-    if (next.kind === "watch") await watch.wait(next.ms, signal);
-    else if (next.ms > 0) await clock.sleep(next.ms, signal).catch(() => undefined);
+  const rest = async (next: NextMove, signal: AbortSignal): Promise<void> => {
+    const isFightingNow = isFighting(life, clock.nowMs());
+    if (isFightingNow !== wasFighting) metrics.conflistFought(isFightingNow);
+    wasFighting = isFightingNow;
+    if (next.kind === "watch") {
+      await watch.wait(Math.min(options.recheckMs, next.ms ?? options.recheckMs), signal);
+    } else if (next.kind === "pause" && next.ms > 0) {
+      const ms = next.isSpread ? next.ms * (0.5 + deps.random() / 2) : next.ms;
+      await clock.sleep(ms, signal).catch(() => undefined);
+    }
   };
 
   return {
@@ -191,6 +177,18 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
       }
     },
     ready: () => ({ ready: state === "installed", reason }),
-    status: () => ({ state, reason, confName, warnings, rewrites, unwatched: watch.unwatched() }),
+    status: () => ({
+      state,
+      reason,
+      confName,
+      warnings,
+      rewrites: life.rewrites,
+      isFighting: isFighting(life, clock.nowMs()),
+      unwatched: new Map([...watch.unwatched()].filter(([folder]) => folders.has(folder))),
+    }),
   };
+}
+
+function foldersOf({ netDir, binDirs }: HostView): ReadonlySet<string> {
+  return new Set([netDir.path, ...binDirs.map(({ path }) => path)]);
 }

@@ -21,10 +21,13 @@ import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 /** Largest plugin accepted as ours; upstream's has 52 MB and needs no comparing. */
 const MAX_PLUGIN_BYTES = 8 << 20;
 
+/** Paths of which the first that is there is meant, looked for anew every time; at least one. */
+export type FolderCandidates = readonly string[];
+
 /** Where things are, as seen from the agent's mount namespace. */
 export type HostFolders = {
-  readonly netDir: string;
-  readonly binDirs: readonly string[];
+  readonly netDir: FolderCandidates;
+  readonly binDirs: readonly FolderCandidates[];
   /** The plugin to be installed: its folder in the image, and there `istio-cni`. */
   readonly pluginSourceDir: string;
 };
@@ -53,45 +56,62 @@ export function createHostObserver(
     return nowMs - sinceMs;
   };
 
-  const observeConf = async (name: string): Promise<ConfFile | undefined> => {
+  const observeConf = async (netDir: string, name: string): Promise<ConfFile | undefined> => {
     try {
-      const { bytes, stamp } = await files.read(folders.netDir, name, { maxBytes: MAX_CONFLIST_BYTES, follow: true });
+      const { bytes, stamp } = await files.read(netDir, name, { maxBytes: MAX_CONFLIST_BYTES, follow: true });
       return { name, content: { bytes }, unchangedMs: unchangedMs(name, stamp) };
     } catch (error) {
       if (fileErrorCode(error) === "not-found") return undefined;
-      const unreadable = fileErrorReason(error);
-      return { name, content: { unreadable }, unchangedMs: unchangedMs(name, unreadable) };
+      const reason = fileErrorReason(error);
+      // What is no file, or leads to none, is nothing to a runtime either.
+      const isUnusable = fileErrorCode(error) === "dangling" || fileErrorCode(error) === "not-a-file";
+      const content = isUnusable ? { unusable: reason } : { unreadable: reason };
+      return { name, content, unchangedMs: unchangedMs(name, reason) };
     }
   };
 
-  const observeBackup = async (name: string): Promise<readonly [string, Uint8Array][]> => {
+  const observeBackup = async (netDir: string, name: string): Promise<readonly [string, Uint8Array][]> => {
     try {
-      return [[name, (await files.read(folders.netDir, name, { maxBytes: MAX_CONFLIST_BYTES, follow: false })).bytes]];
+      return [[name, (await files.read(netDir, name, { maxBytes: MAX_CONFLIST_BYTES, follow: false })).bytes]];
     } catch {
       return [];
     }
   };
 
-  const observeNetDir = async (): Promise<NetDirView> => {
-    try {
-      const names = await files.list(folders.netDir);
-      const confs = await Promise.all(names.filter(isConfFileName).map(observeConf));
-      const backups = await Promise.all(names.filter((name) => name.endsWith(BACKUP_SUFFIX)).map(observeBackup));
-      for (const name of seenSince.keys()) if (!names.includes(name)) seenSince.delete(name);
-      return { files: confs.filter((conf) => conf !== undefined), backups: new Map(backups.flat()) };
-    } catch (error) {
-      return {
-        unavailable: `the CNI configuration folder ${folders.netDir} cannot be read: ${fileErrorReason(error)}`,
-      };
+  /** The first candidate that is there, with the names in it; else what a person should know. */
+  const findFolder = async (what: string, candidates: FolderCandidates) => {
+    const [first = "/"] = candidates;
+    const missing: string[] = [];
+    for (const path of candidates) {
+      try {
+        return { path, names: await files.list(path) };
+      } catch (error) {
+        if (fileErrorCode(error) !== "not-found") {
+          return { path, unavailable: `the ${what} ${path} cannot be read: ${fileErrorReason(error)}` };
+        }
+        missing.push(path);
+      }
     }
+    const others = missing.length > 1 ? `, nor ${missing.slice(1).join(", ")}` : "";
+    return { path: first, unavailable: `the ${what} ${first} cannot be read: it does not exist${others}` };
   };
 
-  const observeBinDir = async (path: string): Promise<BinDirView> => {
-    try {
-      await files.list(path);
-    } catch (error) {
-      return { path, unavailable: `the plugin folder ${path} cannot be read: ${fileErrorReason(error)}` };
-    }
+  const observeNetDir = async (): Promise<NetDirView> => {
+    const folder = await findFolder("CNI configuration folder", folders.netDir);
+    if (!("names" in folder)) return folder;
+    const { path, names } = folder;
+    const confs = await Promise.all(names.filter(isConfFileName).map((name) => observeConf(path, name)));
+    const backups = await Promise.all(
+      names.filter((name) => name.endsWith(BACKUP_SUFFIX)).map((name) => observeBackup(path, name)),
+    );
+    for (const name of seenSince.keys()) if (!names.includes(name)) seenSince.delete(name);
+    return { path, files: confs.filter((conf) => conf !== undefined), backups: new Map(backups.flat()) };
+  };
+
+  const observeBinDir = async (candidates: FolderCandidates): Promise<BinDirView> => {
+    const folder = await findFolder("plugin folder", candidates);
+    if (!("names" in folder)) return folder;
+    const { path } = folder;
     try {
       const found = await files.read(path, PLUGIN_TYPE, { maxBytes: MAX_PLUGIN_BYTES, follow: false });
       const isExecutable = (found.mode & 0o111) === 0o111;

@@ -32,8 +32,8 @@ export async function removeFromHost(
     const steps = decideRemoval(view, options);
     try {
       for (const step of steps) {
-        await applyStep(deps.files, { netDir: options.netDir, newConfMode: 0o600 }, step, undefined);
-        deps.log.info(describeStep(options.netDir, step));
+        await applyStep(deps.files, { netDir: view.netDir.path, newConfMode: 0o600 }, step, undefined);
+        deps.log.info(describeStep(view.netDir.path, step));
       }
       return await cleanLeftovers(deps, options);
     } catch (error) {

@@ -1,6 +1,7 @@
 /**
  * For tests: an installer on a test host, which is given by the test because services may not make one.
  */
+import type { FightPolicy } from "../../core/cni/conflist-life.ts";
 import type { DesiredInstall } from "../../core/cni/decide-install.ts";
 import type { TestHost } from "../../platform/fs/testing.ts";
 import { createInstaller, type Installer } from "./installer.ts";
@@ -14,7 +15,12 @@ export const DESIRED: DesiredInstall = {
   settleMs: 50,
 };
 
-export type TestOptions = { readonly desired?: Partial<DesiredInstall>; readonly binDirs?: readonly string[] };
+export type TestOptions = {
+  readonly desired?: Partial<DesiredInstall>;
+  readonly binDirs?: HostFolders["binDirs"];
+  readonly netDir?: HostFolders["netDir"];
+  readonly fight?: FightPolicy;
+};
 
 /** Runs an installer while `body` runs, and ends it. What it counts is in `host.counted`. */
 export async function withInstaller(
@@ -33,13 +39,17 @@ export async function withInstaller(
         installReady: (isReady) => host.counted.push(`ready ${isReady}`),
         installFinished: (result) => host.counted.push(result),
         conflistReasserted: () => host.counted.push("reasserted"),
+        conflistFought: (isFighting) => host.counted.push(`fight ${isFighting}`),
       },
+      onFight: (message) => host.counted.push(`told ${message}`),
     },
     {
       ...foldersOf(host),
-      binDirs: options.binDirs ?? [host.binDir],
+      ...(options.binDirs && { binDirs: options.binDirs }),
+      ...(options.netDir && { netDir: options.netDir }),
       desired: { ...DESIRED, ...options.desired },
       newConfMode: 0o600,
+      fight: options.fight ?? "keep",
       recheckMs: 100,
     },
   );
@@ -54,5 +64,5 @@ export async function withInstaller(
 }
 
 export function foldersOf(host: TestHost): HostFolders {
-  return { netDir: host.netDir, binDirs: [host.binDir], pluginSourceDir: host.sourceDir };
+  return { netDir: [host.netDir], binDirs: [[host.binDir]], pluginSourceDir: host.sourceDir };
 }

@@ -8,8 +8,11 @@ import { hasForeignPlugin } from "./edit-conflist.ts";
 /** A file of the folder as it was found. */
 export type ConfFile = {
   readonly name: string;
-  /** Its content; or, where it could not be read, why. A runtime may well be able to read such a file. */
-  readonly content: { readonly bytes: Uint8Array } | { readonly unreadable: string };
+  /**
+   * Its content. Or why we could not read it, where a runtime may well be able to. Or why nobody can, as with a symlink to
+   * nothing: CRI-O passes it by (ocicni loadNetworks), containerd takes it for an invalid file (go-cni loadFromConfDir).
+   */
+  readonly content: { readonly bytes: Uint8Array } | { readonly unreadable: string } | { readonly unusable: string };
   /** How long the file has been as it is now, since we first looked at it. */
   readonly unchangedMs: number;
 };
@@ -67,6 +70,10 @@ function firstUsable(files: readonly ConfFile[]): Pick<ConfChoice, "chosen" | "s
   for (const { name, content, unchangedMs } of files) {
     if ("unreadable" in content) {
       skipped.push({ name, reason: content.unreadable, kind: "unreadable", unchangedMs });
+      continue;
+    }
+    if ("unusable" in content) {
+      skipped.push({ name, reason: content.unusable, kind: "invalid", unchangedMs });
       continue;
     }
     const conf = parseConf(name, content.bytes);

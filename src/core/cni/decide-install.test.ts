@@ -43,7 +43,11 @@ class Host {
       if (name.endsWith(BACKUP_SUFFIX)) backups.set(name, bytes);
     }
     const plugin = this.hasPlugin ? "current" : "absent";
-    return { pluginUnavailable: undefined, netDir: { files, backups }, binDirs: [{ path: "/bin", plugin }] };
+    return {
+      pluginUnavailable: undefined,
+      netDir: { path: "/net.d", files, backups },
+      binDirs: [{ path: "/bin", plugin }],
+    };
   }
 
   apply(step: InstallStep): void {
@@ -161,8 +165,21 @@ describe("decideInstall()", () => {
     );
     assert.deepEqual(
       decision.steps.map(({ kind }) => kind),
-      ["copy-plugin"],
+      ["copy-plugin", "write-conf"],
     );
+  });
+
+  it("passes by what nobody can use, as a symlink to nothing, once it has settled", () => {
+    const view = new Host({ "10-x.conflist": LIST }).view();
+    assert.ok("files" in view.netDir);
+    for (const [unchangedMs, state] of [
+      [10_000, "changing"],
+      [100, "waiting"],
+    ] as const) {
+      const dangling: ConfFile = { name: "05-y.conflist", content: { unusable: "it leads nowhere" }, unchangedMs };
+      const netDir: HostView["netDir"] = { ...view.netDir, files: [...view.netDir.files, dangling] };
+      assert.equal(decideInstall({ ...view, netDir }, DESIRED).state, state);
+    }
   });
 
   it("touches no conflist while one of the plugin folders cannot be written", () => {
@@ -240,12 +257,18 @@ describe("decideInstall()", () => {
     assert.ok(host.files.has("02-istio-cni.conflist"));
   });
 
-  it("is blocked when our own file comes second", () => {
-    const { state, reason } = new Host({ "00-x.conflist": LIST }).settle({ ...DESIRED, mode: "owned" });
-    assert.deepEqual(
-      [state, reason],
-      ["blocked", "the runtime takes 00-x.conflist before our own 02-istio-cni.conflist"],
-    );
+  it("is chained into a file that comes before our own, says so, and goes back to our own when that is gone", () => {
+    const owned = { ...DESIRED, mode: "owned" as const };
+    const host = new Host({ "10-x.conflist": LIST });
+    host.settle(owned);
+    host.files.set("00-x.conflist", LIST);
+    const { state, confName, warnings } = host.settle(owned);
+    assert.deepEqual([state, confName], ["installed", "00-x.conflist"]);
+    assert.match(warnings.join(), /takes 00-x\.conflist before our own 02-istio-cni\.conflist/);
+    assert.deepEqual(host.contents(), { "10-x.conflist": LIST, "00-x.conflist": CHAINED });
+    host.files.delete("00-x.conflist");
+    assert.equal(host.settle(owned).confName, "02-istio-cni.conflist");
+    assert.deepEqual(host.contents(), { "10-x.conflist": LIST, "02-istio-cni.conflist": CHAINED });
   });
 
   it("goes from one mode to another and leaves nothing of the first", () => {

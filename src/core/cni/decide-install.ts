@@ -6,7 +6,7 @@
  * that has our object once keeps it (brought up to date) while we are chained, even when another file takes precedence,
  * so that no order of events leaves the runtime with a list without us for longer than one pass.
  */
-import { type ConfChoice, type ConfFile, chooseConflist, compareNames } from "./choose-conflist.ts";
+import { type ConfChoice, type ConfFile, chooseConflist, compareNames, type SkippedConf } from "./choose-conflist.ts";
 import { type Conflist, extensionOf, parseConf, type SingleConf } from "./conflist.ts";
 import { hasForeignPlugin, hasOurEntry, toConflist, withOurEntry, withoutOurEntry } from "./edit-conflist.ts";
 import { BACKUP_SUFFIX, type HostView, type InstallStep, isSameBytes, type NetDirView } from "./host-view.ts";
@@ -42,7 +42,8 @@ export type InstallDecision = {
   readonly recheckMs: number | undefined;
 };
 
-type Folder = Exclude<NetDirView, { unavailable: string }>;
+/** A CNI folder that could be read. */
+export type Folder = Exclude<NetDirView, { unavailable: string }>;
 type ListFile = { readonly name: string; readonly conf: Conflist };
 
 /** Never throws for any view. */
@@ -74,27 +75,30 @@ function decideFiles(folder: Folder, desired: DesiredInstall): InstallDecision {
   const ownFile = ownedFile(folder, desired);
   const ignore = desired.mode === "owned" || ownFile !== undefined ? [desired.ownedName] : [];
   const choice = chooseConflist(folder.files, { confName: desired.confName, ignore });
-  const obstacle = findObstacle(choice, desired);
-  if (obstacle !== undefined) return obstacle;
   const { chosen, preemptedBy } = choice;
-  if (chosen === undefined) return outcome("waiting", describeNothing(choice, desired), []);
+  const unreadable = choice.skipped.find(({ kind }) => kind === "unreadable");
+  const unsettled = findUnsettled(choice, desired);
+  if (unsettled !== undefined) return unsettled;
+  if (chosen === undefined) {
+    return unreadable === undefined
+      ? outcome("waiting", describeNothing(choice, desired), [])
+      : outcome("blocked", describeUnreadable(unreadable), []);
+  }
   let decision =
     desired.mode === "owned"
-      ? decideOwned(folder, chosen, desired)
+      ? decideOwned(folder, chosen, desired, ownFile?.conf.bytes)
       : decideChained(folder, chosen, desired, ownFile?.conf.bytes);
   if (decision.state === "installed")
     decision = { ...decision, steps: [...decision.steps, ...retireStandalone(folder)] };
+  // A runtime that cannot read it either takes the file we have chosen; one that can must not be told to be captured.
+  if (unreadable !== undefined) decision = { ...decision, state: "blocked", reason: describeUnreadable(unreadable) };
   if (preemptedBy === undefined) return decision;
   const warning = `The runtime takes ${preemptedBy} before ${chosen.name}, which is configured by name: pods are captured only if it delegates to that file`;
   return { ...decision, warnings: [...decision.warnings, warning] };
 }
 
-/** Reasons not to touch the chosen file yet. */
-function findObstacle(choice: ConfChoice, desired: DesiredInstall): InstallDecision | undefined {
-  const unreadable = choice.skipped.find(({ kind }) => kind === "unreadable");
-  if (unreadable !== undefined) {
-    return outcome("blocked", `the runtime may use ${unreadable.name}, but ${unreadable.reason}`, []);
-  }
+/** A reason not to touch the chosen file yet: one before it may still be in the making. */
+function findUnsettled(choice: ConfChoice, desired: DesiredInstall): InstallDecision | undefined {
   const unsettled = choice.skipped.filter(({ unchangedMs }) => unchangedMs < desired.settleMs);
   const [first] = unsettled;
   if (choice.chosen === undefined || first === undefined) return undefined;
@@ -103,6 +107,10 @@ function findObstacle(choice: ConfChoice, desired: DesiredInstall): InstallDecis
     ...outcome("waiting", `${first.name} comes first and may still be in the making: ${first.reason}`, []),
     recheckMs,
   };
+}
+
+function describeUnreadable({ name, reason }: SkippedConf): string {
+  return `the runtime may use ${name}, but ${reason}`;
 }
 
 function decideChained(
@@ -131,12 +139,18 @@ function decideOwned(
   folder: Folder,
   chosen: NonNullable<ConfChoice["chosen"]>,
   desired: DesiredInstall,
+  ownFile: Uint8Array | undefined,
 ): InstallDecision {
   const { name, conf } = chosen;
+  if (compareNames(name, desired.ownedName) < 0) {
+    const warning = `The runtime takes ${name} before our own ${desired.ownedName}: the plugin is chained into ${name} itself; give our file a name that comes first`;
+    return { ...decideChained(folder, chosen, desired, ownFile), warnings: [warning] };
+  }
   const bytes = conf.kind === "list" ? withOurEntry(conf, desired.entry) : toConflist(conf, desired.entry);
-  const steps = [...writeOwn(folder, desired.ownedName, bytes), ...strip(folder, desired.ownedName)];
-  if (compareNames(name, desired.ownedName) > 0) return installed(desired.ownedName, steps);
-  return outcome("blocked", `the runtime takes ${name} before our own ${desired.ownedName}`, steps);
+  return installed(desired.ownedName, [
+    ...writeOwn(folder, desired.ownedName, bytes),
+    ...strip(folder, desired.ownedName),
+  ]);
 }
 
 function decideStandalone(folder: Folder, desired: DesiredInstall): InstallDecision {
@@ -220,8 +234,11 @@ function listsWithUs(folder: Folder, except: readonly string[]): ListFile[] {
   });
 }
 
-/** The file of the owned mode, left from an earlier configuration; only if it is one of ours. */
-function ownedFile(folder: Folder, desired: DesiredInstall): ListFile | undefined {
+/** The file of the owned mode, perhaps left from an earlier configuration; only if it is one of ours. */
+export function ownedFile(
+  folder: Folder,
+  desired: Pick<DesiredInstall, "ownedName" | "confName">,
+): ListFile | undefined {
   return listsWithUs(folder, []).find(({ name }) => name === desired.ownedName && name !== desired.confName);
 }
 

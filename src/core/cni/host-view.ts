@@ -7,14 +7,16 @@ import type { ConfFile } from "./choose-conflist.ts";
 /** A single configuration that became a list is kept under its own name plus this; no runtime loads that name. */
 export const BACKUP_SUFFIX = ".istio-cni-original";
 
-export type NetDirView =
+/** `path` is the folder as it was found this time: which of several there is may change (DESIGN 2.1). */
+export type NetDirView = { readonly path: string } & (
   | {
       /** Files with an extension a runtime loads; folders are left out, as libcni does. */
       readonly files: readonly ConfFile[];
       /** Content of the files that end in BACKUP_SUFFIX, by full name. */
       readonly backups: ReadonlyMap<string, Uint8Array>;
     }
-  | { readonly unavailable: string };
+  | { readonly unavailable: string }
+);
 
 export type BinDirView =
   | { readonly path: string; readonly plugin: "current" | "stale" | "absent" }

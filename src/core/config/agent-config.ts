@@ -4,6 +4,7 @@
  */
 
 import type { Cidr, IpAddress } from "../address.ts";
+import type { FightPolicy } from "../cni/conflist-life.ts";
 import { mergeScopeLevels, renderScopeLevels, type ScopeLevels, speaksForAll, unknownScopes } from "../log-levels.ts";
 import type { WhenAway } from "../plugin-protocol/state-file.ts";
 import type { EnablementSelectors } from "../policy/enablement-selectors.ts";
@@ -33,6 +34,12 @@ export interface AgentConfig {
     readonly networkConfigFile: string | undefined;
     /** Name of the kubeconfig that older versions left in the CNI configuration directory. */
     readonly legacyKubeconfigName: string;
+    /** What the kubeconfig in the run directory is to be like; undefined: none is written. */
+    readonly hostKubeconfig:
+      | { readonly mode: number; readonly caFile: string | undefined; readonly isInsecure: boolean }
+      | undefined;
+    /** What to do against another writer that keeps taking our entry out of its file. */
+    readonly fight: FightPolicy;
     readonly pluginAgentWaitMs: number;
   };
   readonly api: {
@@ -142,6 +149,14 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
       networkConfig: install.cniNetworkConfig,
       networkConfigFile: install.cniNetworkConfigFile || undefined,
       legacyKubeconfigName: install.kubecfgFileName,
+      hostKubeconfig: install.hostKubeconfig
+        ? {
+            mode: install.kubeconfigMode,
+            caFile: install.kubeCaFile || undefined,
+            isInsecure: install.skipTlsVerify,
+          }
+        : undefined,
+      fight: install.conflistFight,
       pluginAgentWaitMs: install.pluginAgentWait,
     },
     api: {

@@ -5,7 +5,7 @@
 
 import { DIRECTORY_LIST, NAMESPACE, OBJECT_NAME } from "./domain-value-type.ts";
 import { option } from "./option.ts";
-import { absolutePath, BOOL, duration, FILE_NAME, integer, JSON_OBJECT, TEXT } from "./value-type.ts";
+import { absolutePath, BOOL, duration, FILE_MODE, FILE_NAME, integer, JSON_OBJECT, oneOf, TEXT } from "./value-type.ts";
 
 /** `<dir>/pluginevent.sock` has to fit into the 107 bytes of a unix socket's path. */
 const RUN_DIR_MAX = 107 - "/pluginevent.sock".length;
@@ -97,7 +97,41 @@ export const INSTALL_OPTIONS = {
     type: FILE_NAME,
     fallback: "ZZZ-istio-cni-kubeconfig",
     doc: "Name of the kubeconfig that older versions left beside the CNI configuration; none is written any more.",
-    inert: "the plugin needs no kubeconfig, none is written",
+    inert: "the plugin needs no kubeconfig; HOST_KUBECONFIG=true writes one of upstream's present name",
+  }),
+  conflistFight: option({
+    env: "CNI_CONFLIST_FIGHT",
+    type: oneOf(["keep", "own", "concede"]),
+    fallback: "keep",
+    doc: "Against another writer that keeps taking the plugin out of its file: keep puts it back ever slower, own moves it to a file of ours that comes first, concede leaves the file alone for a while and is not ready (not upstream's).",
+  }),
+  hostKubeconfig: option({
+    env: "HOST_KUBECONFIG",
+    type: BOOL,
+    fallback: false,
+    doc: "Write istio-cni-kubeconfig with the agent's token into the run directory, as upstream does, for others who read it; the plugin here needs none (not upstream's).",
+  }),
+  kubeconfigMode: option({
+    flag: "kubeconfig-mode",
+    env: "KUBECONFIG_MODE",
+    type: FILE_MODE,
+    fallback: 0o600,
+    doc: "Mode of the file of HOST_KUBECONFIG; 600 without a leading 0 is a decimal number.",
+  }),
+  kubeCaFile: option({
+    flag: "kube-ca-file",
+    env: "KUBE_CA_FILE",
+    type: absolutePath({ orNone: true }),
+    fallback: "",
+    fallbackText: "that of the pod's service account",
+    doc: "Certificate authority in the file of HOST_KUBECONFIG.",
+  }),
+  skipTlsVerify: option({
+    flag: "skip-tls-verify",
+    env: "SKIP_TLS_VERIFY",
+    type: BOOL,
+    fallback: false,
+    doc: "The file of HOST_KUBECONFIG trusts any server. The agent itself never does.",
   }),
   pluginAgentWait: option({
     env: "PLUGIN_AGENT_WAIT",

@@ -7,7 +7,7 @@ import type { LogLevel } from "../log.ts";
 import { parseLogLevel } from "../log-levels.ts";
 import { LOG_TARGETS, SCOPE_LEVELS } from "./domain-value-type.ts";
 import { option } from "./option.ts";
-import { absolutePath, BOOL, FILE_MODE, integer, TEXT, type ValueType } from "./value-type.ts";
+import { BOOL, integer, TEXT, type ValueType } from "./value-type.ts";
 
 const LOG_LEVEL: ValueType<LogLevel> = {
   name: "level",
@@ -56,7 +56,6 @@ export const MONITORING_OPTIONS = {
   }),
 } as const;
 
-const noKubeconfig = "the plugin needs no kubeconfig, none is written";
 const noControlz = "ControlZ is not served; log levels change through the agent's own socket";
 const goOnly = "it is read by the Go runtime only";
 const readByNobody = "upstream's agent does not read it either";
@@ -66,30 +65,6 @@ function accepted(env: string, inert: string, doc: string) {
 }
 
 export const ACCEPTED_OPTIONS = {
-  kubeconfigMode: option({
-    flag: "kubeconfig-mode",
-    env: "KUBECONFIG_MODE",
-    type: FILE_MODE,
-    fallback: 0o600,
-    doc: "Mode of the plugin's kubeconfig; 600 without a leading 0 is a decimal number.",
-    inert: noKubeconfig,
-  }),
-  kubeCaFile: option({
-    flag: "kube-ca-file",
-    env: "KUBE_CA_FILE",
-    type: absolutePath({ orNone: true }),
-    fallback: "",
-    doc: "Certificate authority for the plugin's kubeconfig.",
-    inert: noKubeconfig,
-  }),
-  skipTlsVerify: option({
-    flag: "skip-tls-verify",
-    env: "SKIP_TLS_VERIFY",
-    type: BOOL,
-    fallback: false,
-    doc: "A plugin's kubeconfig that trusts any server.",
-    inert: noKubeconfig,
-  }),
   kubernetesServiceProtocol: accepted(
     "KUBERNETES_SERVICE_PROTOCOL",
     "the API server is spoken to over https only",

@@ -111,6 +111,12 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       help: "Differences found between what should be there and what was.",
       labels: ["object", "action"],
     }),
+    /** 1 while another writer is known to keep taking our entry out of the conflist, or the file was left to it. */
+    conflistFight: registry.gauge({
+      name: "istio_cni_agent_conflist_fight",
+      help: "Whether another writer keeps taking the plugin out of the CNI configuration.",
+      labels: [],
+    }),
     /** What the API told of objects; `type`: add, update, delete. */
     watchEvents: registry.counter({
       name: "istio_cni_agent_watch_events_total",
