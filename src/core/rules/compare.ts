@@ -1,7 +1,7 @@
 // When are two rules the same, and which chains are ours. Intents and handles never count; what was not understood when
 // it was read equals nothing.
 
-import type { Rule, Ruleset } from "./model.ts";
+import type { Rule } from "./model.ts";
 import { renderIptablesMatch, renderIptablesVerdict } from "./render-iptables.ts";
 
 /** Own chains of this product and of upstream in the iptables dialect (contract 10.3). */
@@ -14,15 +14,9 @@ export function isOurTable(name: string): boolean {
   return name.startsWith("istio-");
 }
 
-/** Whether both rules match the same packets by the same conditions, in whatever order, and do the same. */
-export function isSameRule(left: Rule, right: Rule): boolean {
-  const key = ruleKey(left);
-  return key !== undefined && key === ruleKey(right);
-}
-
 /**
- * A text that two rules share exactly when they are the same; undefined for a rule that is the same as none. Every field of
- * every match and verdict is in it.
+ * A text that two rules share exactly when they match the same packets by the same conditions, in whatever order, and do the
+ * same; undefined for a rule that is the same as none. Every field of every match and verdict is in it.
  */
 export function ruleKey(rule: Rule): string | undefined {
   if (isOpaque(rule)) return undefined;
@@ -34,15 +28,4 @@ export function ruleKey(rule: Rule): string | undefined {
 /** Whether the rule holds something we do not model. */
 export function isOpaque(rule: Rule): boolean {
   return rule.verdict.kind === "opaque" || rule.matches.some(({ kind }) => kind === "opaque");
-}
-
-/** The rules that `rulesets` have in one chain, empty when they have no such chain. */
-export function findRules(
-  rulesets: readonly Ruleset[],
-  family: Ruleset["family"],
-  table: string,
-  chain: string,
-): readonly Rule[] {
-  const found = rulesets.find((ruleset) => ruleset.family === family)?.tables.find(({ name }) => name === table);
-  return found?.chains.find(({ name }) => name === chain)?.rules ?? [];
 }
