@@ -310,7 +310,8 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     wanted.remember();
     if (isFailed) return retry(pod, state);
     state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
-    if (result.kind === "repaired") restAfterRepair(state, deps.clock.nowMs());
+    // Somebody who undoes repairs is one thing, labels and annotations that change another.
+    if (result.kind === "repaired" && !wanted.isNew) restAfterRepair(state, deps.clock.nowMs());
   }
 
   /** A generation says nothing of rules that are wanted only now. */
