@@ -19,6 +19,7 @@ import { compileStatic } from "./compile.ts";
 import { type Containerd, startContainerd } from "./containerd.ts";
 import { currentNodeNamespaces } from "./enter.ts";
 import { makeFoldersPrivate } from "./filesystem.ts";
+import { removeHostProbes } from "./host-probes.ts";
 import { renderImageArchive } from "./image.ts";
 import { findLeftovers, listCgroups, readSystemState } from "./leftovers.ts";
 import { type NodeFamilies, renderPodNetwork, setUpNodeNetwork } from "./node-network.ts";
@@ -111,6 +112,7 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
   });
   undo.defer(async () => {
     for (const agent of agents) await agent.kill();
+    await removeHostProbes();
   });
   await runtime.waitReady();
   const content = { path: "nettool", content: readFileSync(nettool), mode: 0o755 };
