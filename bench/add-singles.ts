@@ -8,6 +8,7 @@ import { createFigure, type Figure } from "./figure.ts";
 import { emptyProgramPath, type Measurement } from "./meter.ts";
 import { rotate } from "./plan.ts";
 import { readChildrenCpuMs, readCpuMs } from "./process-figures.ts";
+import { isForAdd } from "./stand-in.ts";
 import { type Summary, summarize } from "./statistics.ts";
 
 const WARM_UP_ROUNDS = 3;
@@ -103,11 +104,12 @@ function renderRequests(
   ours: readonly string[],
   theirs: readonly string[] | undefined,
 ): Figure {
-  const which = ours.length === 0 ? "" : ` (${[...new Set(ours)].join(", ")})`;
-  return createFigure(section, `API requests, per ADD${which}`, "count", [ours.length / adds], {
+  const asked = ours.filter(isForAdd);
+  const which = asked.length === 0 ? "" : ` (${[...new Set(asked)].join(", ")})`;
+  return createFigure(section, `API requests, per ADD${which}`, "count", [asked.length / adds], {
     budget: { limit: LIMITS.apiRequestsPerPod, because: "0 before ADD answers" },
     baseline: BASELINE.apiRequestsPerAdd,
-    ...(theirs === undefined ? {} : { upstream: summarize([theirs.length / adds]) }),
+    ...(theirs === undefined ? {} : { upstream: summarize([theirs.filter(isForAdd).length / adds]) }),
   });
 }
 

@@ -10,6 +10,7 @@ import { emptyProgramPath, type Measurement } from "./meter.ts";
 import { rotate } from "./plan.ts";
 import { type CniCommand, createPodNetns, renderPluginCall } from "./plugin-call.ts";
 import { readCpuMs } from "./process-figures.ts";
+import { isForAdd } from "./stand-in.ts";
 import { summarize } from "./statistics.ts";
 import { renderUpstreamEntry, writeUpstreamKubeconfig } from "./upstream.ts";
 
@@ -141,7 +142,7 @@ export async function measurePlugin(bench: Bench): Promise<Figure[]> {
     }
     for (const side of who) await call({ ...side, row: CHECK_CAPTURED });
   }
-  const requests = (await api.requests()).length;
+  const requests = (await api.requests()).filter(isForAdd).length;
 
   const floor = summarize(seriesOf(series, "floor").wall).median;
   const rows = [...ROWS, CHECK_CAPTURED];

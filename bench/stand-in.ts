@@ -37,6 +37,12 @@ export interface StandIn extends StandInAccess, AsyncDisposable {
   clearRequests(): Promise<void>;
 }
 
+/** Whether an ADD may have waited for a request: Events are written later, by whoever verifies (that a family of the pod
+ * passes by its proxy, once per pod). */
+export function isForAdd(request: string): boolean {
+  return request !== "create events";
+}
+
 /** Starts one; it ends with `dispose` or with this process. @throws {Error} when it does not come up. */
 export async function startStandIn(setup: StandInSetup): Promise<StandIn> {
   const child = fork(join(import.meta.dirname, "stand-in-process.ts"), [JSON.stringify(setup)]);
