@@ -1,7 +1,12 @@
 // A host-like namespace with pods behind veths, host probes as the agent makes them, and what the tools print of it all.
 
 import { spawn } from "node:child_process";
-import { createHostProbes, type HostProbes, type HostProbesOptions } from "../../src/agent/netfilter/host-probes.ts";
+import {
+  createHostProbes,
+  type HostProbes,
+  type HostProbesDeps,
+  type HostProbesOptions,
+} from "../../src/agent/netfilter/host-probes.ts";
 import { type IpAddress, parseIpAddress } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "../../src/core/rules/ambient-numbers.ts";
@@ -14,7 +19,7 @@ import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 
 export const UID = { a: "aaaaaaaa-0000-4000-8000-000000000001", b: "bbbbbbbb-0000-4000-8000-000000000002" } as const;
 
-export const HOST_DEPS = {
+export const HOST_DEPS: HostProbesDeps = {
   openNetlink,
   readIpOption,
   exec,
@@ -28,7 +33,7 @@ export function hostProbesOf(
   netns: TestNetns,
   dialect: BackendDialect,
   options: { readonly families?: { v4: boolean; v6: boolean }; readonly kubeletUid?: number } = {},
-  deps: Partial<typeof HOST_DEPS> = {},
+  deps: Partial<HostProbesDeps> = {},
 ): HostProbes {
   const host = { families: options.families ?? { v4: true, v6: true }, probeSource: DEFAULT_PROBE_SOURCE };
   const made: HostProbesOptions = {
@@ -51,7 +56,7 @@ export function ips(...texts: string[]): IpAddress[] {
   return texts.map(ip);
 }
 
-/** Rules and chains of every dialect, one line each with its table, in the tools' words; counters are left out. */
+/** Rules and chains of every dialect in the tools' words, one line each; counters are left out. */
 export function everythingIn(netns: TestNetns): string[] {
   const legacy = readLegacyTables(netns.fd);
   const tools = [
@@ -67,8 +72,14 @@ export function everythingIn(netns: TestNetns): string[] {
       .filter((line) => line !== "" && !line.startsWith("#"))
       .map((line) => `${tool} ${line.replace(/\[\d+:\d+\]/, "")}`),
   );
-  return [...saved, ...netns.mustExec(["nft", "-s", "list", "ruleset"]).split("\n")];
+  const tables = netns.mustExec(["nft", "-s", "list", "ruleset"]).split(/^(?=table )/m);
+  return [...saved, ...tables.filter((table) => !IPTABLES_TABLE.test(table)).toSorted()].flatMap((text) =>
+    text.split("\n"),
+  );
 }
+
+/** nft lists them in the order they were made in, and not all that is in them. */
+const IPTABLES_TABLE = /^table ip6? (raw|mangle|nat|filter|security) /;
 
 /** The addresses of both sets as "address uid", sorted, as the tools print them. */
 export function listedIn(netns: TestNetns, dialect: BackendDialect): string[] {
@@ -99,17 +110,17 @@ export function createHostWithPods(
   host.mustExec(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
   const pods = Array.from({ length: count }, (_, index): Wired => {
     const netns = making.use(createNetns());
-    const [v4, v6, name] = [`10.77.${index}.2`, `fd77::${index}:2`, `pod${index}`];
+    const [v4, v6, name] = [`10.77.${index}.2`, `fd77::${index + 1}:2`, `pod${index}`];
     const peer = `/proc/${process.pid}/fd/${netns.fd}`;
     host.mustExec(["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", peer]);
     host.mustExec(["ip", "addr", "add", `10.77.${index}.1/24`, "dev", name]);
-    host.mustExec(["ip", "addr", "add", `fd77::${index}:1/112`, "dev", name, "nodad"]);
+    host.mustExec(["ip", "addr", "add", `fd77::${index + 1}:1/112`, "dev", name, "nodad"]);
     host.mustExec(["ip", "link", "set", name, "up"]);
     netns.mustExec(["ip", "addr", "add", `${v4}/24`, "dev", "eth0"]);
     netns.mustExec(["ip", "addr", "add", `${v6}/112`, "dev", "eth0", "nodad"]);
     netns.mustExec(["ip", "link", "set", "eth0", "up"]);
     netns.mustExec(["ip", "route", "add", "default", "via", `10.77.${index}.1`]);
-    netns.mustExec(["ip", "-6", "route", "add", "default", "via", `fd77::${index}:1`]);
+    netns.mustExec(["ip", "-6", "route", "add", "default", "via", `fd77::${index + 1}:1`]);
     return { netns, v4, v6, [Symbol.dispose]: () => netns[Symbol.dispose]() };
   });
   const owned = making.move();
@@ -152,6 +163,7 @@ print(p[0])
 `;
 const CLIENT = `
 import os, socket, sys
+"x".encode("idna") # read before the interpreter's files may be unreadable
 os.setuid(int(sys.argv[3]))
 socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
 `;

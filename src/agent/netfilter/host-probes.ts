@@ -10,10 +10,10 @@ import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
 import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
-import { createHostIpsets, type IpsetDeps } from "./host-ipsets.ts";
+import { createHostIpsets, type IpsetDeps, type IpsetState } from "./host-ipsets.ts";
 import { createHostLegacy, type HostLegacyDeps } from "./host-legacy.ts";
 import { createHostIptablesNft, createHostNftables } from "./host-nf-tables.ts";
-import { type HostRuleStore, throwAll } from "./host-rule-store.ts";
+import { type HostFinding, type HostRuleStore, throwAll } from "./host-rule-store.ts";
 import { createNetnsQueue } from "./netns-queue.ts";
 import { createProbeOwners } from "./probe-owners.ts";
 import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
@@ -211,9 +211,11 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
         return undefined;
       }
     };
-    const sentences = dialect === "nftables" ? [] : ((await attempt(makeIpsets)) ?? []);
-    const found = await attempt(() => store.converge(desired(), { mayMove }));
-    sentences.push(...(found?.sentences ?? []).filter(() => found?.isChange));
+    const made = dialect === "nftables" ? NOTHING_MADE : ((await attempt(() => makeIpsets(failures))) ?? NOTHING_MADE);
+    const rules = desired().filter(({ family }) => family === "inet" || !made.without.includes(family));
+    const found = await attempt(() => store.converge(rules, { mayMove }));
+    const before = made.before ?? found;
+    const sentences = [...made.sentences, ...(before?.isChange === true ? before.sentences : [])];
     sentences.push(...((await attempt(fill)) ?? []));
     const replaced: BackendDialect[] = [];
     const notes: string[] = [];
@@ -225,7 +227,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       notes.push(...((await attempt(dropUnusedIpsets)) ?? []));
     }
     throwAll(failures, "let probes of the node into pods");
-    const wasExpected = isEstablished || found?.wasThere === true;
+    const wasExpected = isEstablished || before?.wasThere === true;
     isEstablished = true;
     return {
       changed: sentences.length > 0 || replaced.length > 0,
@@ -236,25 +238,30 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
     };
   }
 
-  /** The ipsets that rules are going to look into. One of our name that does not serve is replaced, our rules with it. */
-  async function makeIpsets(): Promise<string[]> {
-    const sentences: string[] = [];
-    for (const family of wanted) {
-      const state = ipsets.state(family);
-      if (state === "usable") continue;
-      if (state === "absent") sentences.push(`ipset ${PROBE_SETS[family]} is missing`);
-      else {
-        sentences.push(`ipset ${PROBE_SETS[family]} does not serve: ${state.unusable}`);
-        if (options.nfTables) await iptablesNft.converge([], { mayMove: false });
-        if (legacy.mayHold()) await legacy.converge([], { mayMove: false });
-        if (!ipsets.destroy(family)) {
-          const why = `ipset ${PROBE_SETS[family]} does not serve (${state.unusable}), and rules of others look into it`;
-          throw new NetfilterError("unsupported", `Cannot let probes of the node into pods: ${why}`);
-        }
-      }
-      ipsets.create(family);
+  /** The ipsets that rules are going to look into. One of our name that does not serve is replaced, and our rules that look
+   * into it go for that moment; where rules of others do, it stays, and the family has to do without. */
+  async function makeIpsets(failures: unknown[]): Promise<MadeIpsets> {
+    const states = wanted.map((family) => ({ family, state: ipsets.state(family) }));
+    const unserving = states.filter(({ state }) => typeof state === "object").map(({ family }) => family);
+    const before = unserving.length === 0 ? undefined : await store.find(desired());
+    for (const { family, state } of states) if (state === "absent") ipsets.create(family);
+    if (before !== undefined) {
+      const serving = desired().filter(({ family }) => family === "inet" || !unserving.includes(family));
+      if (options.nfTables) await iptablesNft.converge(store === iptablesNft ? serving : [], { mayMove: false });
+      if (legacy.mayHold()) await legacy.converge(store === legacy ? serving : [], { mayMove: false });
     }
-    return sentences;
+    const without = unserving.filter((family) => {
+      if (!ipsets.destroy(family)) return true;
+      ipsets.create(family);
+      return false;
+    });
+    const sentences = states.flatMap(({ family, state }) => describeIpset(family, state) ?? []);
+    for (const { family, state } of states) {
+      if (!without.includes(family)) continue;
+      const why = `${describeIpset(family, state)}, and rules of others look into it`;
+      failures.push(new NetfilterError("unsupported", `Cannot let probes of the node into pods: ${why}`));
+    }
+    return { sentences, before, without };
   }
 
   /** Puts in what should be there, and until all pods were told of also what stands in the sets of another dialect. */
@@ -293,12 +300,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       ? standing.filter(({ ip, podUid }) => owners.ownerOf(ip) === undefined && !owners.has(podUid))
       : [];
     return [
-      ...states.flatMap(({ family, state }) => {
-        if (state === "usable") return [];
-        return [
-          `ipset ${PROBE_SETS[family]} ${state === "absent" ? "is missing" : `does not serve: ${state.unusable}`}`,
-        ];
-      }),
+      ...states.flatMap(({ family, state }) => describeIpset(family, state) ?? []),
       ...(await store.find(desired())).sentences,
       ...lacking(missing(standing)),
       ...perFamily(surplus, (family, count) => `${count} in ${nameOfSet(family)} belong to no pod of this node`),
@@ -343,6 +345,20 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
   function nameOfSet(family: Family): string {
     return `${sets.kind === "ipset" ? "ipset" : "set"} ${PROBE_SETS[family]}`;
   }
+}
+
+/** What became of the ipsets; `before`: how the rules were found, where they had to go for it; `without`: families that have no
+ * set that serves. */
+type MadeIpsets = {
+  readonly sentences: readonly string[];
+  readonly before: HostFinding | undefined;
+  readonly without: readonly Family[];
+};
+const NOTHING_MADE: MadeIpsets = { sentences: [], before: undefined, without: [] };
+
+function describeIpset(family: Family, state: IpsetState): string | undefined {
+  if (state === "usable") return undefined;
+  return `ipset ${PROBE_SETS[family]} ${state === "absent" ? "is missing" : `does not serve (${state.unusable})`}`;
 }
 
 function perFamily(entries: readonly ProbeEntry[], sentence: (family: Family, count: string) => string): string[] {
