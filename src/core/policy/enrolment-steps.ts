@@ -1,5 +1,5 @@
 // What is to be done next for one pod of ambient mode, from what is wanted and what is there. Level-triggered: whoever
-// carries the steps out comes back with new facts until nothing is left, whatever happened in between (docs/adr/0011).
+// carries the steps out comes back with new facts until nothing is left, whatever happened in between (docs/adr/0012).
 import { decideRedirection, type Redirection } from "./ambient-redirection.ts";
 
 /** What is wanted of a pod and what is there, each as somebody has just seen it. */
