@@ -51,6 +51,7 @@ export function createSidecarScene(): SidecarScene {
   let opened: AgentCluster | undefined;
   const agent = (): AgentCluster => {
     if (opened === undefined) throw new Error("Cannot test: the cluster could not be had");
+    if (opened.isBroken()) throw new Error("Cannot test: the agent did not become Ready, as an earlier test tells");
     return opened;
   };
   const cluster = (): Cluster => agent().cluster;

@@ -15,6 +15,8 @@ export interface AgentCluster extends AsyncDisposable {
   readonly cluster: Cluster;
   /** Applies the manifests of the mode: rights, configuration, DaemonSet. Waits until it is Ready. */
   installAgent(): Promise<void>;
+  /** The agent did not become Ready when it was last installed: what needs it can only fail, and slowly. */
+  isBroken(): boolean;
   /** Gives back the rights a test has taken. */
   applyRights(): Promise<void>;
   /** Deletes the agent's pods while the DaemonSet stays. Returns when they have ended; new ones are on their way. */
@@ -39,13 +41,17 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
   const conflist = cluster.lab && join(cluster.lab.nodeDisk, "etc/cni/net.d/10-lab.conflist");
   const original = conflist && readFileSync(conflist);
   const owned = setup.move();
+  let isBroken = false;
   const inAgentNamespace = (...args: string[]) => cluster.kubectl(["-n", AGENT_NAMESPACE, ...args]);
   return {
     cluster,
     async installAgent() {
+      isBroken = true;
       await cluster.apply(join(MANIFESTS, mode));
       await waitAgentReady(cluster);
+      isBroken = false;
     },
+    isBroken: () => isBroken,
     applyRights: () => cluster.apply(join(MANIFESTS, "common/rbac.yaml")),
     async deleteAgentPods() {
       await inAgentNamespace("delete", "pod", "-l", AGENT_LABEL, "--wait=true");
