@@ -27,13 +27,14 @@ export interface HostProbesKeeperDeps {
 export interface HostProbesKeeperOptions {
   /** Between two looks when nothing is heard. @default 10000, with iptables legacy 30000: a look executes programs */
   readonly intervalMs?: number;
-  /** Between two looks at least, whatever is heard: a node's proxy may write without end. @default 250 */
+  /** Between two looks at least, whatever is heard: a node's proxy may write without end. @default 1000 */
   readonly restMs?: number;
 }
 
 const LEGACY_INTERVAL_MS = 30_000;
 const INTERVAL_MS = 10_000;
-const REST_MS = 250;
+/** A look takes some 10 ms of the thread where 500 pods are in the sets. */
+const REST_MS = 1000;
 /** Another program that puts its rules before ours each time it looks would make this a duel: after each move we wait, and
  * each time for longer, before our jump is put first once more. */
 const FIRST_HOLD_MS = 30_000;

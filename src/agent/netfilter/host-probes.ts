@@ -10,14 +10,14 @@ import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
 import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
-import { createHostIpsets, type IpsetDeps, type IpsetState } from "./host-ipsets.ts";
+import { createIpsetUpkeep, NOTHING_MADE } from "./host-ipset-upkeep.ts";
+import { createHostIpsets, type IpsetDeps } from "./host-ipsets.ts";
 import { createHostLegacy, type HostLegacyDeps } from "./host-legacy.ts";
 import { createHostIptablesNft, createHostNftables } from "./host-nf-tables.ts";
-import { type HostFinding, type HostRuleStore, throwAll } from "./host-rule-store.ts";
+import { type HostRuleStore, throwAll } from "./host-rule-store.ts";
 import { createNetnsQueue } from "./netns-queue.ts";
 import { createProbeOwners } from "./probe-owners.ts";
 import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
-import { NetfilterError } from "./rule-store.ts";
 
 export interface HostProbesDeps extends IpsetDeps, HostLegacyDeps {}
 
@@ -67,6 +67,15 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
   const store = stores[dialect];
   const sets: ProbeSets = dialect === "nftables" ? nftables : ipsets;
   const wanted = FAMILIES.filter((family) => host.families[`v${family}`]);
+  const ipsetUpkeep = createIpsetUpkeep({
+    ipsets,
+    used: dialect === "nftables" ? [] : wanted,
+    store,
+    others: () =>
+      [...(options.nfTables ? [iptablesNft] : []), ...(legacy.mayHold() ? [legacy] : [])].filter(
+        (one) => one !== store,
+      ),
+  });
   const owners = createProbeOwners();
   const queue = createNetnsQueue(() => ({ dev: 0n, ino: 0n }));
   const inTurn = <T>(action: () => Promise<T>): Promise<T> => queue(netnsFd, action);
@@ -103,7 +112,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
           write(put, gone);
         } catch {
           // There is no set, or not as it has to be: then all of it is looked at.
-          await ensure(true);
+          await ensure(false);
           write(put, gone);
         }
       });
@@ -144,7 +153,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       for (const podUid of all.keys()) checkUid(podUid);
       return inTurn(async () => {
         owners.tellAll(all, isComplete);
-        if (wanted.some((family) => sets.read(family) === undefined)) await ensure(true);
+        if (wanted.some((family) => sets.read(family) === undefined)) await ensure(false);
         const standing = held();
         const put = missing(standing);
         const gone = standing.filter(({ ip, podUid }) => {
@@ -162,7 +171,8 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
 
     /**
      * Takes everything of ours away, in every dialect: ambient mode was switched off, or the product goes. Rules of others
-     * stay, and a set that they look into stays, empty. False: there was nothing. What was told before is forgotten.
+     * stay, and a set that they look into stays, empty. False: there was nothing. What was told before is forgotten. Whoever
+     * keeps the rules (host-probes-keeper.ts) has to have ended.
      * @throws as `ensure`
      */
     removeAll: (): Promise<boolean> => inTurn(removeAll),
@@ -211,7 +221,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
         return undefined;
       }
     };
-    const made = dialect === "nftables" ? NOTHING_MADE : ((await attempt(() => makeIpsets(failures))) ?? NOTHING_MADE);
+    const made = (await attempt(() => ipsetUpkeep.make(desired(), failures))) ?? NOTHING_MADE;
     const rules = desired().filter(({ family }) => family === "inet" || !made.without.includes(family));
     const found = await attempt(() => store.converge(rules, { mayMove }));
     const before = made.before ?? found;
@@ -224,7 +234,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       for (const other of others()) {
         if ((await attempt(() => other.converge([], { mayMove })))?.wasThere) replaced.push(other.dialect);
       }
-      notes.push(...((await attempt(dropUnusedIpsets)) ?? []));
+      notes.push(...((await attempt(ipsetUpkeep.dropUnused)) ?? []));
     }
     throwAll(failures, "let probes of the node into pods");
     const wasExpected = isEstablished || before?.wasThere === true;
@@ -236,32 +246,6 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       notes,
       isBehind: found?.isBehind ?? false,
     };
-  }
-
-  /** The ipsets that rules are going to look into. One of our name that does not serve is replaced, and our rules that look
-   * into it go for that moment; where rules of others do, it stays, and the family has to do without. */
-  async function makeIpsets(failures: unknown[]): Promise<MadeIpsets> {
-    const states = wanted.map((family) => ({ family, state: ipsets.state(family) }));
-    const unserving = states.filter(({ state }) => typeof state === "object").map(({ family }) => family);
-    const before = unserving.length === 0 ? undefined : await store.find(desired());
-    for (const { family, state } of states) if (state === "absent") ipsets.create(family);
-    if (before !== undefined) {
-      const serving = desired().filter(({ family }) => family === "inet" || !unserving.includes(family));
-      if (options.nfTables) await iptablesNft.converge(store === iptablesNft ? serving : [], { mayMove: false });
-      if (legacy.mayHold()) await legacy.converge(store === legacy ? serving : [], { mayMove: false });
-    }
-    const without = unserving.filter((family) => {
-      if (!ipsets.destroy(family)) return true;
-      ipsets.create(family);
-      return false;
-    });
-    const sentences = states.flatMap(({ family, state }) => describeIpset(family, state) ?? []);
-    for (const { family, state } of states) {
-      if (!without.includes(family)) continue;
-      const why = `${describeIpset(family, state)}, and rules of others look into it`;
-      failures.push(new NetfilterError("unsupported", `Cannot let probes of the node into pods: ${why}`));
-    }
-    return { sentences, before, without };
   }
 
   /** Puts in what should be there, and until all pods were told of also what stands in the sets of another dialect. */
@@ -280,17 +264,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
     return lacking(put);
   }
 
-  /** Upstream's agents take an ipset for the sign of another backend (contract 7.10). */
-  function dropUnusedIpsets(): string[] {
-    return FAMILIES.flatMap((family) => {
-      const isUsed = dialect !== "nftables" && wanted.includes(family);
-      if (isUsed || ipsets.state(family) === "absent" || ipsets.destroy(family)) return [];
-      return [`ipset ${PROBE_SETS[family]} is left over and stays: rules of others look into it`];
-    });
-  }
-
   async function drift(): Promise<readonly string[]> {
-    const states = dialect === "nftables" ? [] : wanted.map((family) => ({ family, state: ipsets.state(family) }));
     const beside: string[] = [];
     for (const other of others()) {
       if ((await other.find([])).wasThere) beside.push(`rules of ${other.dialect} stand beside those of ${dialect}`);
@@ -300,15 +274,12 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       ? standing.filter(({ ip, podUid }) => owners.ownerOf(ip) === undefined && !owners.has(podUid))
       : [];
     return [
-      ...states.flatMap(({ family, state }) => describeIpset(family, state) ?? []),
+      ...ipsetUpkeep.missing(),
       ...(await store.find(desired())).sentences,
       ...lacking(missing(standing)),
       ...perFamily(surplus, (family, count) => `${count} in ${nameOfSet(family)} belong to no pod of this node`),
       ...beside,
-      ...FAMILIES.flatMap((family) => {
-        const isUsed = dialect !== "nftables" && wanted.includes(family);
-        return isUsed || ipsets.state(family) === "absent" ? [] : [`ipset ${PROBE_SETS[family]} is left over`];
-      }),
+      ...ipsetUpkeep.leftOver(),
     ];
   }
 
@@ -345,20 +316,6 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
   function nameOfSet(family: Family): string {
     return `${sets.kind === "ipset" ? "ipset" : "set"} ${PROBE_SETS[family]}`;
   }
-}
-
-/** What became of the ipsets; `before`: how the rules were found, where they had to go for it; `without`: families that have no
- * set that serves. */
-type MadeIpsets = {
-  readonly sentences: readonly string[];
-  readonly before: HostFinding | undefined;
-  readonly without: readonly Family[];
-};
-const NOTHING_MADE: MadeIpsets = { sentences: [], before: undefined, without: [] };
-
-function describeIpset(family: Family, state: IpsetState): string | undefined {
-  if (state === "usable") return undefined;
-  return `ipset ${PROBE_SETS[family]} ${state === "absent" ? "is missing" : `does not serve (${state.unusable})`}`;
 }
 
 function perFamily(entries: readonly ProbeEntry[], sentence: (family: Family, count: string) => string): string[] {
