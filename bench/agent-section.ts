@@ -181,9 +181,15 @@ function renderMemory(bench: Bench, series: Series, asked: ReadonlyMap<number, r
   for (const [level, requests] of asked)
     if (level === 250)
       figures.push(
-        createFigure(MEMORY_SECTION, `API requests at start: ${requests.join(", ")}`, "count", [requests.length]),
+        createFigure(MEMORY_SECTION, `API requests at start: ${renderRequests(requests)}`, "count", [requests.length]),
       );
   return figures;
+}
+
+/** Each kind once, with how often it came where that is more than once. */
+function renderRequests(requests: readonly string[]): string {
+  const counts = Map.groupBy(requests, (request) => request);
+  return [...counts].map(([request, { length }]) => (length === 1 ? request : `${request} ×${length}`)).join(", ");
 }
 
 function push(series: Series, name: string, value: number): void {
