@@ -31,10 +31,18 @@ export type Invocation =
       readonly pod: { readonly namespace: string; readonly name: string };
       readonly withRules: boolean;
     }
+  | {
+      readonly command: "uninstall";
+      /** For the options that say where things are. */
+      readonly flags: OptionFlags;
+      readonly output: "text" | "json";
+      readonly isForced: boolean;
+    }
   | { readonly command: "help" };
 
 const HELP: FlagSpec = { name: "help", short: "h", isSwitch: true };
 const OUTPUT: FlagSpec = { name: "output", short: "o", isSwitch: false };
+const FORCE: FlagSpec = { name: "force", isSwitch: true };
 const RULES: FlagSpec = { name: "rules", isSwitch: true };
 const SHORT: FlagSpec = { name: "short", short: "s", isSwitch: true };
 
@@ -49,6 +57,16 @@ const QUERY_FLAGS: readonly FlagSpec[] = [
   ...OPTION_FLAGS.filter(({ name }) => name === INSTALL_OPTIONS.cniAgentRunDir.flag),
 ];
 
+/** What a command needs that works on the host's folders. */
+const FOLDER_FLAGS: ReadonlySet<string | undefined> = new Set(
+  [
+    INSTALL_OPTIONS.cniAgentRunDir,
+    INSTALL_OPTIONS.mountedCniNetDir,
+    INSTALL_OPTIONS.cniConfName,
+    INSTALL_OPTIONS.istioOwnedCniConfigFilename,
+  ].map(({ flag }) => flag),
+);
+
 /** Flags per command; upstream's logging flags hold for every command (contract 1.4). */
 const COMMANDS = {
   run: [HELP, ...OPTION_FLAGS],
@@ -56,6 +74,7 @@ const COMMANDS = {
   version: [HELP, OUTPUT, SHORT, ...OPTION_FLAGS.filter(({ name }) => /^(?:log|ctrlz)_/.test(name))],
   status: QUERY_FLAGS,
   explain: [...QUERY_FLAGS, RULES],
+  uninstall: [HELP, OUTPUT, FORCE, ...OPTION_FLAGS.filter(({ name }) => FOLDER_FLAGS.has(name))],
   help: [HELP],
 } as const;
 
@@ -82,13 +101,19 @@ export function parseInvocation(argv: readonly string[]): Invocation {
     const output = readOutput(line, ["text", "json"]);
     return { command, flags: line.flags, output, pod: readPod(words[1]), withRules: isGiven(line, "rules") };
   }
+  if (command === "uninstall") {
+    return { command, flags: line.flags, output: readOutput(line, ["text", "json"]), isForced: isGiven(line, "force") };
+  }
   return { command, short: isGiven(line, "short"), output: readOutput(line, ["yaml", "json"]) };
 }
 
 /** The first word that is neither a flag nor a flag's value names the command, wherever it stands. */
 function findCommand(argv: readonly string[]): CommandName {
   const every = new Map(
-    [...COMMANDS.config, ...COMMANDS.version, ...COMMANDS.explain].map((spec) => [spec.name, spec]),
+    [...COMMANDS.config, ...COMMANDS.version, ...COMMANDS.explain, ...COMMANDS.uninstall].map((spec) => [
+      spec.name,
+      spec,
+    ]),
   );
   let first: string | undefined;
   try {

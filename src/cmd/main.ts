@@ -16,7 +16,7 @@ import { type OptionFlags, parseInvocation } from "./flags.ts";
 /** What is still running so long after the agent has ended is cut; at once when it could not start. */
 const EXIT_GRACE_MS = 3000;
 const EXIT_AT_ONCE_MS = 20;
-/** QUERY_EXIT_CODES.cannotTell, whose module is not loaded for this. */
+/** QUERY_EXIT_CODES.cannotTell and UNINSTALL_EXIT_CODES.usage, whose modules are not loaded for this. */
 const USAGE_OF_QUERY = 2;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -44,14 +44,20 @@ async function main(argv: readonly string[]): Promise<number> {
         const { explainPod } = await import("./commands/explain.ts");
         return tell(await explainPod({ ...invocation, env: process.env, hasColours: hasColours() }));
       }
+      case "uninstall": {
+        const { uninstall } = await import("./commands/uninstall.ts");
+        const { stdout, stderr, exitCode } = await uninstall({ ...invocation, env: process.env });
+        print(stdout, stderr);
+        return exitCode;
+      }
       case "run":
         return await run(invocation.flags);
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    // 1 is what these two say of the node.
-    return argv.find((arg) => !arg.startsWith("-"))?.match(/^(?:status|explain)$/)
+    // 1 is what these say of the node.
+    return argv.find((arg) => !arg.startsWith("-"))?.match(/^(?:status|explain|uninstall)$/)
       ? USAGE_OF_QUERY
       : EXIT_CODES.failure;
   }
@@ -91,7 +97,7 @@ async function run(flags: OptionFlags): Promise<number> {
     { levels: createLogLevelTable(config.log.levels), asJson: config.log.asJson, scope: "cni-agent" },
   );
   using lifecycle = watchLifecycle({
-    onStop: (signal) => log.info(`Received ${signal}: ending, plugin and configuration stay in place`),
+    onStop: (signal) => log.info(`Received ${signal}: ending`),
     onCrash: (kind, error) => {
       log.error(`Ending on ${kind}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
       sink.close();

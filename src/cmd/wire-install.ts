@@ -1,9 +1,13 @@
 // Joins what works on the host's folders: plugin, conflist, and what they are made of. Part of wire.ts, which joins the rest.
 
+import { basename, dirname } from "node:path";
 import type { EventRecorder } from "../agent/events/event-recorder.ts";
+import { runHostKubeconfigs } from "../agent/install/host-kubeconfigs.ts";
 import type { InstallStatus } from "../agent/install/install-status.ts";
 import { createInstaller } from "../agent/install/installer.ts";
+import { createRemovalWatch } from "../agent/install/removal-watch.ts";
 import type { Condition } from "../agent/status/readiness.ts";
+import { renderHostKubeconfig } from "../core/cni/host-kubeconfig.ts";
 import { createPluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
@@ -11,17 +15,25 @@ import type { Logger } from "../core/log.ts";
 import { createLogLevelTable } from "../core/log-levels.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import type { SystemClock } from "../platform/clock.ts";
-import { plainDeps } from "../platform/fs/atomic-write.ts";
 import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
-import { createHostFiles, type HostFiles } from "../platform/fs/host-files.ts";
-import { hostNamesOf } from "../platform/fs/mount-point.ts";
-import { copyLabelsOrSay } from "./copy-labels.ts";
+import type { HostFiles } from "../platform/fs/host-files.ts";
+import { SERVICE_ACCOUNT_DIR } from "../platform/http/credentials.ts";
+import type { KubeApi } from "../platform/http/kube-api.ts";
+import { createHostAccess } from "./host-access.ts";
+import { leaveHost } from "./leave-host.ts";
 import { findMountProblems } from "./mount-problems.ts";
 import { readNetworkConfig } from "./network-config.ts";
 import { findPluginDir } from "./paths.ts";
 
 const RECHECK_HOST_MS = 10_000;
 const SETTLE_MS = 2000;
+/** Both fit into the shortest grace period a chart gives (5 s, Istio 1.28). */
+const PROOF_TIMEOUT_MS = 2000;
+const LEAVE_TIMEOUT_MS = 2500;
+/** Runtimes read a changed folder within milliseconds; an ADD under way with the old chain may take some more. */
+const DRAIN_MS = 1000;
+const MAX_TOKEN_BYTES = 64 * 1024;
+const MAX_CA_BYTES = 1024 * 1024;
 
 export interface InstallInput {
   readonly config: AgentConfig;
@@ -32,6 +44,8 @@ export interface InstallInput {
   /** The agent's own pod, once the watch has shown it. */
   ownPod(): Pod | undefined;
   readonly recordEvent: EventRecorder["record"];
+  readonly api: KubeApi;
+  readonly nodeName: string;
 }
 
 export interface WiredInstall {
@@ -40,6 +54,11 @@ export interface WiredInstall {
   status(): InstallStatus;
   /** What has to run until the agent ends. */
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+  /**
+   * To be called at the end of the agent, after `runs`: removes everything from the host if it is proven that no agent comes
+   * after this one, and tells whether it did. Takes a few seconds at most, never rejects.
+   */
+  leaveIfProven(): Promise<boolean>;
 }
 
 /** @throws {ConfigError} for a CNI_NETWORK_CONFIG_FILE that cannot be used. */
@@ -48,7 +67,7 @@ export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
   const operatorKeys = await readNetworkConfig(config);
   const problems = await findMountProblems(config);
   for (const problem of problems) log.error(problem);
-  const files = createHostFiles({ ...plainDeps, copyLabels: copyLabelsOrSay(log), hostNamesOf });
+  const files = createHostAccess(log);
   const installer = createInstaller(
     {
       files,
@@ -97,13 +116,78 @@ export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
       },
       newConfMode: config.install.configMode,
       fight: config.install.fight,
+      runDir: config.install.runDir,
       recheckMs: RECHECK_HOST_MS,
     },
   );
-  return { files, status: installer.status, runs: [installer.run] };
+  const { hostKubeconfig } = config.install;
+  const keepKubeconfigs = (ending: AbortSignal): Promise<void> =>
+    runHostKubeconfigs(
+      {
+        files,
+        clock,
+        log,
+        render: hostKubeconfig && (() => renderKubeconfig(files, config, hostKubeconfig)),
+        isInstalled: () => installer.ready().ready,
+        failed: () => metrics.installs.increment({ result: "CREATE_KUBECONFIG_FAILURE" }),
+      },
+      {
+        runDir: config.install.runDir,
+        mode: hostKubeconfig?.mode ?? 0o600,
+        netDirs: config.install.netDir,
+        legacyName: config.install.legacyKubeconfigName,
+        recheckMs: RECHECK_HOST_MS,
+      },
+      ending,
+    );
+
+  const removal = createRemovalWatch(
+    { api: input.api, clock, random: Math.random, log },
+    { namespace: config.api.podNamespace, nodeName: input.nodeName },
+  );
+  const proveRemoval = async () =>
+    config.ambient.enabled && config.ambient.disableSafeUpgrade
+      ? { isProven: true, reason: "AMBIENT_DISABLE_SAFE_UPGRADE asks for it at every end" }
+      : await removal.decide(AbortSignal.timeout(PROOF_TIMEOUT_MS));
+  const leaveIfProven = async (): Promise<boolean> => {
+    const { isProven, reason } = await proveRemoval();
+    if (!isProven) {
+      log.info(`Plugin and configuration stay in place: ${reason}`);
+      return false;
+    }
+    log.warn(`Removing plugin and configuration from the node: ${reason}`);
+    try {
+      const options = { install: config.install, drainMs: DRAIN_MS, keepsRunDir: false };
+      const { kept, failed } = await leaveHost({ files, clock, log }, options, AbortSignal.timeout(LEAVE_TIMEOUT_MS));
+      for (const { path, reason: why } of [...kept, ...failed]) log.warn(`Left on the node: ${path}: ${why}`);
+    } catch (error) {
+      log.error(`Cannot remove everything from the node: ${String(error)}; install-cni uninstall does it`);
+    }
+    return true;
+  };
+  return { files, status: installer.status, runs: [installer.run, keepKubeconfigs, removal.run], leaveIfProven };
 }
 
-/** ISTIO_OWNED_CNI_CONFIG means something in ambient mode only, as upstream (contract 3.3, ADR 11). */
+/** Token and authority as they are on disk now: the kubelet renews them. */
+async function renderKubeconfig(
+  files: HostFiles,
+  { api }: AgentConfig,
+  { caFile, isInsecure }: NonNullable<AgentConfig["install"]["hostKubeconfig"]>,
+): Promise<string> {
+  if (api.serviceHost === undefined) throw new Error("KUBERNETES_SERVICE_HOST is not set");
+  const read = async (path: string, maxBytes: number): Promise<Uint8Array> =>
+    (await files.read(dirname(path), basename(path), { maxBytes, follow: true })).bytes;
+  const token = await read(`${SERVICE_ACCOUNT_DIR}/token`, MAX_TOKEN_BYTES);
+  return renderHostKubeconfig({
+    protocol: "https",
+    host: api.serviceHost,
+    port: api.servicePort,
+    ca: isInsecure ? undefined : await read(caFile ?? `${SERVICE_ACCOUNT_DIR}/ca.crt`, MAX_CA_BYTES),
+    token: new TextDecoder().decode(token),
+  });
+}
+
+/** ISTIO_OWNED_CNI_CONFIG means something in ambient mode only, as upstream (contract 3.3, ADR 13). */
 function installMode({ install, ambient }: AgentConfig): "chained" | "owned" | "standalone" {
   if (!install.chained) return "standalone";
   return install.ownsConfig && ambient.enabled ? "owned" : "chained";

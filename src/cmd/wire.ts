@@ -110,7 +110,8 @@ export async function runAgent(
 
   // The host: plugin and conflist.
   const ownPod = () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? "");
-  const install = await wireInstall({ config, log, clock, metrics, installed, ownPod, recordEvent: pods.recordEvent });
+  const { recordEvent } = pods;
+  const install = await wireInstall({ config, log, clock, metrics, installed, ownPod, recordEvent, api, nodeName });
   const { files } = install;
 
   const answerPeople = wireStatus({
@@ -204,6 +205,7 @@ export async function runAgent(
         .then(trimMemory, ignoreAbort(ending)),
     ),
   ]);
+  if (signal.aborted) await install.leaveIfProven();
   api.close();
   await poller.close();
   const failed = results.find((result) => result.status === "rejected");

@@ -4,9 +4,18 @@
 
 /**
  * starting: has not looked yet. installed: seen to be right. changing: being put right. waiting: for another party, as a
- * primary CNI. blocked: a person must act. failed: a change did not succeed and is tried again. stopped: by its signal.
+ * primary CNI. blocked: a person must act. failed: a change did not succeed and is tried again. removed: by
+ * `install-cni uninstall` while the agent runs. stopped: by its signal.
  */
-export type InstallState = "starting" | "installed" | "changing" | "waiting" | "blocked" | "failed" | "stopped";
+export type InstallState =
+  | "starting"
+  | "installed"
+  | "changing"
+  | "waiting"
+  | "blocked"
+  | "failed"
+  | "removed"
+  | "stopped";
 
 export type InstallStatus = {
   readonly state: InstallState;

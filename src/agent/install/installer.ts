@@ -17,6 +17,7 @@ import { cleanLeftovers } from "./clean-leftovers.ts";
 import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 import type { InstallMetrics, InstallState, InstallStatus } from "./install-status.ts";
 import { createHostObserver, type HostFolders } from "./observe-host.ts";
+import { isMarkedUninstalled, UNINSTALLED_MARK } from "./run-dir.ts";
 
 export type InstallerDeps = {
   readonly files: HostFiles;
@@ -35,6 +36,8 @@ export type InstallerOptions = HostFolders & {
   /** Mode of configuration files that did not exist before: 0o600, or 0o640 with CNI_CONF_GROUP_READ. */
   readonly newConfMode: number;
   readonly fight: FightPolicy;
+  /** The agent's run directory, where the mark of an uninstall lies. */
+  readonly runDir: string;
   /** Longest time between two looks, whatever the watch says. */
   readonly recheckMs: number;
 };
@@ -50,7 +53,7 @@ export interface Installer {
 export function createInstaller(deps: InstallerDeps, options: InstallerOptions): Installer {
   const { clock, log, metrics } = deps;
   const observer = createHostObserver(deps, options);
-  const watch = deps.watchFolders([...new Set([options.netDir, ...options.binDirs].flat())]);
+  const watch = deps.watchFolders([...new Set([options.netDir, ...options.binDirs, options.runDir].flat())]);
   let life = NEW_LIFE;
   let folders: ReadonlySet<string> = new Set();
   let state: InstallState = "starting";
@@ -73,6 +76,7 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     const isRepeated = isFighting(life, clock.nowMs());
     if (next === "installed" && !isRepeated) log.info(`valid Istio config present in node-level CNI file: ${text}`);
     else if (next === "waiting") log.info(`Waiting for the primary CNI: ${text}`);
+    else if (next === "removed") log.warn(`Not installed: ${text}`);
     else if (next === "blocked") log.error(`Cannot install the plugin: ${text}`);
   };
 
@@ -122,6 +126,10 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
   };
 
   const pass = async (signal: AbortSignal): Promise<NextMove> => {
+    if (await isMarkedUninstalled(deps.files, options.runDir)) {
+      enter("removed", "it was taken off this node by install-cni uninstall; restart the agent to install it again");
+      return { kind: "watch", ms: undefined };
+    }
     const view = await observer.observe();
     folders = foldersOf(view);
     const looked = look(life, view, options.desired, options.fight, clock.nowMs());
@@ -167,13 +175,14 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
       metrics.installReady(false);
       try {
         await cleanLeftovers(deps, options);
+        await deps.files.remove(options.runDir, UNINSTALLED_MARK, "any").catch(() => undefined);
         while (!signal.aborted) {
           watch.arm();
           await rest(await guardedPass(signal), signal);
         }
       } finally {
         watch[Symbol.dispose]();
-        enter("stopped", "the agent ends; plugin and configuration stay in place");
+        enter("stopped", "the agent ends");
       }
     },
     ready: () => ({ ready: state === "installed", reason }),

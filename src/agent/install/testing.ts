@@ -6,6 +6,7 @@ import type { DesiredInstall } from "../../core/cni/decide-install.ts";
 import type { TestHost } from "../../platform/fs/testing.ts";
 import { createInstaller, type Installer } from "./installer.ts";
 import type { HostFolders } from "./observe-host.ts";
+import { type RemovalReport, removeFromHost } from "./remove-from-host.ts";
 
 export const DESIRED: DesiredInstall = {
   entry: { capabilities: { "io.kubernetes.cri.pod-annotations": true }, type: "istio-cni" },
@@ -50,6 +51,7 @@ export async function withInstaller(
       desired: { ...DESIRED, ...options.desired },
       newConfMode: 0o600,
       fight: options.fight ?? "keep",
+      runDir: host.runDir,
       recheckMs: 100,
     },
   );
@@ -61,6 +63,18 @@ export async function withInstaller(
     ending.abort();
     await run;
   }
+}
+
+/** Removal without anybody who needs the plugin, and without waiting for the runtime. */
+export async function removeFrom(
+  host: TestHost,
+  options: { readonly users?: string; readonly folders?: Partial<HostFolders> } = {},
+): Promise<RemovalReport> {
+  return await removeFromHost(
+    { files: host.files, clock: host.clock, log: host.log, pluginUsers: async () => options.users },
+    { ...foldersOf(host), ...options.folders, ownedName: DESIRED.ownedName, drainMs: 0 },
+    new AbortController().signal,
+  );
 }
 
 export function foldersOf(host: TestHost): HostFolders {

@@ -9,7 +9,7 @@ describe("renderConfig()", () => {
     const { stdout, stderr } = renderConfig({ flags, env: { KUBECONFIG_MODE: "600" }, output: "text" });
     assert.match(stdout, /^--monitoring-port +flag +1$/m);
     assert.match(stderr, /^warning: KUBECONFIG_MODE: 600/);
-    assert.match(stderr, /^Accepted without effect: KUBECONFIG_MODE/m);
+    assert.match(stderr, /^Without HOST_KUBECONFIG no kubeconfig is written .*: KUBECONFIG_MODE$/m);
     const json = renderConfig({ flags, env: {}, output: "json" });
     assert.doesNotThrow(() => JSON.parse(json.stdout));
     assert.equal(json.stderr, "");

@@ -11,13 +11,11 @@ import { PLUGIN_TYPE } from "./plugin-entry.ts";
 /**
  * Steps that undo decideInstall, in an order in which no file ever names a missing plugin. Lists lose our object and
  * nothing else; a list that was made of a single configuration becomes that file again, unless somebody has changed the
- * list since or its owner is writing the file again; files that hold only our object are deleted, and so is `ownedName` where our object is in it.
+ * list since or its owner is writing the file again; files that hold only our object are deleted, and so is `ownedName`
+ * where our object is in it.
  * Files that are no valid configuration are left alone. No step at all while the CNI folder cannot be read.
  */
 export function decideRemoval(view: HostView, options: { readonly ownedName: string }): InstallStep[] {
-  const plugins = view.binDirs.flatMap((dir): InstallStep[] =>
-    "plugin" in dir && dir.plugin !== "absent" ? [{ kind: "remove-plugin", dir: dir.path }] : [],
-  );
   if ("unavailable" in view.netDir) return [];
   const { files, backups } = view.netDir;
   const usable = new Set(files.filter(isUsable).map(({ name }) => name));
@@ -28,7 +26,29 @@ export function decideRemoval(view: HostView, options: { readonly ownedName: str
     steps.push(...removeFrom(name, content.bytes, options.ownedName, original, files, usable));
   }
   for (const [name, expected] of backups) steps.push({ kind: "remove-conf", name, expected });
-  return [...steps, ...plugins];
+  return [...steps, ...decidePluginRemoval(view)];
+}
+
+function decidePluginRemoval(view: HostView): InstallStep[] {
+  return view.binDirs.flatMap((dir): InstallStep[] =>
+    "plugin" in dir && dir.plugin !== "absent" ? [{ kind: "remove-plugin", dir: dir.path }] : [],
+  );
+}
+
+/**
+ * Files that may name the plugin although nothing can be taken out of them: one we cannot read, or one that is no valid
+ * configuration at the moment and has our name in it. As long as there is one, the plugin has to stay.
+ */
+export function findUnclearNames(view: HostView): readonly string[] {
+  if ("unavailable" in view.netDir) return [];
+  const decoder = new TextDecoder();
+  return view.netDir.files
+    .filter(({ name, content }) => {
+      if ("unreadable" in content) return true;
+      if ("unusable" in content || parseConf(name, content.bytes).kind !== "invalid") return false;
+      return decoder.decode(content.bytes).includes(PLUGIN_TYPE);
+    })
+    .map(({ name }) => name);
 }
 
 function removeFrom(

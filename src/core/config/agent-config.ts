@@ -130,6 +130,11 @@ const HOST_ROOT = "/host";
 const DEFAULT_NET_DIR = "/etc/cni/net.d";
 /** On the host; the image's own directory of the same path is the copy's source and never a target. */
 const DEFAULT_BIN_DIR = "/opt/cni/bin";
+const KUBECONFIG_OPTIONS = [
+  ["install.kubeconfigMode", "KUBECONFIG_MODE"],
+  ["install.kubeCaFile", "KUBE_CA_FILE"],
+  ["install.skipTlsVerify", "SKIP_TLS_VERIFY"],
+] as const;
 const OWNED_CONFIG_NAME = "02-istio-cni.conflist";
 
 /** Total: problems are returned, not thrown. */
@@ -263,6 +268,11 @@ function findRemarks(values: OptionValues, sources: Readonly<Record<string, Valu
   }
   if (install.cniNetworkConfig !== undefined && install.cniNetworkConfigFile !== "") {
     notes.push("CNI_NETWORK_CONFIG_FILE is overridden by CNI_NETWORK_CONFIG");
+  }
+  const forKubeconfig = KUBECONFIG_OPTIONS.filter(([id]) => (sources[id] ?? "default") !== "default");
+  if (!install.hostKubeconfig && forKubeconfig.length > 0) {
+    const names = forKubeconfig.map(([, name]) => name).join(", ");
+    notes.push(`Without HOST_KUBECONFIG no kubeconfig is written on the host, so these have no effect: ${names}`);
   }
   if (policy.nativeNftables && policy.forceIptablesBinary !== "") {
     warnings.push(`FORCE_IPTABLES_BINARY=${policy.forceIptablesBinary} has no effect together with NATIVE_NFTABLES`);

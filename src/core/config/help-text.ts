@@ -19,11 +19,17 @@ Usage:
   install-cni status [-o text|json]          tell how the node and each of its pods are
   install-cni explain NAMESPACE/POD [--rules] [-o text|json]
                                              tell why a pod is in the mesh or not, and how it is
+  install-cni uninstall [--force] [-o text|json]
+                                             take plugin and configuration off this node
   install-cni help                           print this text
 
 status and explain ask the agent that runs, over admin.sock in CNI_AGENT_RUN_DIR. They end with 0 if
 all is as it should be, 1 if something needs attention, 2 if the agent cannot be asked or the
 command line is wrong, 3 if the agent knows no such pod.
+
+uninstall needs neither agent nor API server. An agent that runs puts nothing back until it is
+started anew. It ends with 0 if no pod that starts now meets istio-cni, 1 if something could not be
+removed (it may be run again), 2 if the command line is wrong.
 
 A flag wins over its environment variable, the variable over the default. A variable that is set but
 empty counts as unset. A malformed value is an error.

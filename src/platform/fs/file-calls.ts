@@ -4,6 +4,6 @@
  */
 import fs from "node:fs/promises";
 
-export type FileCalls = Pick<typeof fs, "lstat" | "open" | "readdir" | "readlink" | "rename" | "unlink">;
+export type FileCalls = Pick<typeof fs, "lstat" | "open" | "readdir" | "readlink" | "rename" | "rmdir" | "unlink">;
 
 export const fileCalls: FileCalls = fs;

@@ -4,7 +4,7 @@
  */
 import type { Dirent } from "node:fs";
 import { type AtomicWriteDeps, type AtomicWriteOptions, removeDurably, writeAtomically } from "./atomic-write.ts";
-import { FileError, toFileError } from "./file-error.ts";
+import { errnoName, FileError, toFileError } from "./file-error.ts";
 import { type FileContent, readBounded } from "./read-bounded.ts";
 import { resolveInside } from "./resolve-inside.ts";
 
@@ -25,6 +25,8 @@ export interface HostFiles {
   write(folder: string, name: string, bytes: Uint8Array, options: AtomicWriteOptions): Promise<void>;
   /** See removeDurably. */
   remove(folder: string, name: string, expected: Uint8Array | "any"): Promise<void>;
+  /** Removes a folder that is empty; none there is success, and so is one that is not empty: it stays. */
+  removeEmptyFolder(path: string): Promise<void>;
 }
 
 /** The real ones. */
@@ -51,5 +53,13 @@ export function createHostFiles(deps: AtomicWriteDeps): HostFiles {
     },
     write: (folder, name, bytes, options) => writeAtomically(folder, name, bytes, options, deps),
     remove: (folder, name, expected) => removeDurably(folder, name, expected, deps),
+    async removeEmptyFolder(path) {
+      try {
+        await calls.rmdir(path);
+      } catch (error) {
+        const failure = toFileError(error, "remove", path);
+        if (failure.code !== "not-found" && errnoName(error) !== "ENOTEMPTY") throw failure;
+      }
+    },
   };
 }

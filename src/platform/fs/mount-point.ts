@@ -1,22 +1,24 @@
 /**
  * Where a path of this container comes from: the mount it lies on, and what that is called on the host.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 
 export type MountPoint = {
   /** Where it is mounted here. */
   readonly path: string;
   /** The folder of the mounted file system that is shown there: a host path where that file system is the host's root. */
   readonly source: string;
+  /** The rest of the path, "" or with a slash in front. */
+  readonly below: string;
 };
 
 /** proc_pid_mountinfo(5) writes blanks and backslashes in octal. */
 const ESCAPED = /\\([0-7]{3})/g;
 
-/** Undefined when it cannot be told. `path` is absolute, without symlinks in it. */
+/** Undefined when it cannot be told. `path` is absolute. */
 export async function findMountPoint(path: string, read = readMountInfo): Promise<MountPoint | undefined> {
   try {
-    return mountPointIn(await read(), path);
+    return mountPointIn(await read(), await realpath(path).catch(() => path));
   } catch {
     return undefined;
   }
@@ -31,7 +33,7 @@ export async function hostNamesOf(folder: string, read = readMountInfo): Promise
   const names = folder.startsWith(`${HOST_ROOT}/`) ? [folder.slice(HOST_ROOT.length)] : [];
   if (mount === undefined || mount.path === "/") return names;
   const source = mount.source === "/" ? "" : mount.source;
-  return [...new Set([...names, `${source}${folder.slice(mount.path.length)}`])].filter((name) => name !== "");
+  return [...new Set([...names, `${source}${mount.below}`])].filter((name) => name !== "");
 }
 
 const HOST_ROOT = "/host";
@@ -43,7 +45,8 @@ function mountPointIn(mountInfo: string, path: string): MountPoint | undefined {
     const [, , , source, point] = line.split(" ").map(unescapeOctal);
     if (source === undefined || point === undefined) continue;
     const holds = point === "/" || path === point || path.startsWith(`${point}/`);
-    if (holds && point.length >= (found?.path.length ?? 0)) found = { path: point, source };
+    const below = point === "/" ? path : path.slice(point.length);
+    if (holds && point.length >= (found?.path.length ?? 0)) found = { path: point, source, below };
   }
   return found;
 }

@@ -22,6 +22,7 @@ export class TestHost {
   readonly netDir = join(this.root, "net.d");
   readonly binDir = join(this.root, "bin");
   readonly sourceDir = join(this.root, "image");
+  readonly runDir = join(this.root, "run");
   readonly logged: string[] = [];
   /** For whoever counts what happens. */
   readonly counted: string[] = [];
@@ -29,7 +30,7 @@ export class TestHost {
   readonly #listeners = new Set<() => void>();
 
   constructor() {
-    for (const folder of [this.netDir, this.binDir, this.sourceDir]) mkdirSync(folder);
+    for (const folder of [this.netDir, this.binDir, this.sourceDir, this.runDir]) mkdirSync(folder);
     writeFileSync(join(this.sourceDir, "istio-cni"), PLUGIN, { mode: 0o755 });
   }
 
@@ -152,6 +153,6 @@ export function faultyCalls(fault: Fault): FileCalls {
     { ...fileCalls },
     "",
     undefined,
-    new Set(["lstat", "open", "readdir", "readlink", "rename", "unlink"]),
+    new Set(["lstat", "open", "readdir", "readlink", "rename", "rmdir", "unlink"]),
   );
 }

@@ -1,0 +1,108 @@
+/**
+ * `install-cni uninstall`: takes everything of istio-cni off this node. Needs neither the API server nor an agent; one that
+ * runs is told to put nothing back.
+ */
+
+import type { RemovalReport } from "../../agent/install/remove-from-host.ts";
+import { markUninstalled } from "../../agent/install/run-dir.ts";
+import { resolveConfig } from "../../core/config/resolve-config.ts";
+import type { Logger } from "../../core/log.ts";
+import { printable, renderJson } from "../../core/status/text-columns.ts";
+import { createSystemClock } from "../../platform/clock.ts";
+import { getOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
+import type { OptionFlags } from "../flags.ts";
+import { createHostAccess } from "../host-access.ts";
+import { leaveHost } from "../leave-host.ts";
+import { adminSocketPath } from "../paths.ts";
+
+/** How it ends. done: nothing of us is called any more. incomplete: something could not be removed; it may be run again. */
+export const UNINSTALL_EXIT_CODES = { done: 0, incomplete: 1, usage: 2 } as const;
+
+export interface UninstallInput {
+  readonly flags: OptionFlags;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly output: "text" | "json";
+  /** Also where another agent, which is not ours, listens on this node. */
+  readonly isForced: boolean;
+}
+
+const DRAIN_MS = 3000;
+const DEADLINE_MS = 120_000;
+const ASK_TIMEOUT_MS = 2000;
+
+/** @throws {ConfigError} for folders that are none; all other options are the agent's business and not looked at. */
+export async function uninstall({ flags, env, output, isForced }: UninstallInput): Promise<{
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exitCode: (typeof UNINSTALL_EXIT_CODES)[keyof typeof UNINSTALL_EXIT_CODES];
+}> {
+  const { config } = resolveConfig({ flags, env: folderVariables(env) });
+  const { runDir } = config.install;
+  const isOurs = await isServed(adminSocketPath(runDir));
+  if (!isOurs && !isForced && (await isServed(`${runDir}/log.sock`))) {
+    const reason = `another agent listens at ${runDir}/log.sock and would put everything back; delete its DaemonSet first, or use --force`;
+    return { stdout: "", stderr: `Cannot uninstall: ${reason}\n`, exitCode: UNINSTALL_EXIT_CODES.incomplete };
+  }
+  const files = createHostAccess(silent);
+  if (isOurs) await markUninstalled(files, runDir);
+  const report = await leaveHost(
+    { files, clock: createSystemClock(), log: silent },
+    { install: config.install, drainMs: DRAIN_MS, keepsRunDir: isOurs },
+    AbortSignal.timeout(DEADLINE_MS),
+  );
+  return {
+    stdout: output === "json" ? renderJson({ isDone: report.failed.length === 0, ...report }) : renderText(report),
+    stderr: "",
+    exitCode: report.failed.length === 0 ? UNINSTALL_EXIT_CODES.done : UNINSTALL_EXIT_CODES.incomplete,
+  };
+}
+
+function renderText({ done, kept, failed }: RemovalReport): string {
+  const lines = [
+    ...done,
+    ...kept.map(({ path, reason }) => `Kept ${path}: ${reason}`),
+    ...failed.map(({ path, reason }) => `Cannot remove ${path}: ${reason}`),
+  ];
+  const end =
+    failed.length > 0
+      ? "istio-cni is not wholly removed from this node; it may be run again"
+      : kept.length > 0
+        ? "No pod that starts now meets istio-cni; run it again for what was kept"
+        : done.length > 0
+          ? "istio-cni is removed from this node"
+          : "There is nothing of istio-cni on this node";
+  return [...lines, end].map((line) => `${printable(line)}\n`).join("");
+}
+
+/** What says where things are; a malformed value of any other option must not keep us from removing. */
+function folderVariables(env: UninstallInput["env"]): UninstallInput["env"] {
+  const names = [
+    "MOUNTED_CNI_NET_DIR",
+    "CNI_NET_DIR",
+    "CNI_BIN_DIR",
+    "CNI_AGENT_RUN_DIR",
+    "CNI_CONF_NAME",
+    "ISTIO_OWNED_CNI_CONFIG_FILENAME",
+    "KUBECFG_FILE_NAME",
+  ];
+  return Object.fromEntries(names.map((name) => [name, env[name]]));
+}
+
+/** Whether anybody listens there. Whoever does not let us ask is there too. */
+async function isServed(socketPath: string): Promise<boolean> {
+  try {
+    await getOverUnix(socketPath, "/", { timeoutMs: ASK_TIMEOUT_MS, maxBytes: 1 << 20 });
+    return true;
+  } catch (error) {
+    return !(error instanceof UnixRequestError) || (error.code !== "no-socket" && error.code !== "no-listener");
+  }
+}
+
+/** What is done is told at the end, not in a log. */
+const silent: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  scope: () => silent,
+};

@@ -1,0 +1,84 @@
+// Takes everything of ours off the host: what `install-cni uninstall` and a proven end of the agent have in common.
+import { findPluginUsers } from "../agent/install/plugin-users.ts";
+import { type Leftover, type RemovalReport, removeFromHost } from "../agent/install/remove-from-host.ts";
+import { removeKubeconfig, removeRunFiles } from "../agent/install/run-dir.ts";
+import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { Logger } from "../core/log.ts";
+import type { Clock } from "../platform/clock.ts";
+import { firstExisting } from "../platform/fs/existing-path.ts";
+import type { HostFiles } from "../platform/fs/host-files.ts";
+import { createProcReader } from "../platform/fs/proc-reader.ts";
+import { findPluginDir } from "./paths.ts";
+
+export interface LeaveHostDeps {
+  readonly files: HostFiles;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface LeaveHostOptions {
+  readonly install: AgentConfig["install"];
+  readonly drainMs: number;
+  /** An agent runs and needs what lies there. */
+  readonly keepsRunDir: boolean;
+}
+
+/** Rejects with the signal's reason only. */
+export async function leaveHost(
+  deps: LeaveHostDeps,
+  { install, drainMs, keepsRunDir }: LeaveHostOptions,
+  signal: AbortSignal,
+): Promise<RemovalReport> {
+  const { files } = deps;
+  // Outside a container the host's file system is our own.
+  const isContainer = firstExisting(["/host"]) !== undefined;
+  const proc = isContainer ? "/host/proc" : "/proc";
+  const hostRoot = isContainer ? "/host/proc/1/root" : "";
+  const report = await removeFromHost(
+    {
+      ...deps,
+      pluginUsers: (view) => findPluginUsers({ files, processNames: () => readProcessNames(proc) }, view, hostRoot),
+    },
+    {
+      netDir: install.netDir,
+      binDirs: install.binDirs,
+      pluginSourceDir: findPluginDir(),
+      ownedName: install.ownedConfigName,
+      drainMs,
+    },
+    signal,
+  );
+  // Whatever still names the plugin needs what the plugin needs.
+  if (report.failed.length > 0) return report;
+  const done: string[] = [...report.done];
+  const failed: Leftover[] = [];
+  for (const folder of install.netDir) {
+    try {
+      const isRemoved = await removeKubeconfig(files, folder, install.legacyKubeconfigName);
+      if (isRemoved) done.push(`Removed ${folder}/${install.legacyKubeconfigName}`);
+    } catch (error) {
+      failed.push({ path: `${folder}/${install.legacyKubeconfigName}`, reason: String(error) });
+    }
+  }
+  if (!keepsRunDir) {
+    const run = await removeRunFiles(files, install.runDir);
+    done.push(...run.done);
+    failed.push(...run.failed);
+  }
+  return { done, kept: report.kept, failed };
+}
+
+/** The names of the host's processes; undefined when they cannot be seen. */
+async function readProcessNames(root: string): Promise<ReadonlySet<string> | undefined> {
+  try {
+    const proc = createProcReader(root);
+    const names = new Set<string>();
+    for (const pid of await proc.pids()) {
+      const [, name] = /^\d+ \((.*)\) /s.exec(proc.stat(pid) ?? "") ?? [];
+      if (name !== undefined) names.add(name);
+    }
+    return names;
+  } catch {
+    return undefined;
+  }
+}
