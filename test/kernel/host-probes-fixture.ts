@@ -46,6 +46,13 @@ export function hostProbesOf(
   return createHostProbes({ ...HOST_DEPS, ...deps }, made);
 }
 
+/** The two pods of these tests, and how the tools list them. */
+export const PODS: ReadonlyMap<string, readonly IpAddress[]> = new Map([
+  [UID.a, ips("10.0.0.1", "fd00::1")],
+  [UID.b, ips("10.0.0.2")],
+]);
+export const LISTED: readonly string[] = [`10.0.0.1 ${UID.a}`, `10.0.0.2 ${UID.b}`, `fd00::1 ${UID.a}`];
+
 export function ip(text: string): IpAddress {
   const parsed = parseIpAddress(text);
   if (parsed === undefined) throw new TypeError(`Cannot read address ${text}`);
