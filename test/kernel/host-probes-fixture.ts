@@ -113,7 +113,6 @@ export function createHostWithPods(
 ): { readonly host: TestNetns; readonly pods: readonly Wired[] } & Disposable {
   using making = new DisposableStack();
   const host = making.use(createNetns());
-  host.run(() => undefined);
   host.mustExec(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
   const pods = Array.from({ length: count }, (_, index): Wired => {
     const netns = making.use(createNetns());

@@ -110,6 +110,25 @@ for (const dialect of DIALECTS) {
   }
 }
 
+for (const dialect of DIALECTS) {
+  test(`${dialect}: a new agent puts back what the one before it had put in, though nobody told it of those pods`, async () => {
+    using netns = createNetns();
+    const before = hostProbesOf(netns, dialect);
+    await before.converge(PODS, { isComplete: true });
+    const probes = hostProbesOf(netns, dialect);
+    await probes.ensure();
+    await probes.remove(UID.b);
+    const flush =
+      dialect === "nftables"
+        ? ["nft", "flush", "set", "inet", "istio-ambient-nat", "istio-inpod-probes-v4"]
+        : ["ipset", "flush", "istio-inpod-probes-v4"];
+    netns.mustExec(flush);
+    const name = `${dialect === "nftables" ? "set" : "ipset"} istio-inpod-probes-v4`;
+    assert.deepEqual((await probes.ensure()).repaired, [`${name} lacks 1 address`]);
+    assert.deepEqual(listedIn(netns, dialect), [`10.0.0.1 ${UID.a}`, `fd00::1 ${UID.a}`]);
+  });
+}
+
 for (const dialect of ["iptables-nft", "nftables"] as const) {
   test(`${dialect}: the keeper hears of a flush and mends it without waiting for its timer`, async () => {
     using netns = createNetns();

@@ -248,20 +248,19 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
     };
   }
 
-  /** Puts in what should be there, and until all pods were told of also what stands in the sets of another dialect. */
+  /** Puts in what should be there. The first time what an agent before this one left, in our sets or in those of another
+   * dialect, counts as told: a flush must not lose pods that nobody has had a reason to tell of since. */
   function fill(): string[] {
     const standing = held();
-    const put = missing(standing);
-    const known = new Set([...standing, ...put].map(({ ip }) => formatIp(ip)));
-    const otherSets = dialect === "nftables" ? ipsets : nftables;
-    const taken =
-      owners.isWhole() || (dialect !== "nftables" && !options.nfTables)
-        ? []
-        : wanted
-            .flatMap((family) => otherSets.read(family) ?? [])
-            .filter(({ ip, podUid }) => POD_UID.test(podUid) && !known.has(formatIp(ip)));
-    write([...put, ...taken], []);
-    return lacking(put);
+    const before = missing(standing);
+    if (!isEstablished) {
+      const otherSets = dialect === "nftables" ? ipsets : nftables;
+      const mayHold = dialect === "nftables" || options.nfTables;
+      const elsewhere = mayHold ? wanted.flatMap((family) => otherSets.read(family) ?? []) : [];
+      owners.learn([...standing, ...elsewhere].filter(({ podUid }) => POD_UID.test(podUid)));
+    }
+    write(missing(standing), []);
+    return lacking(before);
   }
 
   async function drift(): Promise<readonly string[]> {

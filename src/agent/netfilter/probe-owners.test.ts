@@ -48,6 +48,17 @@ test("only a complete list takes out pods that are not in it", () => {
   assert.deepEqual([held(owners), owners.isWhole()], [[], false]);
 });
 
+test("what was found in the kernel holds until something else is told, and never against what was", () => {
+  const owners = createProbeOwners();
+  const found = (text: string, podUid: string) => ips(text).map((ip) => ({ ip, podUid }));
+  owners.tell("a", ips("10.0.0.1"));
+  owners.learn([...found("10.0.0.1", "old"), ...found("10.0.0.2", "old")]);
+  assert.deepEqual(held(owners), ["10.0.0.1 a", "10.0.0.2 old"]);
+  owners.tellAll(all({ a: ["10.0.0.1"] }), true);
+  owners.learn(found("10.0.0.2", "old"));
+  assert.deepEqual(held(owners), ["10.0.0.1 a"]);
+});
+
 test("of two pods with one address in a list, the one that has it keeps it, whatever the order", () => {
   for (const order of [
     ["a", "b"],

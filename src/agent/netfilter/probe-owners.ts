@@ -10,6 +10,8 @@ export interface ProbeOwners {
   /** Everything that is known of these pods; of one without addresses nothing is known, what it had it keeps. `isComplete`:
    * there are no other pods. */
   tellAll(all: ReadonlyMap<string, readonly IpAddress[]>, isComplete: boolean): void;
+  /** This was found in the kernel, put there by an agent before this one: it holds until something else is told. */
+  learn(entries: readonly ProbeEntry[]): void;
   forget(podUid: string): void;
   clear(): void;
   /** Whether every pod was told of once. */
@@ -54,6 +56,12 @@ export function createProbeOwners(): ProbeOwners {
       if (isComplete) pods.clear();
       for (const podUid of all.keys()) pods.add(podUid);
       isWhole ||= isComplete;
+    },
+    learn(entries) {
+      for (const entry of entries) {
+        const key = formatIp(entry.ip);
+        if (!isWhole && !owners.has(key)) owners.set(key, entry);
+      }
     },
     forget(podUid) {
       pods.delete(podUid);
