@@ -62,7 +62,8 @@ describe("the state file", () => {
   test("names in ambient mode where pods are enrolled, follows the labels, and remembers them for the next agent", async () => {
     mesh.api.put(namespace("bank", { [MODE]: "ambient" }));
     mesh.api.put(namespace("lab"));
-    const agent = await mesh.startAgent({ ambient: true });
+    // Without a ztunnel it is not ready.
+    const agent = await mesh.launchAgent({ ambient: true });
     await waitForEnrollment({ byNamespace: ["bank"], byPod: [] });
     assert.equal(readState()?.whenAway, "enroll-later");
     mesh.api.put(plainPod({ ...NEW_POD, namespace: "lab", name: "own-label", labels: { [MODE]: "ambient" } }));
@@ -72,9 +73,12 @@ describe("the state file", () => {
     mesh.api.remove("pods", "lab/own-label");
     await waitForEnrollment({ byNamespace: ["shop"], byPod: ["lab"] });
     await agent.kill();
-    const next = await mesh.startAgent({ ambient: true, env: { AMBIENT_WHEN_AWAY: "strict" } });
+    const next = await mesh.launchAgent({ ambient: true, env: { AMBIENT_WHEN_AWAY: "strict" } });
+    await eventually(
+      () => readState()?.whenAway === "strict",
+      () => "for the state file of the next agent",
+    );
     await waitForEnrollment({ byNamespace: ["shop"], byPod: ["lab"] });
-    assert.equal(readState()?.whenAway, "strict");
     const [entry] = pluginEntries(readFileSync(mesh.node.conflistPath, "utf8"));
     assert.deepEqual(entry?.["enablement_selectors"], DEFAULT_ENABLEMENT_SELECTORS.json);
     await next.stop();
