@@ -17,7 +17,7 @@ import {
   waitAgentReady,
   waitReady,
 } from "../../testbed/cluster/observe-pods.ts";
-import { classic, NAMESPACE, native, peer, plain, pod, type SidecarScene } from "./sidecar-scene.ts";
+import { classic, excluded, NAMESPACE, native, peer, plain, pod, type SidecarScene } from "./sidecar-scene.ts";
 
 /** As baseline.md 8 measures upstream: 20 pods, 0.4 s apart, the agent's pod deleted before the fifth. */
 const burst = Array.from({ length: 20 }, (_, index) => pod(`burst-${index}`));
@@ -63,7 +63,7 @@ export function testPowerCut(scene: SidecarScene): void {
     const gone = burst.slice(kept.length).map(({ name }) => name);
     await cluster.kubectl(["-n", NAMESPACE, "delete", "pod", "--wait=true", ...gone]);
     const meshed = [native, classic, ...kept];
-    const all = [...meshed, plain, peer];
+    const all = [...meshed, plain, peer, excluded];
     const idOf = (each: JsonObject) => readText(containerStatus(each, "app"), "containerID");
     const before = (await readPods(cluster, all)).map(idOf);
     const cutMs = Date.now();
@@ -74,11 +74,14 @@ export function testPowerCut(scene: SidecarScene): void {
     await waitAgentReady(cluster);
     await scene.assertCaptured(...meshed);
     await scene.assertDirect(plain, peer);
+    await scene.assertDirect(plain, excluded);
 
     const starts = parseSandboxStarts(scene.readContainerdLog()).filter(({ startMs }) => startMs > cutMs);
     const inNamespace = (wanted: string) => starts.filter(({ namespace }) => namespace === wanted);
     const own = inNamespace(AGENT_NAMESPACE).filter(({ name }) => name.startsWith("istio-cni-node-"));
-    const first = [...own, ...inNamespace("kube-system")];
+    const system = inNamespace(excluded.namespace);
+    assert.ok(system.some(({ name }) => name === excluded.name));
+    const first = [...own, ...system];
     assert.equal(own.length, 1, "attempts at the agent's own pod");
     assert.deepEqual(
       first.filter(({ isMade }) => !isMade),

@@ -24,6 +24,8 @@ export const pod = (name: string, namespace = NAMESPACE): PodChoice => ({ name, 
 export const [native, classic] = [pod("native"), pod("classic")];
 /** Outside the mesh. */
 export const [plain, peer] = [pod("plain"), pod("peer")];
+/** Injected like one in the mesh, in a namespace that is excluded. Without istio-validation, which would fail. */
+export const excluded = pod("injected", "kube-system");
 
 /** Opened before the first test and closed after the last. */
 export interface SidecarScene extends AsyncDisposable {

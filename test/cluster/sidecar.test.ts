@@ -12,7 +12,7 @@ import { agentMetrics, waitReady } from "../../testbed/cluster/observe-pods.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
 import { testPowerCut, testRemoval, testReplacement } from "./absence-tests.ts";
 import { testAlteredRules, testArrival, testReturn } from "./repair-tests.ts";
-import { createSidecarScene, native, peer, plain, pod } from "./sidecar-scene.ts";
+import { createSidecarScene, excluded, native, peer, plain, pod } from "./sidecar-scene.ts";
 
 describe("the agent's DaemonSet in a cluster", () => {
   const scene = createSidecarScene();
@@ -57,7 +57,6 @@ describe("the agent's DaemonSet in a cluster", () => {
   test("leaves a pod outside the mesh and one in kube-system as they are", async () => {
     const { cluster } = scene;
     await scene.assertDirect(plain, peer);
-    const excluded = pod("injected", "kube-system");
     const validated = pod("validated", "kube-system");
     await cluster.apply([renderMeshPod(excluded, { isValidated: false }), renderMeshPod(validated)]);
     await waitReady(cluster, [excluded]);
@@ -65,7 +64,7 @@ describe("the agent's DaemonSet in a cluster", () => {
     await scene.assertDirect(excluded, plain);
     // And istio-validation says so, with the code that repair looks for.
     await until("a validation that has failed", 30_000, () => scene.isFoundUncaptured(validated));
-    await cluster.kubectl(["-n", "kube-system", "delete", "pod", excluded.name, validated.name, "--wait=false"]);
+    await cluster.kubectl(["-n", "kube-system", "delete", "pod", validated.name, "--wait=false"]);
   });
 
   testAlteredRules(scene);

@@ -3,12 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { findCluster } from "./find-cluster.ts";
+import { findCluster, OWN_LAB } from "./find-cluster.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "find-cluster-"));
 const [kubeconfig, lab] = [join(folder, "config"), join(folder, "lab")];
 mkdirSync(lab);
-for (const path of [kubeconfig, join(folder, "kubectl"), join(lab, "setup"), join(lab, "lab")]) writeFileSync(path, "");
+for (const path of [kubeconfig, join(folder, "kubectl"), join(folder, "go"), join(lab, "setup"), join(lab, "lab")])
+  writeFileSync(path, "");
 after(() => rmSync(folder, { recursive: true }));
 
 function reason(env: Record<string, string>): string {
@@ -23,6 +24,12 @@ test("findCluster() prefers the cluster of KUBECONFIG", () => {
 
 test("findCluster() takes the lab that SHARED_LAB names", () => {
   assert.deepEqual(findCluster({ SHARED_LAB: lab }), { kind: "lab", folder: lab });
+});
+
+test("findCluster() has a cluster built where that is asked for and Go is there", () => {
+  assert.match(reason({ BUILD_CLUSTER: "1", PATH: join(folder, "lost") }), /no go on the PATH/);
+  assert.deepEqual(findCluster({ BUILD_CLUSTER: "1", PATH: folder }), { kind: "lab", folder: OWN_LAB });
+  assert.deepEqual(findCluster({ BUILD_CLUSTER: "1", SHARED_LAB: lab }), { kind: "lab", folder: lab });
 });
 
 test("findCluster() says what is missing of a given cluster, and does not fall back", () => {

@@ -1,5 +1,5 @@
-// The shared lab's one-node Kubernetes: set up once in .cache/lab, brought up and down by a keeper (keep-lab) that takes
-// it down whatever ends this process. One lab at a time on a machine: its cgroups are the machine's.
+// A one-node Kubernetes, the shared lab's or our own (kubernetes/): set up once in .cache, brought up and down by a keeper
+// (keep-lab) that takes it down whatever ends this process. One lab at a time on a machine: its cgroups are the machine's.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -10,6 +10,7 @@ import { setns } from "../../src/platform/linux/libc.ts";
 import { openNetns } from "../../src/platform/linux/netns.ts";
 import { mustRun } from "../node/command.ts";
 import { REPOSITORY } from "../node/repository.ts";
+import { OWN_LAB } from "./find-cluster.ts";
 
 /** A lab that is up. Disposing it takes it down and throws when something is left. */
 export interface Lab extends AsyncDisposable {
@@ -33,6 +34,8 @@ export interface Lab extends AsyncDisposable {
 const LOCK = "/tmp/lab.lock";
 const LOCK_WAIT_S = 900;
 const UP_TIMEOUT_MS = (LOCK_WAIT_S + 300) * 1000;
+/** Our own is built at first, at low priority: half an hour on two cores that have other work. */
+const SETUP_TIMEOUT_MS = 90 * 60_000;
 const REBOOT_TIMEOUT_MS = 240_000;
 const DOWN_TIMEOUT_MS = 60_000;
 const CLONE_NEWNET = 0x40000000;
@@ -78,14 +81,16 @@ export async function startLab(source: string): Promise<Lab> {
 
 /** The lab's folder in .cache, made on first use; removing it makes it anew. */
 async function setUp(source: string): Promise<string> {
-  const folder = join(REPOSITORY, ".cache/lab");
+  const folder = join(REPOSITORY, ".cache", source === OWN_LAB ? "own-lab" : "lab");
   if (existsSync(folder)) return folder;
   const path = (process.env["PATH"] ?? "").split(delimiter);
   const isComplete = PROGRAMS.split(" ").every((name) => path.some((each) => existsSync(join(each, name))));
   // Renamed when it is whole: nobody meets half of it, and of two that make it the first one's stays.
   const unfinished = `${folder}.${process.pid}`;
   try {
-    await mustRun([join(source, "setup"), ...(isComplete ? ["--no-apt"] : []), unfinished], { timeoutMs: 300_000 });
+    await mustRun([join(source, "setup"), ...(isComplete ? ["--no-apt"] : []), unfinished], {
+      timeoutMs: SETUP_TIMEOUT_MS,
+    });
     if (!existsSync(folder)) renameSync(unfinished, folder);
   } finally {
     rmSync(unfinished, { recursive: true, force: true });
