@@ -5,7 +5,12 @@ import type { ChangeMonitor, RuleChange } from "./change-monitor.ts";
 
 /** The part of the backend that is needed. Calls for one namespace follow each other; `netnsFd` has to stay open. */
 export interface VerifiedBackend {
-  apply(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<unknown>;
+  /** `replaced`: dialects in which the pod was captured before, and is no more. */
+  apply(
+    netnsFd: number,
+    capture: PodCapture,
+    pod: BackendPod,
+  ): Promise<{ readonly dialect: string; readonly replaced: readonly string[] }>;
   drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]>;
   /** Takes everything of ours out. False: there was nothing. */
   remove(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean>;
@@ -25,6 +30,8 @@ export type Look =
       readonly generation: number | undefined;
       readonly drift: readonly string[];
       readonly changedBy: RuleChange["by"];
+      /** It was captured all along, in another dialect. */
+      readonly moved: { readonly from: readonly string[]; readonly to: string } | undefined;
     }
   | { readonly kind: "forbidden"; readonly drift: readonly string[] }
   | { readonly kind: "failed"; readonly drift: readonly string[]; readonly message: string };
@@ -53,6 +60,7 @@ export async function lookAtPod(
 ): Promise<Look> {
   let found: readonly string[] | undefined;
   let changedBy: RuleChange["by"];
+  let moved: Extract<Look, { kind: "repaired" }>["moved"];
   for (let round = 1; round <= MAX_ROUNDS; round++) {
     const generation = monitor?.generation();
     const drift = await backend.drift(netnsFd, capture, pod);
@@ -61,7 +69,7 @@ export async function lookAtPod(
       if (isTorn && round < MAX_ROUNDS) continue;
       const stable = isTorn ? undefined : generation;
       if (found === undefined) return { kind: "stands", generation: stable };
-      return { kind: "repaired", generation: stable, drift: found, changedBy };
+      return { kind: "repaired", generation: stable, drift: found, changedBy, moved };
     }
     if (!mayRepair) return { kind: "forbidden", drift };
     if (found === undefined) {
@@ -71,7 +79,8 @@ export async function lookAtPod(
       if (change !== undefined && change.generation !== knownGeneration) changedBy = change.by;
     }
     try {
-      await backend.apply(netnsFd, capture, pod);
+      const { dialect, replaced } = await backend.apply(netnsFd, capture, pod);
+      if (replaced.length > 0) moved = { from: replaced, to: dialect };
     } catch (error) {
       return { kind: "failed", drift: found, message: error instanceof Error ? error.message : String(error) };
     }

@@ -9,7 +9,12 @@ export interface NetnsSearchDeps {
     find(
       pods: readonly Pod[],
       signal: AbortSignal,
-    ): Promise<ReadonlyMap<{ readonly uid: string }, { readonly kind: string; readonly message?: string }>>;
+    ): Promise<
+      ReadonlyMap<
+        { readonly uid: string },
+        { readonly kind: string; readonly message?: string; readonly reason?: string }
+      >
+    >;
   };
 }
 
@@ -18,8 +23,8 @@ export interface NetnsSearchListener {
   /** A look for this pod's namespace begins. */
   begun(pod: Pod): void;
   found(pod: Pod): void;
-  /** `kind` as the registry of namespaces has it. */
-  missing(pod: Pod, message: string, kind: string): void;
+  /** `kind` and `reason` as the registry of namespaces has them. */
+  missing(pod: Pod, message: string, kind: string, reason: string | undefined): void;
 }
 
 export interface NetnsSearch {
@@ -40,23 +45,24 @@ export function createNetnsSearch(deps: NetnsSearchDeps, listener: NetnsSearchLi
       sought.add(pod.uid);
       listener.begun(pod);
     }
-    const missing = new Map(pods.map((pod) => [pod.uid, { kind: "not-found", message: "nobody looked for it" }]));
+    const missing = new Map(pods.map((pod) => [pod.uid, notFound("nobody looked for it")]));
     try {
-      for (const [{ uid }, { kind, message = "it has just ended" }] of await deps.netns.find(pods, signal)) {
-        missing.set(uid, { kind, message });
+      for (const [{ uid }, found] of await deps.netns.find(pods, signal)) {
+        const { kind, message = "it has just ended", reason } = found;
+        missing.set(uid, { kind, message, reason });
       }
     } catch (error) {
       if (signal.aborted) return;
       const message = error instanceof Error ? error.message : String(error);
-      for (const uid of missing.keys()) missing.set(uid, { kind: "not-found", message });
+      for (const uid of missing.keys()) missing.set(uid, notFound(message));
     } finally {
       sought.clear();
     }
-    for (const [uid, { kind, message }] of missing) {
+    for (const [uid, { kind, message, reason }] of missing) {
       const pod = deps.pods.get(uid);
       if (pod === undefined) continue;
       if (deps.netns.get(pod) !== undefined) listener.found(pod);
-      else listener.missing(pod, message, kind);
+      else listener.missing(pod, message, kind, reason);
     }
   }
 
@@ -66,4 +72,8 @@ export function createNetnsSearch(deps: NetnsSearchDeps, listener: NetnsSearchLi
     },
     ended: () => searching,
   };
+}
+
+function notFound(message: string): { kind: string; message: string; reason: string | undefined } {
+  return { kind: "not-found", message, reason: undefined };
 }

@@ -155,15 +155,23 @@ export function createPodReporter(deps: PodReporterDeps) {
       warn(pod, "Cannot repair the redirection of a pod", { err: result.message, drift: summary(result.drift) });
       return true;
     }
-    record.state = result.kind === "stands" || isNew ? "verified" : "repaired";
+    const moved = result.kind === "repaired" && !isKnown ? result.moved : undefined;
+    record.state = result.kind === "stands" || isNew || moved !== undefined ? "verified" : "repaired";
     record.message = undefined;
     record.generation = result.generation;
     record.lastVerifiedMs = wallMs;
     state.applied = capture;
     state.failures = 0;
     for (const reason of ["RedirectionMissing", "RedirectionUnverified"] as const) state.told.delete(reason);
-    if (result.kind === "repaired" && !isNew) repaired(pod, state, isKnown, result);
+    if (moved !== undefined) tellMoved(pod, moved);
+    else if (result.kind === "repaired" && !isNew) repaired(pod, state, isKnown, result);
     return false;
+  }
+
+  /** By a change of the node's backend; the pod was captured before, and no connection was lost. */
+  function tellMoved({ namespace, name, uid }: Pod, { from, to }: { from: readonly string[]; to: string }): void {
+    const labels = { ns: namespace, name, podUid: uid, from: from.join(","), to };
+    deps.log.info("Moved the redirection of a pod to another backend", labels);
   }
 
   function repaired(
@@ -187,14 +195,16 @@ export function createPodReporter(deps: PodReporterDeps) {
     });
   }
 
-  /** `kind` as the registry of namespaces has it; a pod without an address is only young. */
-  function unverifiable(pod: Pod, state: PodState, message: string, kind?: string): void {
+  /** `kind` and `reason` as the registry of namespaces has them; a pod without an address is only young, and where no pod can
+   * be found that is the node's fault and said once there. */
+  function unverifiable(pod: Pod, state: PodState, message: string, kind?: string, reason?: string): void {
     const { record } = state;
     const isYoung = kind === "no-ip-yet";
     record.state = isYoung && record.state === "waiting" ? "waiting" : "unverifiable";
     record.message = message;
     record.generation = undefined;
-    if (!isYoung && state.failures + 1 >= TELL_UNVERIFIED_AFTER) {
+    const isNodes = reason === "proc-unavailable" || reason === "scan-cut-short";
+    if (!isYoung && !isNodes && state.failures + 1 >= TELL_UNVERIFIED_AFTER) {
       tellOnce(pod, state, "RedirectionUnverified", message);
     }
   }

@@ -30,6 +30,8 @@ interface FakeNetns {
   addresses: readonly string[];
   capture: PodCapture | undefined;
   generation: number;
+  /** The capture stands in this one. */
+  otherDialect?: string | undefined;
 }
 
 interface FakeSocket {
@@ -62,6 +64,7 @@ export class FakeNode {
   socketFailure: string | undefined;
   findFailure: string | undefined;
   findKind = "not-found";
+  findReason = "no-process";
   isForbidden = false;
   hasGenerations = true;
   /** Undefined: sidecar mode. */
@@ -164,13 +167,18 @@ export class FakeNode {
             const netns = this.#netnsAt(fd);
             this.asked.push(`drift ${this.#nameOf(netns)}`);
             this.meanwhile(this.#nameOf(netns));
-            return isSame(netns.capture, capture) ? [] : ["chain nat/ISTIO_OUTPUT of IPv4 is missing"];
+            return isSame(netns.capture, capture) && netns.otherDialect === undefined
+              ? []
+              : ["chain nat/ISTIO_OUTPUT of IPv4 is missing"];
           },
           apply: async (fd, capture, pod: BackendPod) => {
             const netns = this.#netnsAt(fd);
             this.asked.push(`apply ${this.#nameOf(netns)}${pod.formerly === undefined ? "" : " formerly"}`);
             if (this.applyFailure !== undefined) throw new Error(this.applyFailure);
+            const replaced = netns.otherDialect === undefined ? [] : [netns.otherDialect];
+            netns.otherDialect = undefined;
             this.#commit(netns, capture, AGENT);
+            return { dialect: "iptables-nft", replaced };
           },
           remove: async (fd) => {
             const netns = this.#netnsAt(fd);
@@ -268,8 +276,9 @@ export class FakeNode {
     return { fd, dev: DEV, ino: netns.ino, source: "add" as const };
   }
 
-  #find(pod: Pod): { readonly kind: string; readonly message?: string } {
-    if (this.findKind !== "found") return { kind: this.findKind, message: `Cannot find the namespace of ${pod.name}` };
+  #find(pod: Pod): { readonly kind: string; readonly message?: string; readonly reason?: string } {
+    const message = `Cannot find the namespace of ${pod.name}`;
+    if (this.findKind !== "found") return { kind: this.findKind, message, reason: this.findReason };
     this.held.add(pod.uid);
     return { kind: "found" };
   }

@@ -213,6 +213,29 @@ test("namespaces are looked for all at once, with growing intervals, and who is 
   await node.end();
 });
 
+test("where no pod of the node can be found, no pod is told of it: the node is", async () => {
+  const node = new FakeNode();
+  node.findReason = "proc-unavailable";
+  node.addPod("web", { isHeld: false });
+  const verifier = node.start();
+  await node.advance(120_000);
+  assert.equal(stateOf(verifier), "unverifiable");
+  assert.deepEqual(node.events, []);
+  await node.end();
+});
+
+test("a pod captured in another dialect is moved: no Event, and nobody was uncaptured", async () => {
+  const node = new FakeNode();
+  const pod = node.addPod("web");
+  Object.assign(node.netnsOf(pod), { capture: CAPTURE, otherDialect: "nftables" });
+  const verifier = node.start();
+  await node.settle();
+  assert.equal(stateOf(verifier), "verified");
+  assert.deepEqual([node.events, node.counted], [[], []]);
+  assert.equal(node.netnsOf(pod).otherDialect, undefined);
+  await node.end();
+});
+
 test("a pod without an address is only young: it waits, and nothing is told", async () => {
   const node = new FakeNode();
   node.addPod("web", { isHeld: false });

@@ -44,7 +44,12 @@ export interface VerifierDeps extends PodMonitorsDeps, PodReporterDeps {
     find(
       pods: readonly Pod[],
       signal: AbortSignal,
-    ): Promise<ReadonlyMap<{ readonly uid: string }, { readonly kind: string; readonly message?: string }>>;
+    ): Promise<
+      ReadonlyMap<
+        { readonly uid: string },
+        { readonly kind: string; readonly message?: string; readonly reason?: string }
+      >
+    >;
     /** The complete list of the node's pods. */
     retain(pods: readonly Pod[]): void;
   };
@@ -126,11 +131,13 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     },
     begun: (pod) => queue.remove(pod.uid),
     found: (pod) => ask(pod.uid, 0, false),
-    missing(pod, message, kind) {
+    missing(pod, message, kind, reason) {
       const state = stateOf(pod);
       letGo(state);
       // Nobody misses the namespace of a pod that is out.
-      if (whyNetns(pod, state, desiredOf(pod, state)) === "look") report.unverifiable(pod, state, message, kind);
+      if (whyNetns(pod, state, desiredOf(pod, state)) === "look") {
+        report.unverifiable(pod, state, message, kind, reason);
+      }
       retry(pod, state, kind === "unsupported" ? UNSUPPORTED_RETRY_MS : 0);
       deps.ambient?.settled(pod.uid);
     },

@@ -31,5 +31,12 @@ test("decideFamilies() captures both where the proxy is dual-stack, where strict
 test("decideFamilies() does not count loopback and link-local addresses", () => {
   assert.deepEqual(decide(["127.0.0.1", "::1", "fe80::1", "169.254.3.4"]), { kind: "no-address" });
   assert.deepEqual(decide([]), { kind: "no-address" });
+  // What a former capture in native nftables has left on lo.
+  assert.deepEqual(decide(["10.0.0.5", "::6"], { strict: true }), {
+    kind: "families",
+    v4: true,
+    v6: false,
+    bypassed: [],
+  });
   assert.deepEqual(decide(["10.0.0.5", "fe80::1"]), { kind: "families", v4: true, v6: false, bypassed: [] });
 });

@@ -1,6 +1,7 @@
 // Which address families of a sidecar pod are captured: DESIGN 3.2 "Address families", contract 5.3. Never guessed from
 // anything but the addresses in the pod's own network namespace, and what stays uncaptured is said.
-import { type IpAddress, isLinkLocalMulticast, isLinkLocalUnicast, isLoopback, unmapIp } from "../address.ts";
+import { type IpAddress, isLinkLocalMulticast, isLinkLocalUnicast, isLoopback, isSameIp, unmapIp } from "../address.ts";
+import { PASSTHROUGH_SOURCE_V6 } from "../rules/sidecar-numbers.ts";
 
 export interface FamilyOptions {
   /** iptables captures the family of the first address, native nftables always both. */
@@ -31,7 +32,12 @@ export function decideFamilies(addresses: readonly IpAddress[], options: FamilyO
   return { kind: "families", v4: true, v6, bypassed: hasV6 && !v6 ? ["ipv6"] : [] };
 }
 
-/** Those by which a pod is reached: neither loopback nor link-local; IPv4 within IPv6 counts as IPv4. */
+/** Those by which a pod is reached: neither loopback nor link-local, nor the one that a capture itself puts on `lo`; IPv4
+ * within IPv6 counts as IPv4. */
 export function addressesInUse(addresses: readonly IpAddress[]): IpAddress[] {
-  return addresses.map(unmapIp).filter((ip) => !isLoopback(ip) && !isLinkLocalUnicast(ip) && !isLinkLocalMulticast(ip));
+  return addresses.map(unmapIp).filter((ip) => !isLocal(ip));
+}
+
+function isLocal(ip: IpAddress): boolean {
+  return isLoopback(ip) || isLinkLocalUnicast(ip) || isLinkLocalMulticast(ip) || isSameIp(ip, PASSTHROUGH_SOURCE_V6);
 }
