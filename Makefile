@@ -1,7 +1,7 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test ok bench clean
+.PHONY: help setup build images lock demo test ok bench clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
@@ -15,6 +15,12 @@ setup: ## install what the other targets need: apt packages (named first) and th
 
 build: setup ## leave out/bin/install-cni and out/bin/istio-cni
 	@tools/build
+
+images: build ## build the container images, four variants for two architectures, into out/images; no root, no engine
+	@tools/node image/build-images.ts $(ARGS)
+
+lock: setup ## renew image/lock.json, the Debian packages of the images, from the mirrors of this machine
+	@tools/node image/refresh-lock.ts $(ARGS)
 
 demo: build ## start pods on a real containerd and show that they are captured; KEEP=1 leaves it up
 	@tools/node testbed/demo/main.ts $(if $(KEEP),--keep) $(ARGS)

@@ -25,10 +25,18 @@
 /* Set for the way through tini: whoever finds it there has been started by tini and does not go again. */
 #define TINI_GUARD "ISTIO_INSTALL_CNI_UNDER_TINI"
 
-/* ---- Node's fixed flags: the one place to tune the agent's runtime ---- */
+/*
+ * ---- Node's fixed flags: the one place to tune the agent's runtime ----
+ * OPENSSL_CONFIG is defined when the launcher of a FIPS image is compiled. FIPS mode is then in the program and not in
+ * a variable or file that could be missing: Node ends when the configuration or its module cannot be had.
+ */
 static const char *const node_flags[] = {
 	"--disable-warning=ExperimentalWarning",
 	"--max-semi-space-size=1",
+#ifdef OPENSSL_CONFIG
+	("--openssl-config=" OPENSSL_CONFIG),
+	"--force-fips",
+#endif
 };
 /* ------------------------------------------------------------------------ */
 
