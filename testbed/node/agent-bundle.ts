@@ -20,7 +20,14 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-const CHART_CAPABILITIES = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"];
+/** What upstream's chart adds after dropping all. */
+export const CHART_CAPABILITIES = [
+  "CAP_NET_ADMIN",
+  "CAP_NET_RAW",
+  "CAP_SYS_PTRACE",
+  "CAP_SYS_ADMIN",
+  "CAP_DAC_OVERRIDE",
+];
 /** Every capability of Linux up to 5.9, without CAP_SYS_RESOURCE, which containers often do not have to give. */
 const ALL_CAPABILITIES = [
   ...CHART_CAPABILITIES,
@@ -34,13 +41,13 @@ const ALL_CAPABILITIES = [
 ].map((name) => (name.startsWith("CAP_") ? name : `CAP_${name}`));
 
 /** What the runtime hides or protects in /proc and /sys of a container that is not privileged (containerd's lists). */
-const MASKED_PATHS = [
+export const MASKED_PATHS = [
   ..."acpi asound kcore keys latency_stats timer_list timer_stats sched_debug scsi"
     .split(" ")
     .map((name) => `/proc/${name}`),
   "/sys/firmware",
 ];
-const READONLY_PATHS = "bus fs irq sys sysrq-trigger".split(" ").map((name) => `/proc/${name}`);
+export const READONLY_PATHS = "bus fs irq sys sysrq-trigger".split(" ").map((name) => `/proc/${name}`);
 
 /** The environment of the chart with its default values: constants and field references of the DaemonSet, and the
  * ConfigMap of envFrom. `KUBERNETES_*` are the kubelet's. */

@@ -21,6 +21,8 @@ export interface Containerd {
   /** The last lines it logged. */
   readonly log: readonly string[];
   importImage(archive: Uint8Array): Promise<void>;
+  /** The same for an archive on disk, in a format that `ctr images import` knows. */
+  importImageFile(path: string): Promise<void>;
   /** Resolves once the runtime and its pod network are ready. */
   waitReady(timeoutMs?: number): Promise<void>;
   /** Ends the daemon; sandboxes must have been removed before. */
@@ -59,6 +61,11 @@ export function startContainerd(options: ContainerdOptions): Containerd {
     throw new Error(`Cannot use containerd: ${reason}\n${daemon.lines.slice(-20).join("\n")}`);
   }
 
+  async function importImageFile(path: string): Promise<void> {
+    const argv = ["ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import", path];
+    await mustRun(argv, { timeoutMs: 120_000 });
+  }
+
   return {
     pid: daemon.pid,
     socket: SOCKET,
@@ -68,9 +75,10 @@ export function startContainerd(options: ContainerdOptions): Containerd {
     async importImage(archive) {
       const path = join(options.stateDir, "image.tar");
       writeFileSync(path, archive);
-      await mustRun(["ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import", path]);
+      await importImageFile(path);
       rmSync(path);
     },
+    importImageFile,
     async stop() {
       cri[Symbol.dispose]();
       await daemon.stop();

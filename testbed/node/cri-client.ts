@@ -19,7 +19,11 @@ export interface PodSandboxConfig {
   readonly annotations: Readonly<Record<string, string>>;
   readonly linux: {
     readonly cgroupParent: string;
-    readonly securityContext: { readonly namespaceOptions: { readonly network: number; readonly pid: number } };
+    readonly securityContext: {
+      readonly namespaceOptions: { readonly network: number; readonly pid: number };
+      /** Of a pod with a container that is. */
+      readonly privileged?: boolean;
+    };
   };
 }
 
@@ -27,16 +31,44 @@ export interface PodSandboxConfig {
 export interface ContainerConfig {
   readonly metadata: { readonly name: string; readonly attempt: number };
   readonly image: { readonly image: string };
+  /** In place of the image's entry point. */
+  readonly command?: readonly string[];
   readonly args: readonly string[];
   readonly envs: readonly { readonly key: string; readonly value: string }[];
+  readonly mounts?: readonly ContainerMount[];
   readonly logPath: string;
   readonly linux: {
     readonly securityContext: {
       readonly namespaceOptions: { readonly network: number; readonly pid: number };
-      readonly runAsUser: { readonly value: number };
-      readonly runAsGroup: { readonly value: number };
+      /** The image's user where it is absent. */
+      readonly runAsUser?: { readonly value: number };
+      readonly runAsGroup?: { readonly value: number };
+      readonly capabilities?: {
+        readonly addCapabilities?: readonly string[];
+        readonly dropCapabilities?: readonly string[];
+      };
+      readonly privileged?: boolean;
+      readonly readonlyRootfs?: boolean;
+      readonly noNewPrivs?: boolean;
+      readonly maskedPaths?: readonly string[];
+      readonly readonlyPaths?: readonly string[];
     };
   };
+}
+
+export interface ContainerMount {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  readonly readonly: boolean;
+  /** 0 is private, 1 is from the host to the container. */
+  readonly propagation?: number;
+}
+
+export interface ContainerStatus {
+  readonly state: "created" | "running" | "ended";
+  readonly exitCode: number;
+  /** The runtime's own text (JSON in containerd): the process id is in it. */
+  readonly info: string;
 }
 
 /** What the runtime knows of a sandbox. `info` is the runtime's own text (JSON in containerd). */
@@ -68,6 +100,9 @@ export interface CriClient extends Disposable {
   listPodSandboxes(timeoutMs?: number): Promise<readonly string[]>;
   createContainer(sandboxId: string, config: ContainerConfig, sandboxConfig: PodSandboxConfig): Promise<string>;
   startContainer(id: string): Promise<void>;
+  /** Sends SIGTERM, kills after the grace, and returns when the container has ended. */
+  stopContainer(id: string, graceSeconds: number): Promise<void>;
+  containerStatus(id: string): Promise<ContainerStatus>;
 }
 
 type Message = Readonly<Record<string, unknown>>;
@@ -154,6 +189,18 @@ export function createCriClient(path: string): CriClient {
     },
     async startContainer(id) {
       await call("StartContainer", { containerId: id });
+    },
+    async stopContainer(id, graceSeconds) {
+      await call("StopContainer", { containerId: id, timeout: graceSeconds }, (graceSeconds + 20) * 1000);
+    },
+    async containerStatus(id) {
+      const answer = await call("ContainerStatus", { containerId: id, verbose: true });
+      const { state, exitCode } = asMessage(answer["status"]);
+      return {
+        state: state === 0 ? "created" : state === 1 ? "running" : "ended",
+        exitCode: typeof exitCode === "number" ? exitCode : 0,
+        info: asText(asMessage(answer["info"])["info"]),
+      };
     },
     [Symbol.dispose]: () => client.close(),
   };

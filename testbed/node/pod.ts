@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type CommandOptions, type CommandResult, runCommand } from "./command.ts";
-import type { ContainerConfig, CriClient, PodSandboxConfig } from "./cri-client.ts";
+import type { ContainerConfig, ContainerMount, CriClient, PodSandboxConfig } from "./cri-client.ts";
 
 /** What a kubelet would take from the Pod object. */
 export interface PodSpec {
@@ -15,6 +15,8 @@ export interface PodSpec {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hostNetwork?: boolean;
+  /** Whether a container of it may be. */
+  readonly privileged?: boolean;
   readonly portMappings?: readonly { readonly containerPort: number; readonly hostPort: number }[];
   /** How often the sandbox of this pod was made before. */
   readonly attempt?: number;
@@ -22,13 +24,24 @@ export interface PodSpec {
   readonly timeoutMs?: number;
 }
 
-/** A container from the testbed's image: `args` are those of nettool (testbed/sidecar/nettool.c). */
+/** A container from the testbed's image, with the arguments of nettool (testbed/sidecar/nettool.c), or from another one. */
 export interface ContainerSpec {
   readonly name: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  readonly uid?: number;
+  /** 0 unless told; `image` is the user that the image names. */
+  readonly uid?: number | "image";
   readonly gid?: number;
+  /** Name of an imported image; the testbed's own unless told. */
+  readonly image?: string;
+  /** In place of the image's entry point. */
+  readonly command?: readonly string[];
+  readonly mounts?: readonly ContainerMount[];
+  /** What a pod's securityContext says beside the user. */
+  readonly security?: Pick<
+    ContainerConfig["linux"]["securityContext"],
+    "capabilities" | "privileged" | "readonlyRootfs" | "noNewPrivs" | "maskedPaths" | "readonlyPaths"
+  >;
 }
 
 /** A running sandbox. */
@@ -37,6 +50,8 @@ export interface TestPod {
   readonly name: string;
   readonly namespace: string;
   readonly uid: string;
+  /** Where the runtime writes what its containers say, one file for each (NAME.log). */
+  readonly logDirectory: string;
   /** The path the CNI plugins were given; the node's own for a pod on the host network. */
   readonly netnsPath: string;
   readonly ips: readonly string[];
@@ -79,13 +94,14 @@ export async function runPod(deps: PodDeps, spec: PodSpec): Promise<TestPod> {
     name,
     namespace,
     uid,
+    logDirectory: config.logDirectory,
     netnsPath,
     ips: status.ips,
     addMs,
     exec: (argv, options) => runCommand(["nsenter", `--net=${netnsPath}`, "--", ...argv], options),
     async startContainer(container) {
       mkdirSync(config.logDirectory, { recursive: true });
-      const containerId = await cri.createContainer(id, describeContainer(deps, container), config);
+      const containerId = await cri.createContainer(id, describeContainer(deps, container, config), config);
       await cri.startContainer(containerId);
       return containerId;
     },
@@ -119,23 +135,28 @@ function describeSandbox(deps: PodDeps, spec: PodSpec): PodSandboxConfig {
       cgroupParent: `/${deps.cgroup}/kubepods/pod${uid}`,
       securityContext: {
         namespaceOptions: { network: spec.hostNetwork === true ? NODE_NETWORK : POD_NETWORK, pid: CONTAINER_PID },
+        ...(spec.privileged === undefined ? {} : { privileged: spec.privileged }),
       },
     },
   };
 }
 
-function describeContainer(deps: PodDeps, spec: ContainerSpec): ContainerConfig {
+function describeContainer(deps: PodDeps, spec: ContainerSpec, sandbox: PodSandboxConfig): ContainerConfig {
+  const { uid = 0 } = spec;
+  const { namespaceOptions } = sandbox.linux.securityContext;
   return {
     metadata: { name: spec.name, attempt: 0 },
-    image: { image: deps.image },
+    image: { image: spec.image ?? deps.image },
+    ...(spec.command === undefined ? {} : { command: spec.command }),
+    ...(spec.mounts === undefined ? {} : { mounts: spec.mounts }),
     args: spec.args,
     envs: Object.entries(spec.env ?? {}).map(([key, value]) => ({ key, value })),
     logPath: `${spec.name}.log`,
     linux: {
       securityContext: {
-        namespaceOptions: { network: POD_NETWORK, pid: CONTAINER_PID },
-        runAsUser: { value: spec.uid ?? 0 },
-        runAsGroup: { value: spec.gid ?? spec.uid ?? 0 },
+        namespaceOptions,
+        ...(uid === "image" ? {} : { runAsUser: { value: uid }, runAsGroup: { value: spec.gid ?? uid } }),
+        ...spec.security,
       },
     },
   };
