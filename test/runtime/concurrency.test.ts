@@ -198,9 +198,20 @@ describe("100 plugins at once", () => {
     // The tenth column is the socket's inode (proc_net_tcp).
     const tcp = new Set(tables.flatMap((table) => table.split("\n").map((line) => line.trim().split(/ +/)[9])));
     return readdirSync(`/proc/${agent.pid}/fd`).filter((fd) => {
-      const target = readlinkSync(`/proc/${agent.pid}/fd/${fd}`);
+      const target = readDescriptor(fd);
+      if (target === undefined) return false;
       return !tcp.has(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? "none");
     }).length;
+  }
+
+  /** Undefined: it was closed meanwhile. */
+  function readDescriptor(fd: string): string | undefined {
+    try {
+      return readlinkSync(`/proc/${agent.pid}/fd/${fd}`);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
   }
 
   function readMemory(): { readonly resident: number; readonly anonymous: number; readonly peak: number } {
@@ -213,7 +224,7 @@ describe("100 plugins at once", () => {
    * before it was renamed. */
   function countConnections(): number {
     const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
-    return lines.filter((line) => line.includes("/run/istio-cni/plugin.sock")).length - 1;
+    return lines.filter((line) => line.includes("/run/istio-cni/.plug")).length - 1;
   }
 });
 

@@ -1,6 +1,6 @@
 // Unix sockets with descriptor passing, non-blocking: what node:net cannot do. No framing and no policy here.
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { ErrnoError } from "./errno-error.ts";
 import {
   accept4,
@@ -69,12 +69,19 @@ export interface UnixConnection extends Disposable {
   close(): void;
 }
 
+/** Beside `path` and never longer, so that what fits a socket address fits it here too; the kernel goes on showing this name. */
+export function temporaryPath(path: string): string {
+  return join(dirname(path), `.${basename(path).slice(0, 4)}${process.pid.toString(36)}`);
+}
+
 /** Listens at `path`. The socket is bound beside it and renamed over it, so whoever connects meets the old listener or
  * the new one, never none. Mode is set before anybody can connect, and the folder is made where it is missing.
  * @throws {ErrnoError} EACCES, ENOENT, EROFS …; RangeError when the path does not fit a socket address. */
 export function listenUnix(path: string, type: number, options: { mode: number; backlog: number }): UnixListener {
+  // Nobody could connect to a longer one.
+  socketAddress(path);
   mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = temporaryPath(path);
   rmSync(temporary, { force: true });
   const fd = checked("socket", "make a unix socket", () => socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   try {
