@@ -32,7 +32,11 @@ export const HOST_DEPS: HostProbesDeps = {
 export function hostProbesOf(
   netns: TestNetns,
   dialect: BackendDialect,
-  options: { readonly families?: { v4: boolean; v6: boolean }; readonly kubeletUid?: number } = {},
+  options: {
+    readonly families?: { v4: boolean; v6: boolean };
+    readonly kubeletUid?: number;
+    readonly hasBranchInterfaces?: boolean;
+  } = {},
   deps: Partial<HostProbesDeps> = {},
 ): HostProbes {
   const host = { families: options.families ?? { v4: true, v6: true }, probeSource: DEFAULT_PROBE_SOURCE };
@@ -42,6 +46,7 @@ export function hostProbesOf(
     nfTables: true,
     host,
     kubeletUid: () => options.kubeletUid ?? 0,
+    hasBranchInterfaces: options.hasBranchInterfaces ?? false,
   };
   return createHostProbes({ ...HOST_DEPS, ...deps }, made);
 }

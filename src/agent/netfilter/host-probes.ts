@@ -10,6 +10,7 @@ import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
 import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
+import { createBranchRouting } from "./branch-routing.ts";
 import { createIpsetUpkeep, NOTHING_MADE } from "./host-ipset-upkeep.ts";
 import { createHostIpsets, type IpsetDeps } from "./host-ipsets.ts";
 import { createHostLegacy, type HostLegacyDeps } from "./host-legacy.ts";
@@ -31,6 +32,9 @@ export interface HostProbesOptions {
   readonly host: AmbientHost;
   /** The real user id of the kubelet, for the native dialect. Asked at each look. */
   kubeletUid(): number;
+  /** Pods of this node may have branch network interfaces, and probes are led to them (contract 7.9): the operator has not
+   * switched it off, and `net.ipv4.tcp_early_demux` is 0, which AWS asks for on such nodes. @default false */
+  readonly hasBranchInterfaces?: boolean;
 }
 
 /** What `ensure` did. */
@@ -47,6 +51,8 @@ export interface HostEnsured {
 }
 
 export type HostProbes = ReturnType<typeof createHostProbes>;
+
+const BRANCHES_AMISS = "the rules that lead probes to branch network interfaces are not as they should be";
 
 type Family = 4 | 6;
 const FAMILIES = [4, 6] as const;
@@ -76,6 +82,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
         (one) => one !== store,
       ),
   });
+  const branches = options.hasBranchInterfaces === true ? createBranchRouting(deps.openNetlink, netnsFd) : undefined;
   const owners = createProbeOwners();
   const queue = createNetnsQueue(() => ({ dev: 0n, ino: 0n }));
   const inTurn = <T>(action: () => Promise<T>): Promise<T> => queue(netnsFd, action);
@@ -115,6 +122,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
           await ensure(false);
           write(put, gone);
         }
+        steer();
       });
       return { skipped: unmapped.filter(({ family }) => !wanted.includes(family)) };
     },
@@ -126,6 +134,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
         owners.forget(podUid);
         const gone = held().filter((entry) => entry.podUid === podUid);
         write([], gone.map(addressOf));
+        steer();
         return gone.length > 0;
       }),
 
@@ -162,6 +171,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
           return told === undefined ? isComplete : told.length > 0;
         });
         write(put, gone.map(addressOf));
+        steer();
         return { put: put.length, removed: gone.length };
       });
     },
@@ -228,7 +238,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
     const sentences = [...made.sentences, ...(before?.isChange === true ? before.sentences : [])];
     sentences.push(...((await attempt(fill)) ?? []));
     const replaced: BackendDialect[] = [];
-    const notes: string[] = [];
+    const notes = steer(sentences);
     // What stands in another dialect serves until ours does.
     if (failures.length === 0) {
       for (const other of others()) {
@@ -246,6 +256,19 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       notes,
       isBehind: found?.isBehind ?? false,
     };
+  }
+
+  /** Leads probes to the pods that have an interface of their own. That it cannot be done is no reason to refuse a pod: it is
+   * returned in words, and tried again at the next look. What was amiss is put into `sentences`. */
+  function steer(sentences: string[] = []): string[] {
+    try {
+      if (branches?.converge(wanted.flatMap((family) => owners.entries(family)).map(addressOf))) {
+        sentences.push(BRANCHES_AMISS);
+      }
+      return [];
+    } catch (error) {
+      return [error instanceof Error ? error.message : String(error)];
+    }
   }
 
   /** Puts in what should be there. The first time what an agent before this one left, in our sets or in those of another
@@ -277,9 +300,15 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       ...(await store.find(desired())).sentences,
       ...lacking(missing(standing)),
       ...perFamily(surplus, (family, count) => `${count} in ${nameOfSet(family)} belong to no pod of this node`),
+      ...(isSteered() ? [] : [BRANCHES_AMISS]),
       ...beside,
       ...ipsetUpkeep.leftOver(),
     ];
+  }
+
+  function isSteered(): boolean {
+    const plan = branches?.plan(wanted.flatMap((family) => owners.entries(family)).map(addressOf));
+    return plan === undefined || plan.add.length + plan.remove.length === 0;
   }
 
   async function removeAll(): Promise<boolean> {
@@ -294,6 +323,11 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       } catch (error) {
         failures.push(error);
       }
+    }
+    try {
+      changed = branches?.converge([]) === true || changed;
+    } catch (error) {
+      failures.push(error);
     }
     for (const family of FAMILIES) {
       try {
