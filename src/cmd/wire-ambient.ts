@@ -3,7 +3,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
 import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
-import { createEnrolment, type Enrolment } from "../agent/ambient/enrolment.ts";
+import { createEnrolment, type Enrolment, type EnrolmentDeps } from "../agent/ambient/enrolment.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createNamespaceLookup } from "../agent/informers/namespace-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
@@ -54,6 +54,7 @@ export interface AmbientInput {
   readonly verifier: () => Pick<Verifier, "request" | "record">;
   /** A sandbox was enrolled: keep its namespace. */
   readonly adopt: (podUid: string, containerId: string, netnsFd: number) => void;
+  readonly recordEvent: EnrolmentDeps["recordEvent"];
   /** Whether new pods can be enrolled. */
   readonly onZtunnel: (isConnected: boolean) => void;
 }
@@ -124,6 +125,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
             return record.desired?.mode === "ambient" ? "stand" : "unknown";
           case "uncaptured":
           case "failed":
+            return "broken";
           case "out":
             return "absent";
           default:
@@ -158,6 +160,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     clock,
     wallMs: Date.now,
     random: Math.random,
+    recordEvent: input.recordEvent,
     log,
   });
 

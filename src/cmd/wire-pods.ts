@@ -182,6 +182,7 @@ export function wirePods(input: PodsInput): WiredPods {
         decisions,
         verifier: () => verifier,
         adopt,
+        recordEvent: events.record,
         onZtunnel,
       })
     : undefined;

@@ -177,6 +177,62 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("tells a pod that is late once, and when it is in after all; what a start or the node tells is not repeated", async () => {
+    const mesh = new FakeMesh();
+    mesh.isConnected = false;
+    mesh.start();
+    mesh.addPod("web");
+    mesh.addPod("young", {}, []);
+    const { uid } = mesh.addPod("was-in", ENABLED);
+    mesh.rules.add(uid);
+    await mesh.advance(29_000);
+    assert.equal(mesh.events.length, 0);
+    await mesh.advance(600_000);
+    assert.deepEqual(mesh.events, [
+      "Warning AmbientEnrolmentDelayed web: This pod should be in the ambient mesh and is not wholly in it: no ztunnel is connected on this node",
+    ]);
+    mesh.isConnected = true;
+    for (const workload of mesh.workloads.values()) workload.state = "served";
+    mesh.tellZtunnel();
+    await mesh.advance(1000);
+    mesh.out.add("was-in");
+    mesh.relabel();
+    await mesh.advance(1000);
+    assert.deepEqual(
+      mesh.events.slice(1).map((event) => event.split(":")[0]),
+      ["Normal AmbientEnrolled web", "Normal AmbientReleased was-in"],
+    );
+    await mesh.end();
+  });
+
+  it("says once of each pod that its annotation is wrong and may not be changed", async () => {
+    const { mesh, pod } = await enrolled();
+    const forbidden = new KubeApiError("KUBE_API_STATUS", "Cannot patch the pod", { status: 403, reason: "Forbidden" });
+    mesh.failing.set("annotate", forbidden);
+    mesh.out.add("web");
+    mesh.relabel();
+    await mesh.advance(3_600_000);
+    assert.equal(mesh.rules.has(pod.uid), false, "the rules do not wait for a right");
+    assert.equal(mesh.events.length, 1);
+    assert.match(mesh.events[0] ?? "", /^Warning AmbientAnnotationStale web: .*kubectl annotate pod -n shop web/);
+    assert.ok(mesh.logged.filter((line) => line.startsWith("error")).length === 1);
+    await mesh.end();
+  });
+
+  it("measures by the monotonic clock: the wall clock may jump", async () => {
+    const { mesh, pod, enrolment } = await enrolled();
+    for (const jumpMs of [10 * 365 * 86_400_000, -20 * 365 * 86_400_000]) {
+      mesh.wallJumpMs = jumpMs;
+      mesh.disturbProbes();
+      await mesh.advance(600_000);
+      assert.deepEqual(mesh.done, ["list web 10.0.0.5"]);
+      mesh.done.length = 0;
+    }
+    assert.equal(enrolment.record(pod.uid)?.state, "enrolled");
+    assert.deepEqual(mesh.events, []);
+    await mesh.end();
+  });
+
   it("does not ask the verifier without end for what it cannot do", async () => {
     const { mesh, pod } = await enrolled();
     mesh.rules.delete(pod.uid);

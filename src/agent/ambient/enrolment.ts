@@ -5,13 +5,13 @@ import type { IpAddress } from "../../core/address.ts";
 import { createDueQueue } from "../../core/due-queue.ts";
 import { isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
 import type { Pod } from "../../core/kube/pod.ts";
-import type { Logger } from "../../core/log.ts";
 import { type Redirection, redirectionOf } from "../../core/policy/ambient-redirection.ts";
 import { decideEnrolmentSteps, type EnrolmentPlan, type EnrolmentStep } from "../../core/policy/enrolment-steps.ts";
 import { decideRulesWish, type RulesWish } from "../../core/policy/rules-wish.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { type EnrolmentSources, type GatheredFacts, gatherFacts } from "./enrolment-facts.ts";
 import { type EnrolmentRecord, newRecord, noteFailure, noteLook } from "./enrolment-record.ts";
+import { createEnrolmentTeller, type EnrolmentTellerDeps, newTold, type ToldOfPod } from "./enrolment-teller.ts";
 import { type Workload, workloadOf } from "./workload.ts";
 
 export interface EnrolmentDeps {
@@ -62,7 +62,8 @@ export interface EnrolmentDeps {
   wallMs(): number;
   /** In [0, 1). */
   random(): number;
-  readonly log: Logger;
+  readonly recordEvent: EnrolmentTellerDeps["recordEvent"];
+  readonly log: EnrolmentTellerDeps["log"];
 }
 
 export interface EnrolmentOptions {
@@ -94,6 +95,7 @@ interface PodState {
   pod: Pod;
   wasIn: boolean;
   failures: number;
+  readonly told: ToldOfPod;
   written: { readonly value: Redirection; readonly untilMs: number } | undefined;
   /** What the verifier was asked for last, and when it may be asked again. */
   asked: { readonly step: EnrolmentStep; readonly againMs: number } | undefined;
@@ -103,6 +105,8 @@ interface PodState {
 
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
+/** Rights are granted by people. */
+const MAX_FORBIDDEN_RETRY_MS = 300_000;
 /** A watch that has not shown our own patch by then has lost it. */
 const BELIEVE_WRITTEN_MS = 10_000;
 /** What waits is looked at again so often although nothing has happened. */
@@ -119,6 +123,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
   const busy = new Map<string, Promise<void>>();
   /** Asked for while they were being worked on. */
   const again = new Set<string>();
+  const teller = createEnrolmentTeller({ recordEvent: deps.recordEvent, nowMs: deps.clock.nowMs, log: deps.log });
   let wake = new AbortController();
   let isForbiddenSaid = false;
 
@@ -316,29 +321,26 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     state.record = noteFailure(state.record, step, message, deps.wallMs());
     const { namespace, name, uid } = state.pod;
     const labels = { ns: namespace, name, podUid: uid, step, err: message };
-    if (isForbidden(error)) {
+    const mayNot = isForbidden(error);
+    if (mayNot) {
       const hint = "grant patch of pods/status to the agent's service account, as the chart does in ambient mode";
       if (!isForbiddenSaid) deps.log.error("Cannot annotate pods: the right is missing", { ...labels, hint });
       isForbiddenSaid = true;
+      if (redirectionOf(state.pod.annotations) === "enabled") teller.mayNotAnnotate(state.pod, state.told);
     } else if (state.failures < TOLD_FAILURES) {
       deps.log.warn("Cannot bring a pod to its place, trying again", labels);
     }
-    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures, MAX_RETRY_MS) * (0.75 + 0.5 * deps.random());
+    const longestMs = mayNot ? MAX_FORBIDDEN_RETRY_MS : MAX_RETRY_MS;
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures, longestMs) * (0.75 + 0.5 * deps.random());
     state.failures = Math.min(state.failures + 1, 16);
     state.failed = { step, againMs: deps.clock.nowMs() + delayMs };
     return delayMs;
   }
 
   function tell(state: PodState, { facts, reason }: GatheredFacts, plan: EnrolmentPlan): void {
-    const before = state.record.state;
-    state.record = noteLook(state.record, { facts, reason, plan }, deps.wallMs());
-    const { state: now, waits } = state.record;
-    if (now === before) return;
-    const { namespace, name, uid } = state.pod;
-    const labels = { ns: namespace, name, podUid: uid, reason };
-    if (now === "enrolled") deps.log.info("Pod is in the ambient mesh", labels);
-    else if (now === "out" && before === "leaving") deps.log.info("Pod has left the ambient mesh", labels);
-    else deps.log.debug(`Pod is ${now}`, { ...labels, ...(waits !== undefined && { waits }) });
+    const before = state.record;
+    state.record = noteLook(before, { facts, reason, plan }, deps.wallMs());
+    teller.looked(state.pod, state.told, before, state.record);
   }
 
   function stateOf(pod: Pod): PodState {
@@ -348,11 +350,13 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       return known;
     }
     const record = newRecord(pod, deps.wallMs());
+    const wasIn = deps.wasIn(pod.uid);
     const state: PodState = {
       record,
       pod,
-      wasIn: deps.wasIn(pod.uid),
+      wasIn,
       failures: 0,
+      told: newTold(wasIn || redirectionOf(pod.annotations) === "enabled"),
       written: undefined,
       asked: undefined,
       failed: undefined,
@@ -369,7 +373,11 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     settled: (podUid) => ask(podUid),
     added(podUid) {
       const pod = deps.pods.get(podUid);
-      if (pod !== undefined) stateOf(pod).wasIn = true;
+      if (pod !== undefined) {
+        const state = stateOf(pod);
+        state.wasIn = true;
+        state.told.isKnownIn = true;
+      }
       ask(podUid);
     },
     records: () => [...states.values()].map(({ record }) => record),

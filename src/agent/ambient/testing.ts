@@ -39,6 +39,9 @@ export class FakeMesh {
   /** How often the verifier was asked. */
   requests = 0;
   readonly logged: string[] = [];
+  readonly events: string[] = [];
+  /** What the wall clock jumped by. */
+  wallJumpMs = 0;
   isConnected = true;
   /** ztunnel says nothing. */
   isSilent = false;
@@ -158,8 +161,10 @@ export class FakeMesh {
         },
         metrics: { handled: () => undefined, step: () => undefined },
         clock: { nowMs: () => this.nowMs, sleep: (ms, signal) => this.#sleep(ms, signal) },
-        wallMs: () => 1_000_000 + this.nowMs,
+        wallMs: () => 1_000_000 + this.nowMs + this.wallJumpMs,
         random: () => 0.5,
+        recordEvent: ({ pod, type, reason, message }) =>
+          void this.events.push(`${type} ${reason} ${pod.name}: ${message}`),
         log: this.#logger(),
       },
       options,

@@ -27,13 +27,13 @@ export interface VerifiedAmbient {
   settled(podUid: string): void;
 }
 
-/** Undefined: the pod has a sidecar, which is no business of ambient mode. */
+/** Undefined: the pod has a sidecar, or ambient mode is off: no business of this mode. */
 export function ambientDesired(ambient: VerifiedAmbient, pod: Pod): Desired | undefined {
   const wish = ambient.wishFor(pod);
   const source = "labels";
   switch (wish.kind) {
     case "none":
-      if (wish.reason === "sidecar-present") return undefined;
+      if (wish.reason === "sidecar-present" || wish.reason === "mode-off") return undefined;
       return { kind: "none", state: "out", reason: wish.reason, source };
     case "hold":
       return { kind: "none", state: "waiting", reason: wish.reason, source };

@@ -114,7 +114,7 @@ for (const [what, kind, reason, change] of TABLE) {
 }
 
 test("decideAmbient() has a case here for every reason", () => {
-  const reasons: Record<AmbientReason, true> = {
+  const reasons: Record<Exclude<AmbientReason, "mode-off">, true> = {
     "pod-label": true,
     "namespace-label": true,
     "own-agent": true,

@@ -19,7 +19,8 @@ export type AmbientOutReason =
   | "ztunnel"
   | "sidecar-present"
   | "finished"
-  | "not-selected";
+  | "not-selected"
+  | "mode-off";
 
 export type AmbientReason = AmbientInReason | AmbientOutReason | "namespace-unknown";
 
@@ -59,6 +60,9 @@ export interface AmbientSettings {
   readonly dnsCapture: boolean;
   readonly probeSource: AmbientCapture["probeSource"];
 }
+
+/** Of every pod while ambient mode is switched off: what a former agent took in is let go. */
+export const AMBIENT_IS_OFF: AmbientDecision = { kind: "out", reason: "mode-off", inputs: [] };
 
 const SIDECAR_ANNOTATION = "sidecar.istio.io/status";
 const ZTUNNEL_LABEL = { name: "app", value: "ztunnel" } as const;

@@ -45,6 +45,11 @@ describe("decideEnrolmentSteps()", () => {
   it("takes a pod out rules first, so that nothing is sent to nobody", () => {
     assert.deepEqual(steps({ wanted: "out" }, ENROLLED), ["release", "withdraw", "unlist-probes", "annotate"]);
   });
+  it("takes rules out of which some may stand, and claims nothing of them", () => {
+    assert.deepEqual(steps({ wanted: "out", rules: "broken" }, ENROLLED).slice(0, 2), ["release", "withdraw"]);
+    assert.deepEqual(steps({ rules: "broken" }, ENROLLED), ["annotate", "capture"]);
+    assert.equal(decideEnrolmentSteps({ ...ENROLLED, rules: "broken" }).annotation, "pending");
+  });
   it("takes nothing else away while rules that may stand cannot be reached", () => {
     assert.deepEqual(steps({ wanted: "out", netns: "missing" }, ENROLLED), ["find-netns"]);
   });

@@ -10,8 +10,9 @@ export interface EnrolmentFacts {
   readonly wasIn: boolean;
   /** Whether anybody has a handle on the pod's network namespace. */
   readonly netns: "held" | "missing";
-  /** Of the rules in it. `unknown`: nobody has looked since something changed. */
-  readonly rules: "stand" | "absent" | "unknown";
+  /** Of the rules in it. `broken`: not as they should be, which may be none or some. `unknown`: nobody has looked since
+   * something changed. */
+  readonly rules: "stand" | "broken" | "absent" | "unknown";
   /** Of the ztunnel that gets new pods. `absent`: it was never told; `sent`: no word yet; `refused`: it is told again by itself. */
   readonly ztunnel: "acknowledged" | "sent" | "refused" | "absent";
   /** Whether any ztunnel is connected and through with its snapshot. */
