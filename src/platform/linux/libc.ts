@@ -30,9 +30,13 @@ export const connectSocket = bind<(fd: Fd, address: Uint8Array, length: number) 
 );
 /** listen(2). */
 export const listen = bind<(fd: Fd, backlog: number) => number>("int listen(int fd, int backlog)");
-/** accept4(2), the peer's address is not asked for. */
-export const accept4 = bind<(fd: Fd, address: null, length: null, flags: number) => Fd>(
+/** accept4(2); null: the peer's address is not asked for. */
+export const accept4 = bind<(fd: Fd, address: Uint8Array | null, length: Uint8Array | null, flags: number) => Fd>(
   "int accept4(int fd, void *address, void *length, int flags)",
+);
+/** getsockname(2). */
+export const getsockname = bind<(fd: Fd, address: Uint8Array, length: Uint8Array) => number>(
+  "int getsockname(int fd, void *address, void *length)",
 );
 /** ioctl(2) for requests without an argument. */
 export const ioctl = bind<(fd: Fd, request: bigint) => number>("int ioctl(int fd, uint64_t request)");
@@ -87,6 +91,11 @@ export const getxattr = bind<(path: string, name: string, value: Uint8Array, siz
 /** lsetxattr(2). */
 export const setxattr = bind<(path: string, name: string, value: Uint8Array, size: number, flags: number) => number>(
   "int lsetxattr(const char *path, const char *name, const void *value, uint64_t size, int flags)",
+);
+
+/** renameat2(2). */
+export const renameat2 = bind<(fromDir: Fd, from: string, toDir: Fd, to: string, flags: number) => number>(
+  "int renameat2(int fromdir, const char *from, int todir, const char *to, unsigned int flags)",
 );
 
 const epollWaitSymbol = libc.func("int epoll_wait(int epoll, void *events, int capacity, int timeout)");
