@@ -1,6 +1,7 @@
 // A host-like namespace with pods behind veths, host probes as the agent makes them, and what the tools print of it all.
 
 import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import {
   createHostProbes,
   type HostProbes,
@@ -145,7 +146,7 @@ export async function sourceSeen(from: TestNetns, to: TestNetns, address: string
     spawn("python3", ["-u", "-c", SERVER, address], { stdio: ["ignore", "pipe", "inherit"] }),
   );
   try {
-    const lines = server.stdout.setEncoding("utf8")[Symbol.asyncIterator]();
+    const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
     const port = String((await lines.next()).value ?? "").trim();
     const client = from.run(() =>
       spawn("python3", ["-c", CLIENT, address, port, String(uid)], { stdio: ["ignore", "ignore", "pipe"] }),

@@ -1,15 +1,11 @@
 // The host's probe rules among other people's: what others own stays byte for byte, and what upstream left behind is taken over.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import { readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { DIALECTS, generationOf } from "./backend-fixture.ts";
-import { everythingIn, HOST_DEPS, hostProbesOf, ips, LISTED, listedIn, PODS, UID } from "./host-probes-fixture.ts";
+import { everythingIn, hostProbesOf, ips, LISTED, listedIn, PODS, UID } from "./host-probes-fixture.ts";
 
 for (const dialect of DIALECTS) {
   test(`${dialect}: looking at a node changes nothing and makes nothing`, async () => {
@@ -254,40 +250,6 @@ test("a UID that could not be written beside an address is refused before anythi
     await assert.rejects(probes.converge(new Map([[uid, []]]), { isComplete: true }), RangeError);
   }
   assert.equal(netns.mustExec(["ipset", "list"]), "");
-});
-
-test("iptables-legacy: nothing is written while another program of the node holds its lock", async () => {
-  using netns = createNetns();
-  const folder = mkdtempSync(join(tmpdir(), "xtables-lock-"));
-  const lock = join(folder, "xtables.lock");
-  const holder = spawn("flock", [lock, "sh", "-c", "echo held; exec cat"], { stdio: ["pipe", "pipe", "inherit"] });
-  try {
-    await new Promise((resolve) => holder.stdout.once("data", resolve));
-    const started = Promise.withResolvers<void>();
-    let executed = 0;
-    const exec: typeof HOST_DEPS.exec = (request) => {
-      executed += 1;
-      const done = HOST_DEPS.exec(request);
-      if (request.argv[0].endsWith("-restore")) started.resolve();
-      return done;
-    };
-    const deps = { exec, legacyLock: () => lock };
-    const probes = hostProbesOf(netns, "iptables-legacy", {}, deps);
-    const ensured = probes.ensure();
-    await started.promise;
-    const rules = (): string => netns.mustExec(["iptables-legacy-save", "-t", "nat"]);
-    // The program has long begun by now, and waits.
-    for (let count = 0; count < 5; count++) assert.ok(!rules().includes("ISTIO_POSTRT"));
-    holder.stdin.end();
-    await ensured;
-    assert.ok(rules().includes("-A POSTROUTING -j ISTIO_POSTRT"));
-    const before = executed;
-    await probes.put(UID.a, ips("10.0.0.1"));
-    assert.equal(executed, before, "an address needs no program");
-  } finally {
-    holder.kill("SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
-  }
 });
 
 /** A node as it is found: kube-proxy's and a container engine's rules in every dialect, a firewall, sets. */

@@ -3,8 +3,9 @@
 // (contract 7.8). In the node's one dialect; what upstream, or this agent before a change of dialect, left in another one
 // goes when ours stands (surprise 4: the rule twice). Everything else in that namespace is other people's and stays.
 //
-// Level-triggered: what should be there is kept here, what is there is asked of the kernel. Not here: when to look
-// (host-probes-keeper.ts), which pods there are.
+// Level-triggered: what should be there is kept here, what is there is asked of the kernel. Rules are looked after by one at a
+// time; addresses go in and out in between, at once and in the order they are told in, because a pod that starts does not wait
+// for a program of iptables legacy. Not here: when to look (host-probes-keeper.ts), which pods there are.
 import { formatIp, type IpAddress, unmapIp } from "../../core/address.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
@@ -109,46 +110,29 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       checkUid(podUid);
       const unmapped = ips.map(unmapIp);
       const taken = unmapped.filter(({ family }) => wanted.includes(family));
-      await inTurn(async () => {
-        if (taken.length === 0) return;
-        const before = FAMILIES.flatMap((family) => owners.entries(family)).filter((entry) => entry.podUid === podUid);
-        owners.tell(podUid, taken);
-        const gone = before.map(({ ip }) => ip).filter((ip) => owners.ownerOf(ip) === undefined);
-        const put = taken.map((ip) => ({ ip, podUid }));
-        try {
-          write(put, gone);
-        } catch {
-          // There is no set, or not as it has to be: then all of it is looked at.
-          await ensure(false);
-          write(put, gone);
-        }
-        steer();
-      });
+      if (taken.length > 0) await tell(podUid, taken);
       return { skipped: unmapped.filter(({ family }) => !wanted.includes(family)) };
     },
 
     /** Takes out whatever stands under this UID, whatever addresses the pod had (D11). False: nothing did.
      * @throws as `ensure` */
-    remove: (podUid: string): Promise<boolean> =>
-      inTurn(async () => {
-        owners.forget(podUid);
-        const gone = held().filter((entry) => entry.podUid === podUid);
-        write([], gone.map(addressOf));
-        steer();
-        return gone.length > 0;
-      }),
+    async remove(podUid: string): Promise<boolean> {
+      owners.forget(podUid);
+      const gone = held().filter((entry) => entry.podUid === podUid);
+      write([], gone.map(addressOf));
+      steer();
+      return gone.length > 0;
+    },
 
     /** The addresses that stand under this UID. */
-    listed: (podUid: string): Promise<readonly IpAddress[]> =>
-      inTurn(async () =>
-        held()
-          .filter((entry) => entry.podUid === podUid)
-          .map(addressOf),
-      ),
+    listed: async (podUid: string): Promise<readonly IpAddress[]> =>
+      held()
+        .filter((entry) => entry.podUid === podUid)
+        .map(addressOf),
 
     /** Every UID under which an address stands. */
-    uids: (): Promise<ReadonlySet<string>> =>
-      inTurn(async () => new Set(held().flatMap(({ podUid }) => (podUid === "" ? [] : [podUid])))),
+    uids: async (): Promise<ReadonlySet<string>> =>
+      new Set(held().flatMap(({ podUid }) => (podUid === "" ? [] : [podUid]))),
 
     /**
      * The pods of this node with their addresses. What they lack is put in; `isComplete` says that there are no other pods,
@@ -160,20 +144,19 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       { isComplete }: { readonly isComplete: boolean },
     ): Promise<{ readonly put: number; readonly removed: number }> {
       for (const podUid of all.keys()) checkUid(podUid);
-      return inTurn(async () => {
-        owners.tellAll(all, isComplete);
-        if (wanted.some((family) => sets.read(family) === undefined)) await ensure(false);
-        const standing = held();
-        const put = missing(standing);
-        const gone = standing.filter(({ ip, podUid }) => {
-          if (owners.ownerOf(ip) !== undefined) return false;
-          const told = all.get(podUid);
-          return told === undefined ? isComplete : told.length > 0;
-        });
-        write(put, gone.map(addressOf));
-        steer();
-        return { put: put.length, removed: gone.length };
+      // Told now, not in turn: what is told of a pod in between is newer than this list.
+      owners.tellAll(all, isComplete);
+      if (wanted.some((family) => sets.read(family) === undefined)) await inTurn(() => ensure(false));
+      const standing = held();
+      const put = missing(standing);
+      const gone = standing.filter(({ ip, podUid }) => {
+        if (owners.ownerOf(ip) !== undefined) return false;
+        const told = all.get(podUid);
+        return told === undefined ? isComplete : told.length > 0;
       });
+      write(put, gone.map(addressOf));
+      steer();
+      return { put: put.length, removed: gone.length };
     },
 
     /** What differs, one sentence each. Writes nothing. */
@@ -187,6 +170,22 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
      */
     removeAll: (): Promise<boolean> => inTurn(removeAll),
   };
+
+  async function tell(podUid: string, taken: readonly IpAddress[]): Promise<void> {
+    const before = FAMILIES.flatMap((family) => owners.entries(family)).filter((entry) => entry.podUid === podUid);
+    owners.tell(podUid, taken);
+    const isGone = (ip: IpAddress): boolean => owners.ownerOf(ip) === undefined;
+    const left = before.map(addressOf);
+    const put = taken.map((ip) => ({ ip, podUid }));
+    try {
+      write(put, left.filter(isGone));
+    } catch {
+      // There is no set, or not as it has to be: then all of it is looked at, and what is told by then is put in.
+      await inTurn(() => ensure(false));
+      write([], left.filter(isGone));
+    }
+    steer();
+  }
 
   function desired(): readonly Ruleset[] {
     return dialect === "nftables" ? ambientHostInetRules(host, options.kubeletUid()) : ambientHostRules(host);

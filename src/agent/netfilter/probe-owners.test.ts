@@ -54,9 +54,21 @@ test("what was found in the kernel holds until something else is told, and never
   owners.tell("a", ips("10.0.0.1"));
   owners.learn([...found("10.0.0.1", "old"), ...found("10.0.0.2", "old")]);
   assert.deepEqual(held(owners), ["10.0.0.1 a", "10.0.0.2 old"]);
+  owners.forget("old");
+  assert.deepEqual(held(owners), ["10.0.0.1 a"]);
   owners.tellAll(all({ a: ["10.0.0.1"] }), true);
   owners.learn(found("10.0.0.2", "old"));
   assert.deepEqual(held(owners), ["10.0.0.1 a"]);
+});
+
+test("what is found of a pod that ended before anybody looked is left over", () => {
+  const owners = createProbeOwners();
+  owners.forget("old");
+  owners.forget("again");
+  owners.tell("again", []);
+  owners.learn(ips("10.0.0.1").map((ip) => ({ ip, podUid: "old" })));
+  owners.learn(ips("10.0.0.2").map((ip) => ({ ip, podUid: "again" })));
+  assert.deepEqual(held(owners), ["10.0.0.2 again"]);
 });
 
 test("of two pods with one address in a list, the one that has it keeps it, whatever the order", () => {

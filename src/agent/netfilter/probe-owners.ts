@@ -25,7 +25,9 @@ export function createProbeOwners(): ProbeOwners {
   const owners = new Map<string, ProbeEntry>();
   /** Pods that were told of, also those whose addresses nobody knows yet. */
   const pods = new Set<string>();
-  let isWhole = false;
+  /** Pods that ended before anything was learned: what is found under their UIDs is left over. */
+  const ended = new Set<string>();
+  let [isWhole, hasLearned] = [false, false];
 
   function drop(podUid: string): void {
     for (const [key, entry] of owners) if (entry.podUid === podUid) owners.delete(key);
@@ -34,6 +36,7 @@ export function createProbeOwners(): ProbeOwners {
   return {
     tell(podUid, ips) {
       pods.add(podUid);
+      ended.delete(podUid);
       if (ips.length === 0) return;
       drop(podUid);
       for (const ip of ips) owners.set(formatIp(ip), { ip, podUid });
@@ -58,19 +61,20 @@ export function createProbeOwners(): ProbeOwners {
       isWhole ||= isComplete;
     },
     learn(entries) {
+      hasLearned = true;
       for (const entry of entries) {
         const key = formatIp(entry.ip);
-        if (!isWhole && !owners.has(key)) owners.set(key, entry);
+        if (!isWhole && !owners.has(key) && !ended.has(entry.podUid)) owners.set(key, entry);
       }
     },
     forget(podUid) {
       pods.delete(podUid);
+      if (!hasLearned) ended.add(podUid);
       drop(podUid);
     },
     clear() {
-      owners.clear();
-      pods.clear();
-      isWhole = false;
+      for (const known of [owners, pods, ended]) known.clear();
+      [isWhole, hasLearned] = [false, false];
     },
     isWhole: () => isWhole,
     ownerOf: (ip) => owners.get(formatIp(ip))?.podUid,
