@@ -45,6 +45,7 @@ export async function leaveHost(
       pluginSourceDir: findPluginDir(),
       ownedName: install.ownedConfigName,
       drainMs,
+      isWatched: keepsRunDir,
     },
     signal,
   );

@@ -1,7 +1,8 @@
 /**
  * Carries out one step that core decided on. Every step is atomic: it is done wholly or not at all.
  */
-import type { InstallStep } from "../../core/cni/host-view.ts";
+import { MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
+import { type FileAsSeen, type InstallStep, isSameBytes } from "../../core/cni/host-view.ts";
 import { PLUGIN_TYPE } from "../../core/cni/plugin-entry.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 
@@ -34,13 +35,34 @@ export async function applyStep(
     case "remove-plugin":
       return await files.remove(step.dir, PLUGIN_TYPE, "any");
     case "write-conf":
+      await refuseUnlessGiven(files, target.netDir, step.given);
       return await files.write(target.netDir, step.name, step.bytes, {
         mode: target.newConfMode,
         keepOf: step.like ?? step.name,
         expected: step.expected ?? "absent",
       });
     case "remove-conf":
+      await refuseUnlessGiven(files, target.netDir, step.given);
       return await files.remove(target.netDir, step.name, step.expected);
+  }
+}
+
+/** Nothing is made of a file that its owner has changed since, nor taken away for one. */
+async function refuseUnlessGiven(files: HostFiles, netDir: string, given: FileAsSeen | undefined): Promise<void> {
+  if (given === undefined) return;
+  const { name, bytes } = given;
+  const found = await files.read(netDir, name, { maxBytes: MAX_CONFLIST_BYTES, follow: true }).catch(() => undefined);
+  if (found === undefined || !isSameBytes(found.bytes, bytes)) throw new GivenChanged(name);
+}
+
+/** Goes by the name and code of a FileError, because it means the same to who asks. */
+class GivenChanged extends Error {
+  override readonly name = "FileError";
+  readonly code = "changed";
+  readonly reason = "somebody else has changed it in the meantime";
+
+  constructor(given: string) {
+    super(`Cannot go on from ${given}: somebody else has changed it in the meantime`);
   }
 }
 

@@ -7,6 +7,7 @@
 import type { NextMove } from "../../core/cni/conflist-life.ts";
 import { acted, type FightNotice, type FightPolicy, isFighting, look, NEW_LIFE } from "../../core/cni/conflist-life.ts";
 import type { DesiredInstall } from "../../core/cni/decide-install.ts";
+import { decideRemoval } from "../../core/cni/decide-removal.ts";
 import type { HostView, InstallStep } from "../../core/cni/host-view.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -18,6 +19,9 @@ import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 import type { InstallMetrics, InstallState, InstallStatus } from "./install-status.ts";
 import { createHostObserver, type HostFolders } from "./observe-host.ts";
 import { isMarkedUninstalled, UNINSTALLED_MARK } from "./run-dir.ts";
+
+/** Between two attempts to take out what somebody puts in. */
+const RACE_PAUSE_MS = 50;
 
 export type InstallerDeps = {
   readonly files: HostFiles;
@@ -107,10 +111,11 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
   const apply = async (
     netDir: string,
     steps: readonly InstallStep[],
+    isCalledOff: () => Promise<boolean>,
     signal: AbortSignal,
   ): Promise<"done" | "raced" | "failed"> => {
     for (const step of steps) {
-      if (signal.aborted) return "raced";
+      if (signal.aborted || (await isCalledOff())) return "raced";
       try {
         await applyStep(deps.files, { netDir, newConfMode: options.newConfMode }, step, observer.pluginBytes());
       } catch (error) {
@@ -125,13 +130,19 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     return "done";
   };
 
+  /** Somebody takes us off the node: whatever of ours is in a file goes, also what a step of ours has just put there. */
+  const stayAway = async (view: HostView, signal: AbortSignal): Promise<NextMove> => {
+    enter("removed", "it was taken off this node by install-cni uninstall; restart the agent to install it again");
+    const steps = decideRemoval(view, options.desired).filter((step) => !("dir" in step));
+    if (steps.length === 0) return { kind: "watch", ms: undefined };
+    await apply(view.netDir.path, steps, async () => false, signal);
+    return { kind: "pause", ms: RACE_PAUSE_MS, isSpread: false };
+  };
+
   const pass = async (signal: AbortSignal): Promise<NextMove> => {
-    if (await isMarkedUninstalled(deps.files, options.runDir)) {
-      enter("removed", "it was taken off this node by install-cni uninstall; restart the agent to install it again");
-      return { kind: "watch", ms: undefined };
-    }
     const view = await observer.observe();
     folders = foldersOf(view);
+    if (await isMarkedUninstalled(deps.files, options.runDir)) return await stayAway(view, signal);
     const looked = look(life, view, options.desired, options.fight, clock.nowMs());
     const { decision, next } = looked;
     life = looked.life;
@@ -139,7 +150,8 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     if (decision.state === "installed") confName = decision.confName;
     if (decision.steps.length === 0 || state !== "failed") enter(decision.state, decision.reason);
     if (next.kind !== "act") return next;
-    const result = await apply(view.netDir.path, decision.steps, signal);
+    const isCalledOff = () => isMarkedUninstalled(deps.files, options.runDir);
+    const result = await apply(view.netDir.path, decision.steps, isCalledOff, signal);
     const after = acted(looked, result, options.fight, clock.nowMs());
     if (after.life.rewrites > life.rewrites) metrics.conflistReasserted();
     life = after.life;

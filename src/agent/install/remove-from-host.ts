@@ -28,6 +28,8 @@ export type RemovalOptions = HostFolders & {
   readonly ownedName: string;
   /** How long a runtime may go on with the chain it had read: so long the plugin stays after its last entry has gone. */
   readonly drainMs: number;
+  /** An agent runs, and may be in the middle of a step that it decided on before it was told to put nothing back. */
+  readonly isWatched: boolean;
 };
 
 /** What was done, and what could not be. */
@@ -96,7 +98,7 @@ export async function removeFromHost(
       "unavailable" in dir ? [{ path: dir.path, reason: dir.unavailable }] : [],
     );
     if (plugins.length === 0) return await ended([], unreadable);
-    if (!hasDrained && done.length > 0) {
+    if (!hasDrained && (options.isWatched || done.length > 0)) {
       await clock.sleep(options.drainMs, signal);
       hasDrained = true;
       continue;

@@ -72,7 +72,7 @@ export async function removeFrom(
 ): Promise<RemovalReport> {
   return await removeFromHost(
     { files: host.files, clock: host.clock, log: host.log, pluginUsers: async () => options.users },
-    { ...foldersOf(host), ...options.folders, ownedName: DESIRED.ownedName, drainMs: 0 },
+    { ...foldersOf(host), ...options.folders, ownedName: DESIRED.ownedName, drainMs: 0, isWatched: false },
     new AbortController().signal,
   );
 }

@@ -8,7 +8,7 @@
  */
 import { type ConfChoice, type ConfFile, chooseConflist, compareNames, type SkippedConf } from "./choose-conflist.ts";
 import { type Conflist, extensionOf, parseConf, type SingleConf } from "./conflist.ts";
-import { hasForeignPlugin, hasOurEntry, toConflist, withOurEntry, withoutOurEntry } from "./edit-conflist.ts";
+import { hasForeignPlugin, hasOurEntry, isMadeOf, toConflist, withOurEntry, withoutOurEntry } from "./edit-conflist.ts";
 import { BACKUP_SUFFIX, type HostView, type InstallStep, isSameBytes, type NetDirView } from "./host-view.ts";
 import { type PluginEntry, renderStandaloneConf } from "./plugin-entry.ts";
 
@@ -186,25 +186,25 @@ function convert(
   conf: SingleConf,
   desired: DesiredInstall,
 ): { confName: string; steps: InstallStep[] } | undefined {
+  const { bytes } = conf;
   const confName = listName(name);
   const backupName = `${name}${BACKUP_SUFFIX}`;
   const backup = folder.backups.get(backupName);
   const existing = folder.files.find((file) => file.name === confName);
   const existingBytes = existing === undefined ? undefined : bytesOf(existing);
   const list = toConflist(conf, desired.entry);
-  const isOurs =
-    existingBytes !== undefined &&
-    (backup !== undefined ? hasUs(confName, existingBytes) : isSameBytes(existingBytes, list));
+  // Ours is a list that is made of this configuration, or of the one that was there before its owner wrote it anew.
+  const isOurs = existingBytes !== undefined && isListOf(confName, existingBytes, [bytes, ...(backup ? [backup] : [])]);
   if (existing !== undefined && !isOurs) return undefined;
   const steps: InstallStep[] = [];
-  const { bytes } = conf;
   if (backup === undefined || !isSameBytes(backup, bytes)) {
     steps.push({ kind: "write-conf", name: backupName, bytes, expected: backup, like: name });
   }
   if (existingBytes === undefined || !isSameBytes(existingBytes, list)) {
-    steps.push({ kind: "write-conf", name: confName, bytes: list, expected: existingBytes, like: name });
+    const given = { name, bytes };
+    steps.push({ kind: "write-conf", name: confName, bytes: list, expected: existingBytes, given, like: name });
   }
-  steps.push({ kind: "remove-conf", name, expected: bytes });
+  steps.push({ kind: "remove-conf", name, expected: bytes, given: { name: confName, bytes: list } });
   return { confName, steps };
 }
 
@@ -242,9 +242,9 @@ export function ownedFile(
   return listsWithUs(folder, []).find(({ name }) => name === desired.ownedName && name !== desired.confName);
 }
 
-function hasUs(name: string, bytes: Uint8Array): boolean {
+function isListOf(name: string, bytes: Uint8Array, originals: readonly Uint8Array[]): boolean {
   const conf = parseConf(name, bytes);
-  return conf.kind !== "invalid" && hasOurEntry(conf);
+  return conf.kind === "list" && originals.some((original) => isMadeOf(conf, original));
 }
 
 function bytesOf(file: ConfFile): Uint8Array | undefined {

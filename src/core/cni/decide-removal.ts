@@ -4,8 +4,8 @@
  */
 import type { ConfFile } from "./choose-conflist.ts";
 import { extensionOf, parseConf } from "./conflist.ts";
-import { hasForeignPlugin, hasOurEntry, toConflist, withoutOurEntry } from "./edit-conflist.ts";
-import { BACKUP_SUFFIX, type HostView, type InstallStep, isSameBytes } from "./host-view.ts";
+import { hasForeignPlugin, hasOurEntry, isMadeOf, withoutOurEntry } from "./edit-conflist.ts";
+import { BACKUP_SUFFIX, type HostView, type InstallStep } from "./host-view.ts";
 import { PLUGIN_TYPE } from "./plugin-entry.ts";
 
 /**
@@ -18,12 +18,11 @@ import { PLUGIN_TYPE } from "./plugin-entry.ts";
 export function decideRemoval(view: HostView, options: { readonly ownedName: string }): InstallStep[] {
   if ("unavailable" in view.netDir) return [];
   const { files, backups } = view.netDir;
-  const usable = new Set(files.filter(isUsable).map(({ name }) => name));
   const steps: InstallStep[] = [];
   for (const { name, content } of files) {
     if (!("bytes" in content)) continue;
     const original = [...backups].find(([backupName]) => listNameOf(backupName) === name);
-    steps.push(...removeFrom(name, content.bytes, options.ownedName, original, files, usable));
+    steps.push(...removeFrom(name, content.bytes, options.ownedName, original, files));
   }
   for (const [name, expected] of backups) steps.push({ kind: "remove-conf", name, expected });
   return [...steps, ...decidePluginRemoval(view)];
@@ -57,7 +56,6 @@ function removeFrom(
   ownedName: string,
   original: readonly [string, Uint8Array] | undefined,
   files: readonly ConfFile[],
-  usable: ReadonlySet<string>,
 ): InstallStep[] {
   const conf = parseConf(name, bytes);
   if (conf.kind === "invalid" || !hasOurEntry(conf)) return [];
@@ -65,31 +63,27 @@ function removeFrom(
   if (conf.kind === "single" || name === ownedName || !hasForeignPlugin(conf)) return [removal];
   const stripped = withoutOurEntry(conf);
   const keepStripped: InstallStep = { kind: "write-conf", name, bytes: stripped, expected: bytes, like: undefined };
-  if (original === undefined || !isMadeOf(stripped, original[1])) return [keepStripped];
+  if (original === undefined || !isMadeOf(conf, original[1])) return [keepStripped];
   const [backupName, originalBytes] = original;
   const originalName = originalNameOf(backupName);
-  if (usable.has(originalName)) return [removal];
-  if (files.some((file) => file.name === originalName)) return [keepStripped];
+  const there = files.find((file) => file.name === originalName);
+  if (there !== undefined) {
+    const given = usableBytes(there);
+    return given === undefined ? [keepStripped] : [{ ...removal, given: { name: originalName, bytes: given } }];
+  }
   const restore: InstallStep = {
     kind: "write-conf",
     name: originalName,
     bytes: originalBytes,
     expected: undefined,
+    given: { name, bytes },
     like: backupName,
   };
-  return [restore, removal];
+  return [restore, { ...removal, given: { name: originalName, bytes: originalBytes } }];
 }
 
-function isUsable({ name, content }: ConfFile): boolean {
-  return "bytes" in content && parseConf(name, content.bytes).kind !== "invalid";
-}
-
-/** True when `stripped` is what converting `original` gives but for our object. */
-function isMadeOf(stripped: Uint8Array, original: Uint8Array): boolean {
-  const conf = parseConf("original.conf", original);
-  if (conf.kind !== "single") return false;
-  const made = parseConf("made.conflist", toConflist(conf, { type: PLUGIN_TYPE }));
-  return made.kind === "list" && isSameBytes(withoutOurEntry(made), stripped);
+function usableBytes({ name, content }: ConfFile): Uint8Array | undefined {
+  return "bytes" in content && parseConf(name, content.bytes).kind !== "invalid" ? content.bytes : undefined;
 }
 
 function originalNameOf(backupName: string): string {

@@ -3,6 +3,7 @@
  * write stays as it was, to the last digit and blank. Taking out what was put in gives the file's own bytes back.
  */
 import { type Conflist, type ConflistPlugin, parseConf, type SingleConf } from "./conflist.ts";
+import { isSameBytes } from "./host-view.ts";
 import { isEntryText, PLUGIN_TYPE, type PluginEntry } from "./plugin-entry.ts";
 
 const CR = 0x0d;
@@ -63,6 +64,14 @@ export function toConflist(conf: SingleConf, entry: PluginEntry): Uint8Array {
     ...cuts(spans, versions),
     { start: end, end: bytes.length, text: after },
   ]);
+}
+
+/** True when `list` is what toConflist makes of the single configuration `original`, whatever our object is like. */
+export function isMadeOf(list: Conflist, original: Uint8Array): boolean {
+  const conf = parseConf("original.conf", original);
+  if (conf.kind !== "single") return false;
+  const made = parseConf("made.conflist", toConflist(conf, { type: PLUGIN_TYPE }));
+  return made.kind === "list" && isSameBytes(withoutOurEntry(made), withoutOurEntry(list));
 }
 
 function isOurs(plugin: ConflistPlugin): boolean {

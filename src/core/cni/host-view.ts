@@ -38,10 +38,19 @@ export type InstallStep =
       readonly bytes: Uint8Array;
       /** What must still be there at the last moment; undefined: no file. Else somebody else was faster. */
       readonly expected: Uint8Array | undefined;
+      readonly given?: FileAsSeen;
       /** A file whose mode and owner the new one takes; undefined: the existing file's, or those of new files. */
       readonly like: string | undefined;
     }
-  | { readonly kind: "remove-conf"; readonly name: string; readonly expected: Uint8Array };
+  | {
+      readonly kind: "remove-conf";
+      readonly name: string;
+      readonly expected: Uint8Array;
+      readonly given?: FileAsSeen;
+    };
+
+/** Another file that must still be as it was, or the step makes no sense any more. */
+export type FileAsSeen = { readonly name: string; readonly bytes: Uint8Array };
 
 /** True for equal content. */
 export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { exchangeFiles } from "../linux/exchange-files.ts";
 import { type AtomicWriteOptions, plainDeps, removeDurably, writeAtomically } from "./atomic-write.ts";
 import { fileCalls } from "./file-calls.ts";
 
@@ -166,6 +167,47 @@ describe("writeAtomically()", () => {
     const deps = { ...plainDeps, calls: { ...fileCalls, open, rename } };
     await writeAtomically(folder.path, "a", bytes("x"), { mode: 0o600, keepOf: undefined, expected: "any" }, deps);
     assert.deepEqual(order, ["sync file", "rename", "sync folder"]);
+  });
+});
+
+describe("writeAtomically() that can exchange files", () => {
+  const options = { mode: 0o600, keepOf: "a", expected: bytes("old") } as const;
+
+  it("replaces the file and leaves nothing behind", async () => {
+    using folder = new Folder();
+    folder.put("a", "old");
+    await writeAtomically(folder.path, "a", bytes("new"), options, { ...plainDeps, exchange: exchangeFiles });
+    assert.deepEqual([folder.text("a"), folder.names()], ["new", ["a"]]);
+  });
+
+  it("puts back what another writer wrote between the last look and the exchange", async () => {
+    using folder = new Folder();
+    folder.put("a", "old");
+    let calls = 0;
+    const exchange = (path: string, other: string): ReturnType<typeof exchangeFiles> => {
+      if (++calls === 1) folder.put("a", "theirs");
+      return exchangeFiles(path, other);
+    };
+    await assert.rejects(writeAtomically(folder.path, "a", bytes("new"), options, { ...plainDeps, exchange }), {
+      code: "changed",
+    });
+    assert.deepEqual([folder.text("a"), folder.names()], ["theirs", ["a"]]);
+  });
+});
+
+describe("writeAtomically() over a file that vanishes", () => {
+  it("does not bring it back", async () => {
+    using folder = new Folder();
+    folder.put("a", "old");
+    const options = { mode: 0o600, keepOf: "a", expected: bytes("old") } as const;
+    const exchange = (path: string, other: string): ReturnType<typeof exchangeFiles> => {
+      rmSync(other);
+      return exchangeFiles(path, other);
+    };
+    await assert.rejects(writeAtomically(folder.path, "a", bytes("new"), options, { ...plainDeps, exchange }), {
+      code: "changed",
+    });
+    assert.deepEqual(folder.names(), []);
   });
 });
 

@@ -29,14 +29,17 @@ export type AtomicWriteDeps = {
   readonly calls: FileCalls;
   /** Copies security labels (SELinux) to a new file that stands in for an old one, as far as it can. Never throws. */
   readonly copyLabels: (fromPath: string, toPath: string) => void;
+  /** Lets two files change their names in one step; unsupported: not here; gone: one of them is not there. */
+  readonly exchange: (path: string, other: string) => "done" | "unsupported" | "gone";
   /** What our folders are called in symlinks of the host. */
   readonly hostNamesOf: HostNamesOf;
 };
 
-/** Real calls, no labels, no container. */
+/** Real calls of Node alone: no labels, no exchange, no container. */
 export const plainDeps: AtomicWriteDeps = {
   calls: fileCalls,
   copyLabels: () => undefined,
+  exchange: () => "unsupported",
   hostNamesOf: async () => [],
 };
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -62,12 +65,34 @@ export async function writeAtomically(
   try {
     await writeTemporary(temporary, bytes, { mode: options.mode, model, labelOf: model ?? target }, deps);
     await refuseChanged(target, options.expected, calls);
-    await calls.rename(temporary, target);
+    await takePlace(temporary, target, options.expected, deps);
   } catch (error) {
     await calls.unlink(temporary).catch(() => undefined);
     throw toFileError(error, "write", target);
   }
   await syncFolder(dirname(target), calls);
+}
+
+/**
+ * The last step. Where the system can exchange two files, what was displaced is looked at, so that a writer who was faster
+ * by the time of one call loses nothing: its file is put back. Elsewhere that one call's time is open.
+ */
+async function takePlace(
+  temporary: string,
+  target: string,
+  expected: AtomicWriteOptions["expected"],
+  { calls, exchange }: AtomicWriteDeps,
+): Promise<void> {
+  const outcome = expected === "any" || expected === "absent" ? "unsupported" : exchange(temporary, target);
+  if (outcome === "unsupported") return await calls.rename(temporary, target);
+  if (outcome === "gone") throw changedMeanwhile(target);
+  try {
+    await refuseChanged(temporary, expected, calls);
+  } catch (error) {
+    exchange(temporary, target);
+    throw error;
+  }
+  await calls.unlink(temporary);
 }
 
 /**
@@ -124,7 +149,11 @@ async function refuseChanged(path: string, expected: AtomicWriteOptions["expecte
   const found = await readOrUndefined(path, expected === "absent" ? 0 : expected.length, calls);
   const isSame =
     expected === "absent" ? found === undefined : found !== undefined && Buffer.compare(found, expected) === 0;
-  if (!isSame) throw new FileError("changed", "write", path, "somebody else has changed it in the meantime");
+  if (!isSame) throw changedMeanwhile(path);
+}
+
+function changedMeanwhile(path: string): FileError {
+  return new FileError("changed", "write", path, "somebody else has changed it in the meantime");
 }
 
 async function readOrUndefined(path: string, maxBytes: number, calls: FileCalls): Promise<Uint8Array | undefined> {
@@ -132,8 +161,7 @@ async function readOrUndefined(path: string, maxBytes: number, calls: FileCalls)
     return (await readBounded(path, maxBytes, calls)).bytes;
   } catch (error) {
     if (isFileError(error, "not-found")) return undefined;
-    if (isFileError(error, "too-large"))
-      throw new FileError("changed", "write", path, "somebody else has changed it in the meantime");
+    if (isFileError(error, "too-large")) throw changedMeanwhile(path);
     throw error;
   }
 }
