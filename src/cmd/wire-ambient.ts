@@ -18,16 +18,14 @@ import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
-import { redirectionPatch } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
-import { addressesInUse } from "../core/policy/capture-families.ts";
-import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
 import { dupNetns } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET } from "../platform/linux/unix-socket.ts";
+import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pods.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
@@ -106,6 +104,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     if (type === "connected" || type === "disconnected") tellZtunnel();
   });
 
+  const annotate = createAnnotate(api);
   const enrolment = createEnrolment({
     pods: informers.pods,
     namespaces: {
@@ -115,28 +114,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     decide,
     wasIn: decisions.ambient.wasIn,
     netns,
-    rules: {
-      request: (uid) => verifier().request(uid),
-      state(uid) {
-        const record = verifier().record(uid);
-        switch (record?.state) {
-          case "verified":
-          case "repaired":
-            return record.desired?.mode === "ambient" ? "stand" : "unknown";
-          case "uncaptured":
-          case "failed":
-            return "broken";
-          case "out":
-            return "absent";
-          default:
-            return "unknown";
-        }
-      },
-      addresses(uid) {
-        const held = netns.get({ uid, annotations: {} });
-        return held === undefined ? [] : addressesInUse(backend.addresses(held.fd));
-      },
-    },
+    rules: ambientRulesOf(verifier, netns, backend),
     ztunnel: {
       isConnected: ztunnel.isConnected,
       workload: ztunnel.workload,
@@ -147,12 +125,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       subscribe: (listener) => ztunnel.subscribe((change) => listener("uid" in change ? { uid: change.uid } : {})),
     },
     probes,
-    annotate: async ({ namespace, name, uid }, value, signal) => {
-      const { metadata } = redirectionPatch(value);
-      const ref = { plural: "pods", namespace, name, subresource: "status" } as const;
-      // The UID is a precondition: a pod that has come back under its name is another one.
-      await api.patch(ref, { metadata: { ...metadata, uid } }, signal);
-    },
+    annotate,
     metrics: {
       handled: (type) => metrics.reconcileEvents.increment({ type }),
       step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
@@ -191,14 +164,6 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     later: (action) => void setImmediate().then(action),
   });
 
-  const anyCapture: AmbientCapture = {
-    mode: "ambient",
-    families: { v4: true, v6: true },
-    captureInbound: true,
-    captureDns: true,
-    virtualInterfaces: [],
-    probeSource: settings.probeSource,
-  };
   return {
     sandboxes,
     enrolment,
@@ -206,7 +171,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     forVerifier: {
       wishFor: enrolment.wishFor,
       decideFamilies: (addresses) => decideAmbientFamilies(addresses, families),
-      anyCapture,
+      anyCapture: anyAmbientCapture(settings.probeSource),
       inPlace: decisions.ambient.inPlace,
       released: ({ uid }) => decisions.ambient.forget(uid),
       settled: enrolment.settled,

@@ -1,0 +1,61 @@
+// What the enrolment loop needs of the services beside it, the same whether ambient mode is on or being left: what the
+// verifier knows of a pod's rules, and the way to write a pod's annotation.
+import type { EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
+import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
+import type { Verifier } from "../agent/verify/verifier.ts";
+import { redirectionPatch } from "../core/policy/ambient-redirection.ts";
+import { addressesInUse } from "../core/policy/capture-families.ts";
+import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
+import type { KubeApi } from "../platform/http/kube-api.ts";
+
+/** @param verifier is made after this */
+export function ambientRulesOf(
+  verifier: () => Pick<Verifier, "request" | "record">,
+  netns: Pick<NetnsRegistry, "get">,
+  backend: Pick<PodBackend, "addresses">,
+): EnrolmentDeps["rules"] {
+  return {
+    request: (uid) => verifier().request(uid),
+    state(uid) {
+      const record = verifier().record(uid);
+      switch (record?.state) {
+        case "verified":
+        case "repaired":
+          return record.desired?.mode === "ambient" ? "stand" : "unknown";
+        case "uncaptured":
+        case "failed":
+          return "broken";
+        case "out":
+          return "absent";
+        default:
+          return "unknown";
+      }
+    },
+    addresses(uid) {
+      const held = netns.get({ uid, annotations: {} });
+      return held === undefined ? [] : addressesInUse(backend.addresses(held.fd));
+    },
+  };
+}
+
+export function createAnnotate(api: Pick<KubeApi, "patch">): EnrolmentDeps["annotate"] {
+  return async ({ namespace, name, uid }, value, signal) => {
+    const { metadata } = redirectionPatch(value);
+    const ref = { plural: "pods", namespace, name, subresource: "status" } as const;
+    // The UID is a precondition: a pod that has come back under its name is another one.
+    await api.patch(ref, { metadata: { ...metadata, uid } }, signal);
+  };
+}
+
+/** Everything that ambient mode ever writes into a pod is found by this. */
+export function anyAmbientCapture(probeSource: AmbientCapture["probeSource"]): AmbientCapture {
+  return {
+    mode: "ambient",
+    families: { v4: true, v6: true },
+    captureInbound: true,
+    captureDns: true,
+    virtualInterfaces: [],
+    probeSource,
+  };
+}
