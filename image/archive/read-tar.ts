@@ -11,6 +11,8 @@ export interface TarEntry {
   readonly content: Uint8Array;
   /** Target of a link; of a hard link the path of an entry before it. */
   readonly target: string;
+  /** Value of the extended attribute security.capability, where the archive has one. */
+  readonly capabilities?: Uint8Array;
 }
 
 const BLOCK = 512;
@@ -27,6 +29,7 @@ export function readTar(archive: Uint8Array): TarEntry[] {
   const entries: TarEntry[] = [];
   let longName: string | undefined;
   let longTarget: string | undefined;
+  let capabilities: Uint8Array | undefined;
   for (let offset = 0; offset + BLOCK <= archive.length; ) {
     const header = archive.subarray(offset, offset + BLOCK);
     if (header.every((byte) => byte === 0)) break;
@@ -40,8 +43,10 @@ export function readTar(archive: Uint8Array): TarEntry[] {
     else if (type === "K") longTarget = text(content, 0, size);
     else if (type === "x" || type === "g") {
       const records = paxRecords(content);
-      longName = records.get("path") ?? longName;
-      longTarget = records.get("linkpath") ?? longTarget;
+      const asText = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value);
+      longName = asText(records.get("path")) ?? longName;
+      longTarget = asText(records.get("linkpath")) ?? longTarget;
+      capabilities = records.get("SCHILY.xattr.security.capability");
     } else {
       const kind = KINDS[type];
       const prefix = text(header, 257, 5) === "ustar" && header[263] === 0x30 ? text(header, 345, 155) : "";
@@ -59,9 +64,11 @@ export function readTar(archive: Uint8Array): TarEntry[] {
           kind === "hardlink"
             ? normalPath(longTarget ?? text(header, 157, 100))
             : (longTarget ?? text(header, 157, 100)),
+        ...(capabilities === undefined ? {} : { capabilities }),
       });
       longName = undefined;
       longTarget = undefined;
+      capabilities = undefined;
     }
   }
   return entries;
@@ -91,14 +98,15 @@ function checkSum(header: Uint8Array, offset: number): void {
 }
 
 /** "LENGTH KEY=VALUE\n" each, LENGTH in bytes and of the whole record (POSIX.1-2017 pax). */
-function paxRecords(content: Uint8Array): Map<string, string> {
-  const records = new Map<string, string>();
+function paxRecords(content: Uint8Array): Map<string, Uint8Array> {
+  const records = new Map<string, Uint8Array>();
   for (let offset = 0; offset < content.length; ) {
-    const length = Number.parseInt(text(content, offset, 20), 10);
-    const record = new TextDecoder().decode(content.subarray(offset, offset + length));
-    const [, key, value] = /^\d+ ([^=]+)=((?:.|\n)*)\n$/.exec(record) ?? [];
-    if (key === undefined || value === undefined) throw new Error("Cannot read tar: bad PAX record");
-    records.set(key, value);
+    const [, digits = "", key = ""] = /^(\d+) ([^=]+)=/.exec(text(content, offset, 300)) ?? [];
+    const length = Number.parseInt(digits, 10);
+    const start = offset + digits.length + key.length + 2;
+    if (!(length > 0) || offset + length > content.length || content[offset + length - 1] !== 0x0a)
+      throw new Error("Cannot read tar: bad PAX record");
+    records.set(key, content.subarray(start, offset + length - 1));
     offset += length;
   }
   return records;
