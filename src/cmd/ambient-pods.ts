@@ -27,7 +27,7 @@ export function ambientRulesOf(
         case "failed":
           return "broken";
         case "out":
-          return "absent";
+          return record.finishing === undefined ? "absent" : "finishing";
         default:
           return "unknown";
       }

@@ -93,6 +93,7 @@ export function wirePods(input: PodsInput): WiredPods {
   const backend = {
     addresses: (fd: number) => node().backend.addresses(fd),
     apply: (...call: Parameters<PodBackend["apply"]>) => node().backend.apply(...call),
+    release: (netnsFd: number) => node().backend.release(netnsFd),
     remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
     drift: (...call: Parameters<PodBackend["drift"]>) => node().backend.drift(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),

@@ -5,72 +5,22 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
-import type { AmbientCapture } from "../../src/core/rules/ambient-capture.ts";
 import { encodeRequest, type WorkloadRequest } from "../../src/core/zds/messages.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET, type UnixConnection } from "../../src/platform/linux/unix-socket.ts";
 import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "../../testbed/ambient/ambient-cases.ts";
-import { createNetns, type TestNetns } from "../../testbed/netns.ts";
+import { createNetns } from "../../testbed/netns.ts";
 import { startCommand } from "../../testbed/node/command.ts";
-import { type Listener, probe, startApplication } from "../../testbed/sidecar/sidecar.ts";
-import { serveZtunnel, workload, type ZtunnelRig } from "../../testbed/ztunnel/server-rig.ts";
-import { compileZtunnel, startZtunnel, type ZtunnelProcess } from "../../testbed/ztunnel/ztunnel-process.ts";
+import { startApplication } from "../../testbed/sidecar/sidecar.ts";
+import { serveZtunnel, workload } from "../../testbed/ztunnel/server-rig.ts";
+import { compileZtunnel, startZtunnel } from "../../testbed/ztunnel/ztunnel-process.ts";
 import { createZtunnelState } from "../../testbed/ztunnel/ztunnel-state.ts";
-import { backendOf, DIALECTS } from "./backend-fixture.ts";
+import { ask, createMesh, MESH_ADDRESSES, MESH_PORT } from "./ambient-mesh.ts";
+import { DIALECTS } from "./backend-fixture.ts";
 import { NETTOOL } from "./case-table-stage.ts";
 
 const never = new AbortController().signal;
-const PORT = 8080;
-const ADDRESSES = { a: { 4: "10.88.0.1", 6: "fd88::1" }, b: { 4: "10.88.0.2", 6: "fd88::2" } } as const;
 const endpoint = (ip: string, port: number): string => (ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`);
-
-interface Mesh extends AsyncDisposable {
-  readonly rig: ZtunnelRig;
-  readonly ztunnel: ZtunnelProcess;
-  readonly a: TestNetns;
-  readonly b: TestNetns;
-  readonly application: Listener;
-}
-
-/** Two pods on one wire, B with an application, both in the mesh when it is through. */
-async function createMesh(
-  dialect: BackendDialect,
-  options: { readonly capture?: AmbientCapture; readonly tunnel?: boolean; readonly dns?: boolean } = {},
-): Promise<Mesh> {
-  await using owned = new AsyncDisposableStack();
-  const [a, b] = [owned.use(createNetns()), owned.use(createNetns())];
-  for (const pod of [a, b])
-    pod.mustExec(["sysctl", "-q", "-w", "net.ipv6.conf.default.accept_dad=0", "net.ipv4.conf.all.rp_filter=0"]);
-  a.mustExec(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", b.path]);
-  for (const [pod, addresses] of [
-    [a, ADDRESSES.a],
-    [b, ADDRESSES.b],
-  ] as const) {
-    pod.mustExec(["ip", "addr", "add", `${addresses[4]}/24`, "dev", "eth0"]);
-    pod.mustExec(["ip", "addr", "add", `${addresses[6]}/64`, "dev", "eth0", "nodad"]);
-    pod.mustExec(["ip", "link", "set", "eth0", "up"]);
-  }
-  const application = owned.use(await startApplication(NETTOOL, { netnsPath: b.path }, [PORT]));
-  const rig = owned.use(await serveZtunnel());
-  const ztunnel = owned.use(
-    await startZtunnel({ socketPath: rig.path, tunnel: options.tunnel ?? false, dns: options.dns ?? false }),
-  );
-  await rig.until("the snapshot", () => rig.server.isConnected());
-  const backend = backendOf(dialect);
-  for (const [uid, pod] of [
-    ["a", a],
-    ["b", b],
-  ] as const) {
-    await backend.apply(pod.fd, options.capture ?? DEFAULT_AMBIENT_CAPTURE);
-    assert.deepEqual(await rig.server.enroll(workload(uid), pod.fd, never), { result: "acknowledged" });
-  }
-  const all = owned.move();
-  return { rig, ztunnel, a, b, application, [Symbol.asyncDispose]: () => all.disposeAsync() };
-}
-
-const ask = (from: TestNetns, ip: string, port = PORT, timeoutMs = 5000) =>
-  probe(NETTOOL, { ip, port }, { pod: { netnsPath: from.path }, uid: 1000, timeoutMs });
 
 for (const dialect of DIALECTS)
   for (const tunnel of [false, true]) {
@@ -78,10 +28,10 @@ for (const dialect of DIALECTS)
     test(`${dialect}: a request from pod to pod passes ztunnel in both, ${how}, and keeps its source`, async () => {
       await using mesh = await createMesh(dialect, { tunnel });
       for (const family of [4, 6] as const) {
-        const [from, to] = [ADDRESSES.a[family], ADDRESSES.b[family]];
-        const destination = endpoint(to, PORT);
+        const [from, to] = [MESH_ADDRESSES.a[family], MESH_ADDRESSES.b[family]];
+        const destination = endpoint(to, MESH_PORT);
         const seen = mesh.ztunnel.connections().length;
-        assert.deepEqual(await ask(mesh.a, to), { outcome: "direct", port: PORT });
+        assert.deepEqual(await ask(mesh.a, to), { outcome: "direct", port: MESH_PORT });
         await mesh.rig.until("both connections", () => mesh.ztunnel.connections().length === seen + 2);
         const [outbound, inbound] = mesh.ztunnel
           .connections()
@@ -114,7 +64,7 @@ for (const dialect of DIALECTS)
     const capture = AMBIENT_CASES["bypass"] ?? DEFAULT_AMBIENT_CAPTURE;
     await using mesh = await createMesh(dialect, { tunnel: true, capture });
     for (const family of [4, 6] as const)
-      assert.deepEqual(await ask(mesh.a, ADDRESSES.b[family]), { outcome: "direct", port: PORT });
+      assert.deepEqual(await ask(mesh.a, MESH_ADDRESSES.b[family]), { outcome: "direct", port: MESH_PORT });
     await mesh.rig.until("all connections", () => mesh.ztunnel.connections().length === 4);
     assert.deepEqual(
       mesh.ztunnel
@@ -128,19 +78,19 @@ for (const dialect of DIALECTS)
 test("a pod that ztunnel no longer has is not reachable past it, and is again once it is enrolled", async () => {
   await using mesh = await createMesh("iptables-nft");
   assert.deepEqual(await mesh.rig.server.withdraw("b", never), { result: "withdrawn" });
-  assert.notEqual((await ask(mesh.a, ADDRESSES.b[4])).outcome, "direct");
+  assert.notEqual((await ask(mesh.a, MESH_ADDRESSES.b[4])).outcome, "direct");
   assert.deepEqual(await mesh.rig.server.enroll(workload("b"), mesh.b.fd, never), { result: "acknowledged" });
-  assert.equal((await ask(mesh.a, ADDRESSES.b[4])).outcome, "direct");
+  assert.equal((await ask(mesh.a, MESH_ADDRESSES.b[4])).outcome, "direct");
 });
 
 test("while one ztunnel follows another, no request is lost, and the first one drains", async () => {
   await using mesh = await createMesh("iptables-nft");
   await using next = await startZtunnel({ socketPath: mesh.rig.path });
   await mesh.rig.until("the second snapshot", () => mesh.rig.server.workload("b")?.servedBy.length === 2);
-  assert.equal((await ask(mesh.a, ADDRESSES.b[4])).outcome, "direct");
+  assert.equal((await ask(mesh.a, MESH_ADDRESSES.b[4])).outcome, "direct");
   assert.equal(await mesh.ztunnel.stop(), 0);
   const before = next.connections().length;
-  assert.equal((await ask(mesh.a, ADDRESSES.b[4])).outcome, "direct");
+  assert.equal((await ask(mesh.a, MESH_ADDRESSES.b[4])).outcome, "direct");
   await mesh.rig.until("both connections", () => next.connections().length >= before + 2);
 });
 
@@ -152,7 +102,7 @@ test("a request under way when ztunnel ends is answered", async () => {
   }).listen(9090, "::", () => console.log("listening"))`;
   await using slow = startCommand(["nsenter", `--net=${mesh.b.path}`, process.execPath, "-e", server]);
   await slow.waitForLine((line) => line === "listening");
-  const answer = ask(mesh.a, ADDRESSES.b[4], 9090, 30_000);
+  const answer = ask(mesh.a, MESH_ADDRESSES.b[4], 9090, 30_000);
   await slow.waitForLine((line) => line === "asked");
   const ended = mesh.ztunnel.stop();
   await mesh.ztunnel.command.waitForLine((line) => line.includes('"draining"'));
@@ -165,7 +115,7 @@ test("when the agent goes away requests pass ztunnel as before", async () => {
   await using mesh = await createMesh("iptables-nft");
   await mesh.rig.stop();
   await mesh.ztunnel.command.waitForLine((line) => line.includes('"disconnected"'));
-  assert.equal((await ask(mesh.a, ADDRESSES.b[4])).outcome, "direct");
+  assert.equal((await ask(mesh.a, MESH_ADDRESSES.b[4])).outcome, "direct");
 });
 
 test("a pod in which somebody else has ztunnel's port is refused with the reason", async () => {

@@ -72,6 +72,18 @@ export async function startPodWithTraffic(mode: PodCapture["mode"]) {
       await pod.hold();
       await pod.hammer();
     },
+    /** New connections, in both directions and families, are answered by applications and not by the proxy. */
+    async assertNewPassBy() {
+      for (const { where, ip, port } of paths) {
+        const child = await start(where, "hold", ip, String(port));
+        assert.equal(child.firstLine, String(port));
+        await child.stop();
+      }
+    },
+    /** Ends every connection that is held open. */
+    async letGo() {
+      for (const { child } of held.splice(0)) await child.stop();
+    },
     /** Every connection that was open still is, and the same side answers. */
     async assertHeldAnswer() {
       for (const { child, expected } of held) {

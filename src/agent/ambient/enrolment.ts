@@ -167,17 +167,26 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
   }
 
   /** ztunnel stops what is not in its snapshot, so the first one waits until everything that was in is declared: with its
-   * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. */
+   * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. A pod that is on its
+   * way out is withdrawn when it has finished, and until then it is declared like one that stays. */
   async function declareRunning(signal: AbortSignal): Promise<void> {
     const running = deps.pods.list().filter((pod) => {
       const { facts } = look(stateOf(pod), false);
+      if (facts.wanted === "out") return facts.wasIn;
       return facts.wanted === "in" && (facts.wasIn || facts.annotation !== "none");
     });
     for (const { uid } of running) deps.rules.request(uid);
     const untilMs = deps.clock.nowMs() + firstSnapshotMs;
     const isMissing = (pod: Pod) => deps.netns.get(pod) === undefined;
     while (running.some(isMissing) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
-    for (const pod of running) declare(pod);
+    for (const pod of running) {
+      try {
+        declare(pod);
+      } catch (error) {
+        // One that cannot be told, because its names are too long for instance, is no reason to serve nobody.
+        fail(stateOf(pod), "tell-ztunnel", error);
+      }
+    }
     deps.ztunnel.admitSnapshots();
   }
 

@@ -4,6 +4,7 @@
 //
 // The lock is a file lock on the namespace itself: the child holds it as descriptor 3, and upstream's agents lock the same
 // file by its path (contract 5.8). The host's /run/xtables.lock is never touched.
+import { drainSteps } from "../../core/policy/backend-drain.ts";
 import type { LegacyRule } from "../../core/policy/backend-legacy-restore.ts";
 import { renderLegacyRestore } from "../../core/policy/backend-legacy-restore.ts";
 import { parseLegacySave } from "../../core/policy/backend-legacy-save.ts";
@@ -68,6 +69,26 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
     });
   }
 
+  /** Reads and writes until nothing is left to write; false: there was nothing. */
+  async function change(
+    netnsFd: number,
+    stepsFrom: (held: readonly Ruleset<LegacyRule>[]) => readonly Change<LegacyRule>[],
+  ): Promise<boolean> {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const held = await read(netnsFd);
+      const changes = stepsFrom(held);
+      if (changes.length === 0) return round > 0;
+      for (const family of [4, 6] as const) {
+        const input = renderLegacyRestore(changes, family);
+        if (input !== "") await restore(netnsFd, family, input);
+      }
+      // Nothing was there that what we wrote could have met.
+      if (held.every(({ tables }) => tables.length === 0)) return true;
+    }
+    const state = `its rules were still not as written after ${MAX_ROUNDS} attempts, somebody else changes them`;
+    throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
+  }
+
   function program(name: string): string {
     const path = deps.findProgram(name);
     if (path !== undefined) return path;
@@ -80,21 +101,8 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
     rulesFor: podRules,
     difference,
     read,
-    async converge(netnsFd, desired, formerly) {
-      for (let round = 0; round < MAX_ROUNDS; round++) {
-        const held = await read(netnsFd);
-        const changes = difference(held, desired, formerly);
-        if (changes.length === 0) return round > 0;
-        for (const family of [4, 6] as const) {
-          const input = renderLegacyRestore(changes, family);
-          if (input !== "") await restore(netnsFd, family, input);
-        }
-        // Nothing was there that what we wrote could have met.
-        if (held.every(({ tables }) => tables.length === 0)) return true;
-      }
-      const state = `its rules were still not as written after ${MAX_ROUNDS} attempts, somebody else changes them`;
-      throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
-    },
+    converge: (netnsFd, desired, formerly) => change(netnsFd, (held) => difference(held, desired, formerly)),
+    detach: (netnsFd) => change(netnsFd, drainSteps),
   };
 }
 

@@ -4,6 +4,7 @@ import {
   decodeIptablesNft,
   encodeIptablesNft,
   encodeIptablesNftChange,
+  type HeldRule,
   type HeldRuleset,
 } from "../../core/netlink/iptables-nft.ts";
 import type { NetlinkMessage } from "../../core/netlink/message.ts";
@@ -19,12 +20,15 @@ import {
   type BatchOutcome,
   decodeGeneration,
   describeRefused,
+  encodeBatch,
   encodeGetGeneration,
   parseBatchOutcome,
 } from "../../core/netlink/nfnetlink.ts";
+import { encodePlainChange } from "../../core/netlink/nft-change.ts";
 import { encodeNftDumpRequests } from "../../core/netlink/nft-dump.ts";
 import { KernelRefusalError } from "../../core/netlink/reply.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
+import { drainSteps } from "../../core/policy/backend-drain.ts";
 import type { NetlinkDialect } from "../../core/policy/backend-features.ts";
 import { diffRulesets } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
@@ -53,7 +57,7 @@ const MAX_ROUNDS = 5;
 const MAX_KNOWN_CAPTURES = 32;
 
 /** What one dialect is to this file: rules to bytes and back. */
-interface Codec<H extends Ruleset> {
+interface Codec<H extends Ruleset<HeldRule>> {
   rulesFor(capture: PodCapture): readonly Ruleset[];
   create(desired: readonly Ruleset[], options: BatchOptions): Uint8Array | undefined;
   change(
@@ -89,7 +93,11 @@ export function createNftablesStore(deps: NfTablesDeps): NfTablesStore {
   });
 }
 
-function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDialect, codec: Codec<H>): NfTablesStore {
+function createStore<H extends Ruleset<HeldRule>>(
+  deps: NfTablesDeps,
+  dialect: NetlinkDialect,
+  codec: Codec<H>,
+): NfTablesStore {
   const open = (netnsFd: number) => deps.openNetlink(NETLINK_PROTOCOL.netfilter, netnsFd);
   // Nearly all pods of a node are captured alike: their rules and their first batch are made once.
   const rules = new Map<string, readonly Ruleset[]>();
@@ -104,6 +112,24 @@ function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDial
     if (rules.size >= MAX_KNOWN_CAPTURES && oldest !== undefined) rules.delete(oldest);
     rules.set(key, made);
     return made;
+  }
+
+  /** Reads and writes until nobody else wrote in between; false: there was nothing to write. */
+  function change(
+    netnsFd: number,
+    encode: (held: readonly H[], generation: number) => Uint8Array | undefined,
+  ): boolean {
+    using socket = open(netnsFd);
+    for (let round = 1; round <= MAX_ROUNDS; round++) {
+      const generation = readGeneration(socket);
+      const batch = encode(codec.read(socket), generation);
+      if (batch === undefined) return false;
+      const outcome = commit(socket, batch);
+      if (outcome.kind === "committed") return true;
+      if (!isOvertaken(outcome)) throw refusal(dialect, batch, outcome);
+    }
+    const state = `somebody else changed its rules during each of ${MAX_ROUNDS} attempts`;
+    throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
   }
 
   return {
@@ -126,20 +152,13 @@ function createStore<H extends Ruleset>(deps: NfTablesDeps, dialect: NetlinkDial
       using socket = open(netnsFd);
       return codec.read(socket);
     },
-    converge(netnsFd, desired, formerly) {
-      using socket = open(netnsFd);
-      for (let round = 1; round <= MAX_ROUNDS; round++) {
-        const generation = readGeneration(socket);
-        const held = codec.read(socket);
-        const batch = codec.change(held, desired, { generation, formerly });
-        if (batch === undefined) return false;
-        const outcome = commit(socket, batch);
-        if (outcome.kind === "committed") return true;
-        if (!isOvertaken(outcome)) throw refusal(dialect, batch, outcome);
-      }
-      const state = `somebody else changed its rules during each of ${MAX_ROUNDS} attempts`;
-      throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
-    },
+    converge: (netnsFd, desired, formerly) =>
+      change(netnsFd, (held, generation) => codec.change(held, desired, { generation, formerly })),
+    detach: (netnsFd) =>
+      change(netnsFd, (held, generation) => {
+        const steps = drainSteps(held);
+        return steps.length === 0 ? undefined : encodeBatch(steps.map(encodePlainChange), { generation });
+      }),
   };
 }
 

@@ -14,6 +14,7 @@ import { largestCapture, type PodCapture, podNetwork, ROUTING_OF_CAPTURES } from
 import { createNetnsQueue } from "./netns-queue.ts";
 import type { NfTablesStore } from "./nf-tables-store.ts";
 import { createPodRouting, describeRoutingDrift, isInPlace, type PodRoutingDeps } from "./pod-routing.ts";
+import { countProxiedConnections } from "./proxied-connections.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
 
 export interface PodBackendDeps extends PodRoutingDeps {
@@ -53,6 +54,14 @@ export interface Applied {
   readonly repaired: readonly string[];
 }
 
+/** What is left of a redirection that was let go. */
+export interface Released {
+  /** New connections were redirected until now: some may be on their way that nobody has accepted yet. */
+  readonly changed: boolean;
+  /** Connections that the proxy has not finished; undefined: this kernel does not tell. */
+  readonly connections: number | undefined;
+}
+
 export type PodBackend = ReturnType<typeof createPodBackend>;
 
 export function createPodBackend(deps: PodBackendDeps, options: PodBackendOptions) {
@@ -79,9 +88,15 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
       inTurn(netnsFd, () => drift(netnsFd, capture, asSeen(netnsFd, pod))),
 
     /**
+     * Lets a running pod go, in every dialect: new connections pass by the proxy from now on, those that it has go on. What
+     * they need stays, until `remove`; `apply` makes it a whole capture again.
+     */
+    release: (netnsFd: number): Promise<Released> => inTurn(netnsFd, () => release(netnsFd)),
+
+    /**
      * Takes everything of ours out of the namespace, in every dialect; tables that are empty then go too, where the kernel
      * lets go of tables (iptables legacy keeps them until the namespace ends). Connections that were redirected end with it:
-     * nobody translates them any more. False: there was nothing.
+     * nobody translates them any more (see `release`). False: there was nothing.
      */
     remove: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<boolean> =>
       inTurn(netnsFd, () => remove(netnsFd, capture, asSeen(netnsFd, pod))),
@@ -159,6 +174,12 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
       ...others.map(({ dialect }) => `rules of ${dialect} stand beside those of ${store.dialect}`),
       ...describeRoutingDrift(routing.drift(netnsFd, podNetwork(capture), ROUTING_OF_CAPTURES)),
     ];
+  }
+
+  async function release(netnsFd: number): Promise<Released> {
+    const detached: boolean[] = [];
+    for (const store of inUse(netnsFd)) detached.push(await store.detach(netnsFd));
+    return { changed: detached.includes(true), connections: countProxiedConnections(deps.openNetlink, netnsFd) };
   }
 
   /** Goes on to the end whatever fails on the way, so that a retry has less to do and not more (D12, D13). */

@@ -17,6 +17,8 @@ export interface RuleStore {
   difference(held: readonly Ruleset[], desired: readonly Ruleset[], formerly: readonly Ruleset[]): readonly Change[];
   /** Makes our part of it `desired`, in as few steps as it takes; false: it was. Throws when it cannot. */
   converge(netnsFd: number, desired: readonly Ruleset[], formerly: readonly Ruleset[]): boolean | Promise<boolean>;
+  /** No new connection is redirected by our rules, those that were stay so (core/policy/backend-drain.ts); false: so it was. */
+  detach(netnsFd: number): boolean | Promise<boolean>;
 }
 
 /** Why a namespace could not be brought to what was wanted. */

@@ -103,6 +103,74 @@ describe("createVerifier() in ambient mode", () => {
     await node.end();
   });
 
+  it("redirects nothing new at once, and takes the rest away when the last connection is finished", async () => {
+    const { node, ambient, verifier } = start();
+    const pod = await captured(node, ambient);
+    node.netnsOf(pod).connections = 2;
+    ambient.wish = { kind: "release", reason: "not-selected" };
+    verifier.request(pod.uid);
+    await node.advance(60_000);
+    assert.equal(verifier.record(pod.uid)?.state, "out");
+    assert.deepEqual(verifier.record(pod.uid)?.finishing, { connections: 2, sinceMs: 1_000_100 });
+    assert.equal(node.asked.includes("remove web"), false);
+    assert.equal(ambient.told.includes("released web"), false, "a later agent has to know of it");
+    node.netnsOf(pod).connections = 0;
+    await node.advance(5000);
+    assert.equal(verifier.record(pod.uid)?.finishing, undefined);
+    assert.equal(node.asked.filter((what) => what === "remove web").length, 1);
+    assert.equal(ambient.told.filter((what) => what === "released web").length, 1);
+    await node.end();
+  });
+
+  it("waits for connections that never end so long and no longer, and half a minute where they cannot be seen", async () => {
+    for (const [connections, limitMs] of [
+      [1, 300_000],
+      [undefined, 30_000],
+    ] as const) {
+      const { node, ambient, verifier } = start();
+      const pod = await captured(node, ambient);
+      node.netnsOf(pod).connections = connections;
+      ambient.wish = { kind: "release", reason: "not-selected" };
+      verifier.request(pod.uid);
+      await node.advance(limitMs - 1000);
+      assert.equal(node.asked.includes("remove web"), false);
+      await node.advance(5000);
+      assert.ok(node.asked.includes("remove web"), String(connections));
+      await node.end();
+    }
+  });
+
+  it("goes on where an agent before it stopped, and has nothing to wait for where nothing is open", async () => {
+    const { node, ambient, verifier } = start();
+    ambient.wish = { kind: "release", reason: "not-selected" };
+    const pod = node.addPod("web");
+    Object.assign(node.netnsOf(pod), { capture: ambient.anyCapture, isDetached: true });
+    await node.advance(10);
+    assert.deepEqual(node.asked, ["release web", "remove web"]);
+    assert.equal(verifier.record(pod.uid)?.finishing, undefined);
+    await node.end();
+  });
+
+  it("captures a pod again that comes back before it has finished, and begins anew when it leaves again", async () => {
+    const { node, ambient, verifier } = start();
+    const pod = await captured(node, ambient);
+    node.netnsOf(pod).connections = 1;
+    ambient.wish = { kind: "release", reason: "not-selected" };
+    verifier.request(pod.uid);
+    await node.advance(299_000);
+    ambient.capture();
+    verifier.request(pod.uid);
+    await node.advance(100);
+    assert.equal(verifier.record(pod.uid)?.state, "verified");
+    assert.equal(verifier.record(pod.uid)?.finishing, undefined);
+    assert.equal(node.netnsOf(pod).isDetached, false);
+    ambient.wish = { kind: "release", reason: "not-selected" };
+    verifier.request(pod.uid);
+    await node.advance(100_000);
+    assert.equal(node.asked.includes("remove web"), false);
+    await node.end();
+  });
+
   it("leaves alone what nobody can decide on, and goes on as in sidecar mode where ambient mode has no wish", async () => {
     const { node, ambient, verifier } = start();
     ambient.wish = { kind: "hold", reason: "namespace-unknown" };
@@ -116,6 +184,14 @@ describe("createVerifier() in ambient mode", () => {
     await node.end();
   });
 });
+
+/** A pod that is in, and has been looked at. */
+async function captured(node: FakeNode, ambient: FakeAmbient) {
+  ambient.capture();
+  const pod = node.addPod("web");
+  await node.advance(100);
+  return pod;
+}
 
 function start() {
   const node = new FakeNode();

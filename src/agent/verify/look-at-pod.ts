@@ -12,7 +12,9 @@ export interface VerifiedBackend {
     pod: BackendPod,
   ): Promise<{ readonly dialect: string; readonly replaced: readonly string[] }>;
   drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]>;
-  /** Takes everything of ours out. False: there was nothing. */
+  /** Redirects nothing new, and leaves what open connections need. `connections`: how many there are, where that is known. */
+  release(netnsFd: number): Promise<{ readonly changed: boolean; readonly connections: number | undefined }>;
+  /** Takes everything of ours out; open connections end with it. False: there was nothing. */
   remove(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean>;
 }
 

@@ -19,6 +19,8 @@ export interface PodState {
   applied: PodCapture | undefined;
   /** What ambient mode wanted at the last look, as text. */
   wish: string | undefined;
+  /** The pod was let go, and finishes what it has open: since when by both clocks, and what was in place. */
+  released: { readonly atMs: number; readonly sinceMs: number; readonly formerly: PodCapture | undefined } | undefined;
   /** Times on the monotonic clock. */
   wholeLookDueMs: number;
   quietUntilMs: number;
@@ -102,12 +104,14 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
       repairs: 0,
       netns: undefined,
       isMonitored: false,
+      finishing: undefined,
     },
     monitor: undefined,
     pinned: undefined,
     isOutKept: false,
     applied: undefined,
     wish: undefined,
+    released: undefined,
     wholeLookDueMs: 0,
     quietUntilMs: 0,
     repairTimesMs: [],

@@ -32,6 +32,10 @@ interface FakeNetns {
   generation: number;
   /** The capture stands in this one. */
   otherDialect?: string | undefined;
+  /** Of the proxy; undefined: the kernel does not tell. */
+  connections?: number | undefined;
+  /** Nothing new is redirected. */
+  isDetached?: boolean;
 }
 
 interface FakeSocket {
@@ -167,7 +171,7 @@ export class FakeNode {
             const netns = this.#netnsAt(fd);
             this.asked.push(`drift ${this.#nameOf(netns)}`);
             this.meanwhile(this.#nameOf(netns));
-            return isSame(netns.capture, capture) && netns.otherDialect === undefined
+            return isSame(netns.capture, capture) && netns.otherDialect === undefined && netns.isDetached !== true
               ? []
               : ["chain nat/ISTIO_OUTPUT of IPv4 is missing"];
           },
@@ -179,6 +183,14 @@ export class FakeNode {
             netns.otherDialect = undefined;
             this.#commit(netns, capture, AGENT);
             return { dialect: "iptables-nft", replaced };
+          },
+          release: async (fd) => {
+            const netns = this.#netnsAt(fd);
+            this.asked.push(`release ${this.#nameOf(netns)}`);
+            if (this.applyFailure !== undefined) throw new Error(this.applyFailure);
+            const changed = netns.capture !== undefined && netns.isDetached !== true;
+            netns.isDetached = true;
+            return { changed, connections: "connections" in netns ? netns.connections : 0 };
           },
           remove: async (fd) => {
             const netns = this.#netnsAt(fd);
@@ -285,6 +297,7 @@ export class FakeNode {
 
   #commit(netns: FakeNetns, capture: PodCapture | undefined, by: Writer): void {
     netns.capture = capture;
+    netns.isDetached = false;
     netns.generation++;
     for (const socket of this.sockets.values()) {
       if (socket.netns !== netns || !socket.isSubscribed || socket.protocol !== NETLINK_PROTOCOL.netfilter) continue;

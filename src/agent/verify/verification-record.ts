@@ -48,4 +48,7 @@ export interface VerificationRecord {
   readonly netns: { readonly ino: string; readonly source: "add" | "uid" | "ip" } | undefined;
   /** Whether the kernel tells of changes; without that only the timer finds them. */
   readonly isMonitored: boolean;
+  /** The pod has left ambient mode: nothing new is redirected, and what was is being finished. How many connections that are;
+   * `undefined` where the kernel does not tell. */
+  readonly finishing: { readonly connections: number | undefined; readonly sinceMs: number } | undefined;
 }

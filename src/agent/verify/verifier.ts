@@ -20,6 +20,7 @@ import {
   type PodState,
   restAfterRepair,
 } from "./pod-state.ts";
+import { releasePod } from "./release-pod.ts";
 import type { VerificationRecord } from "./verification-record.ts";
 import { createWanted, hostUsersOf } from "./wanted.ts";
 
@@ -93,6 +94,8 @@ export interface VerifierOptions {
   readonly wholeLookMs?: number;
   /** After an ADD or DEL, so that looking does not compete with it. @default 500 */
   readonly afterSandboxMs?: number;
+  /** So long a pod that left ambient mode may go on with connections that were redirected. @default 300000 */
+  readonly finishMs?: number;
 }
 
 export interface Verifier {
@@ -117,7 +120,7 @@ const UNSUPPORTED_RETRY_MS = 600_000;
 const TRIES_TO_KEEP = 5;
 
 export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Verifier {
-  const { intervalMs = 60_000, wholeLookMs = 600_000, afterSandboxMs = 500 } = options;
+  const { intervalMs = 60_000, wholeLookMs = 600_000, afterSandboxMs = 500, finishMs = 300_000 } = options;
   const states = new Map<string, PodState>();
   const queue = createDueQueue();
   const report = createPodReporter(deps);
@@ -218,7 +221,10 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       if (deps.decisions.unproven(uid) !== undefined) {
         throw new Error("Cannot tell whether the pod's network namespace is still that of its ADD");
       }
-      if (desired.kind === "release") return await release(pod, state, lent, deps.ambient);
+      if (desired.kind === "release") {
+        if (deps.ambient !== undefined) await release(pod, state, lent, deps.ambient);
+        return;
+      }
       if (desired.kind !== "none") return await look(pod, state, desired, lent);
       if (state.pinned !== undefined) deps.decisions.keep(pod, state.pinned, lent);
       state.isOutKept = true;
@@ -239,6 +245,10 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       decideDesired(pod, deps.decisions.get(pod.uid) ?? state.pinned, options.settings);
     record.reason = desired.reason;
     record.decidedBy = desired.source;
+    if (desired.kind !== "release") {
+      state.released = undefined;
+      record.finishing = undefined;
+    }
     if (desired.kind === "none") {
       Object.assign(record, { state: desired.state, message: desired.message, desired: undefined, bypassed: [] });
       if (desired.pin !== undefined) state.pinned = desired.pin;
@@ -263,21 +273,13 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
   }
 
   /** The pod has left ambient mode. */
-  async function release(
-    pod: Pod,
-    state: PodState,
-    lent: LentNetns,
-    ambient: VerifiedAmbient | undefined,
-  ): Promise<void> {
-    if (ambient === undefined) return;
+  async function release(pod: Pod, state: PodState, lent: LentNetns, ambient: VerifiedAmbient): Promise<void> {
     using netns = deps.dup(lent.fd);
-    const formerly = state.applied === undefined ? {} : { formerly: state.applied };
-    await deps.backend.remove(netns.fd, ambient.anyCapture, { ...hostUsersOf(pod), ...formerly });
+    const pass = await releasePod(deps, { pod, state, netnsFd: netns.fd }, ambient.anyCapture, finishMs);
     if (states.get(pod.uid) !== state) return;
-    ambient.released(pod);
-    Object.assign(state, { applied: undefined, failures: 0 });
-    Object.assign(state.record, { state: "out", message: undefined, desired: undefined, bypassed: [] });
     letGo(state);
+    if (pass.kind === "gone") ambient.released(pod);
+    else ask(pod.uid, pass.againMs, false);
   }
 
   async function look(

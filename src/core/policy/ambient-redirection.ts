@@ -11,8 +11,9 @@ export type Redirection = "enabled" | "pending" | "none";
 export interface RedirectionFacts {
   /** By policy. `unknown`: its namespace has not been seen. `over`: deleted or finished. */
   readonly wanted: "in" | "out" | "over" | "unknown";
-  /** Of the rules in its namespace. `broken`: not all are there. `unknown`: nobody has looked since something changed. */
-  readonly rules: "stand" | "broken" | "absent" | "unknown";
+  /** Of the rules in its namespace. `broken`: not all are there. `finishing`: they redirect nothing new. `unknown`: nobody has
+   * looked since something changed. */
+  readonly rules: "stand" | "broken" | "finishing" | "absent" | "unknown";
   /** Of the newest ztunnel. `sent`: no word yet. `absent`: it does not know the pod, or there is none. */
   readonly ztunnel: "acknowledged" | "sent" | "refused" | "absent";
   /** What the API shows. */
@@ -34,7 +35,7 @@ export function decideRedirection({ wanted, rules, ztunnel, current }: Redirecti
   if (wanted === "unknown") return current;
   if (wanted !== "in") return "none";
   if (rules === "stand" && ztunnel === "acknowledged") return "enabled";
-  const isDenied = rules === "absent" || rules === "broken" || ztunnel === "refused";
+  const isDenied = (rules !== "stand" && rules !== "unknown") || ztunnel === "refused";
   if (current === "enabled") return isDenied ? "pending" : "enabled";
   // Rules that stand without ztunnel hold the pod's traffic: whoever looks at the pod should see that it is waiting.
   return rules === "stand" ? "pending" : current;

@@ -45,6 +45,16 @@ describe("decideEnrolmentSteps()", () => {
   it("takes a pod out rules first, so that nothing is sent to nobody", () => {
     assert.deepEqual(steps({ wanted: "out" }, ENROLLED), ["release", "withdraw", "unlist-probes", "annotate"]);
   });
+  it("tells the mesh that a pod has left, and ztunnel only when it has finished: ztunnel cuts what is open", () => {
+    assert.deepEqual(steps({ wanted: "out", rules: "finishing" }, ENROLLED), ["annotate", "release"]);
+    assert.deepEqual(steps({ wanted: "out", rules: "finishing", annotation: "none" }, ENROLLED), ["release"]);
+    const done = { wanted: "out", rules: "absent", annotation: "none" } as const;
+    assert.deepEqual(steps(done, ENROLLED), ["withdraw", "unlist-probes"]);
+  });
+  it("redirects a pod again that comes back before it has finished", () => {
+    assert.deepEqual(steps({ rules: "finishing", annotation: "none" }, ENROLLED), ["capture"]);
+    assert.equal(decideEnrolmentSteps({ ...ENROLLED, rules: "finishing" }).annotation, "pending");
+  });
   it("takes rules out of which some may stand, and claims nothing of them", () => {
     assert.deepEqual(steps({ wanted: "out", rules: "broken" }, ENROLLED).slice(0, 2), ["release", "withdraw"]);
     assert.deepEqual(steps({ rules: "broken" }, ENROLLED), ["annotate", "capture"]);
@@ -75,7 +85,8 @@ describe("decideEnrolmentSteps()", () => {
     for (const start of allFacts()) {
       starts++;
       let facts = start;
-      const wasIn = start.wasIn || start.rules === "stand" || start.annotation !== "none";
+      const isRuled = start.rules === "stand" || start.rules === "finishing";
+      const wasIn = start.wasIn || isRuled || start.annotation !== "none";
       for (let round = 0; ; round++) {
         assert.ok(round < 12, `no end from ${JSON.stringify(start)}`);
         const plan = decideEnrolmentSteps(facts);
@@ -84,6 +95,7 @@ describe("decideEnrolmentSteps()", () => {
           assert.ok(!isStrange, JSON.stringify(facts));
         if (plan.steps.includes("withdraw") && facts.wanted === "out" && wasIn && facts.rules !== "absent") {
           assert.equal(plan.steps[0], "release", "withdrawn while redirected");
+          assert.notEqual(facts.rules, "finishing", "withdrawn while connections are open");
         }
         if (plan.steps.length === 0) break;
         // Any prefix of the list may have been carried out when it is looked at again; the shortest is the hardest.
@@ -107,7 +119,7 @@ function after(facts: EnrolmentFacts, step: EnrolmentStep | undefined, annotatio
     case "capture":
       return { ...facts, rules: "stand", wasIn: true };
     case "release":
-      return { ...facts, rules: "absent" };
+      return { ...facts, rules: facts.rules === "finishing" ? "absent" : "finishing" };
     case "withdraw":
       return { ...facts, ztunnel: "absent" };
     case "unlist-probes":
@@ -127,7 +139,8 @@ function assertAtRest(facts: EnrolmentFacts): void {
   if (facts.wanted === "in" && facts.hasAddress && facts.wasIn) assert.equal(facts.rules, "stand", text);
   if (facts.wanted === "out" || facts.wanted === "over") {
     assert.deepEqual([facts.ztunnel, facts.probes, facts.annotation], ["absent", "absent", "none"], text);
-    if (facts.wanted === "out" && (facts.wasIn || facts.rules === "stand")) assert.equal(facts.rules, "absent", text);
+    if (facts.wanted === "out" && (facts.wasIn || ["stand", "finishing"].includes(facts.rules)))
+      assert.equal(facts.rules, "absent", text);
   }
 }
 
@@ -135,7 +148,7 @@ function* allFacts(): Generator<EnrolmentFacts> {
   for (const wanted of ["in", "out", "over", "unknown"] as const)
     for (const wasIn of [true, false])
       for (const netns of ["held", "missing"] as const)
-        for (const rules of ["stand", "absent", "unknown"] as const)
+        for (const rules of ["stand", "broken", "finishing", "absent", "unknown"] as const)
           for (const ztunnel of ["acknowledged", "sent", "refused", "absent"] as const)
             for (const isConnected of [true, false])
               for (const probes of ["listed", "partly", "absent"] as const)

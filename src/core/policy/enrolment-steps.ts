@@ -10,9 +10,9 @@ export interface EnrolmentFacts {
   readonly wasIn: boolean;
   /** Whether anybody has a handle on the pod's network namespace. */
   readonly netns: "held" | "missing";
-  /** Of the rules in it. `broken`: not as they should be, which may be none or some. `unknown`: nobody has looked since
-   * something changed. */
-  readonly rules: "stand" | "broken" | "absent" | "unknown";
+  /** Of the rules in it. `broken`: not as they should be, which may be none or some. `finishing`: they redirect nothing new, and
+   * keep up what ztunnel has not finished. `unknown`: nobody has looked since something changed. */
+  readonly rules: "stand" | "broken" | "finishing" | "absent" | "unknown";
   /** Of the ztunnel that gets new pods. `absent`: it was never told; `sent`: no word yet; `refused`: it is told again by itself. */
   readonly ztunnel: "acknowledged" | "sent" | "refused" | "absent";
   /** Whether any ztunnel is connected and through with its snapshot. */
@@ -51,10 +51,13 @@ export interface EnrolmentPlan {
  *
  * A pod that runs outside the mesh is given to ztunnel first and redirected when ztunnel has said that it listens there:
  * in the other order its connections go to nobody meanwhile. A pod that was in is redirected whether or not ztunnel is
- * there: it stays inside, if need be without a network. On the way out it is the other way round: rules first.
+ * there: it stays inside, if need be without a network. On the way out it is the other way round: rules first. ztunnel cuts
+ * what it has open when it is told that a pod is gone, so it is told when there is nothing to cut; the annotation goes before
+ * that, else the mesh would go on making connections to ztunnel.
  */
 export function decideEnrolmentSteps(facts: EnrolmentFacts): EnrolmentPlan {
-  const wasIn = facts.wasIn || facts.rules === "stand" || facts.annotation !== "none";
+  const stoodOnce = facts.rules === "stand" || facts.rules === "finishing";
+  const wasIn = facts.wasIn || stoodOnce || facts.annotation !== "none";
   const annotation = decideRedirection({ ...facts, current: facts.annotation });
   const annotate: readonly EnrolmentStep[] = annotation === facts.annotation ? [] : ["annotate"];
   switch (facts.wanted) {
@@ -72,6 +75,7 @@ export function decideEnrolmentSteps(facts: EnrolmentFacts): EnrolmentPlan {
       if (!wasIn || facts.rules === "absent")
         return { steps: [...forget(facts), ...annotate], annotation, waits: undefined };
       if (facts.netns === "missing") return { steps: ["find-netns"], annotation, waits: undefined };
+      if (facts.rules === "finishing") return { steps: [...annotate, "release"], annotation, waits: undefined };
       return { steps: ["release", ...forget(facts), ...annotate], annotation, waits: undefined };
     }
     case "over":
