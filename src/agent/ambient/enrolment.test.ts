@@ -67,6 +67,20 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("serves the others when one that was in cannot be told", async () => {
+    const mesh = new FakeMesh();
+    const bad = mesh.addPod("bad", ENABLED);
+    const good = mesh.addPod("good", ENABLED);
+    for (const { uid } of [bad, good]) mesh.rules.add(uid);
+    mesh.unspeakable.add("bad");
+    const enrolment = mesh.start({ firstSnapshotMs: 100 });
+    await mesh.advance(10_000);
+    assert.ok(mesh.hasAdmitted);
+    assert.equal(enrolment.record(good.uid)?.state, "enrolled");
+    assert.partialDeepStrictEqual(enrolment.record(bad.uid), { state: "failed", failedStep: "tell-ztunnel" });
+    await mesh.end();
+  });
+
   it("concludes nothing while the namespace of a pod is not known", async () => {
     const { mesh, pod, enrolment } = await enrolled();
     mesh.unknown.add("web");

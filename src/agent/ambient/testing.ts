@@ -26,6 +26,8 @@ export class FakeMesh {
   /** Names of pods that are out by policy; `unknown` ones cannot be decided on. */
   readonly out = new Set<string>();
   readonly unknown = new Set<string>();
+  /** ztunnel cannot be told of them. */
+  readonly unspeakable = new Set<string>();
   /** By UID: the namespace that is held. */
   readonly netns = new Map<string, bigint>();
   /** By UID: rules of ambient mode stand. */
@@ -219,6 +221,7 @@ export class FakeMesh {
   }
 
   #declare(uid: string, name: string, fd: number | undefined): { readonly result: string } {
+    if (this.unspeakable.has(name)) return { result: "invalid" };
     this.#do(`declare ${name}${fd === undefined ? " by name" : ""}`);
     const netns = fd === undefined ? undefined : { dev: 4n, ino: BigInt(fd) };
     this.workloads.set(uid, { state: netns === undefined ? "kept" : "waiting", netns });
