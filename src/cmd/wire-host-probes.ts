@@ -12,21 +12,15 @@ import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import { decideHostDialect } from "../core/policy/host-probe-backend.ts";
 import type { AmbientHost } from "../core/rules/ambient-host.ts";
 import type { SystemClock } from "../platform/clock.ts";
-import { exec } from "../platform/exec/exec.ts";
-import { findProgram } from "../platform/exec/find-program.ts";
-import { readLegacyTables } from "../platform/exec/legacy-tables.ts";
-import { firstExisting } from "../platform/fs/existing-path.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
 import { readProcessText } from "../platform/fs/process-text.ts";
 import { openNetnsFile } from "../platform/linux/dup-netns.ts";
-import { readIpOption } from "../platform/linux/ip-option.ts";
 import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
 import type { Poller } from "../platform/linux/poller.ts";
-import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
+import { HOST_PROBE_DEPS as deps } from "./host-probe-deps.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 
 const PROC = "/host/proc";
-const XTABLES_LOCK = "/run/xtables.lock";
 /** The node's namespace may come into sight later. */
 const RETRY_MS = 10_000;
 /** A pod that starts waits so long for the set to be made, when the agent has only just started. */
@@ -47,16 +41,6 @@ export interface WiredHostProbes {
   /** Makes the set and keeps it, until the agent ends; what stands then stays. */
   readonly run: (ending: AbortSignal) => Promise<void>;
 }
-
-const deps = {
-  openNetlink,
-  readIpOption,
-  exec,
-  findProgram,
-  legacyTables: readLegacyTables,
-  legacyLock: () => firstExisting([XTABLES_LOCK]),
-  createThrowawayNetns,
-};
 
 export function wireHostProbes({ host, backend, log, clock, metrics, poller }: HostProbesInput): WiredHostProbes {
   const proc = createProcReader(PROC);

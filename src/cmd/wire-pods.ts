@@ -30,6 +30,7 @@ import { ignoreAbort } from "./ignore-abort.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
 import { type WiredAmbient, wireAmbient } from "./wire-ambient.ts";
+import { wireAmbientOff } from "./wire-ambient-off.ts";
 import { wireDecisions } from "./wire-decisions.ts";
 
 /** The first list has arrived and been answered for by then. */
@@ -187,6 +188,15 @@ export function wirePods(input: PodsInput): WiredPods {
         onZtunnel,
       })
     : undefined;
+  const ambientOff = config.ambient.enabled
+    ? undefined
+    : wireAmbientOff({
+        ...{ config, log, clock, metrics, api, informers, netns, backend, decisions },
+        decision: () => node().decision,
+        verifier: () => verifier,
+        recordEvent: events.record,
+      });
+  const verifiedAmbient = (ambient ?? ambientOff)?.forVerifier;
   const verifier = createVerifier(
     {
       pods: informers.pods,
@@ -204,7 +214,7 @@ export function wirePods(input: PodsInput): WiredPods {
       joinGroup: joinNetlinkGroup,
       watchReadable: (fd, onReadable) => poller.watch(fd, { readable: true, writable: false }, onReadable),
       decisions: decisions.ofRunning,
-      ...(ambient !== undefined && { ambient: ambient.forVerifier }),
+      ...(verifiedAmbient !== undefined && { ambient: verifiedAmbient }),
       recordEvent: events.record,
       metrics: {
         drift: (action) => metrics.drift.increment({ object: "rules", action }),
@@ -270,7 +280,7 @@ export function wirePods(input: PodsInput): WiredPods {
   return {
     handle,
     recordEvent: events.record,
-    runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...(ambient?.runs ?? [])],
+    runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...((ambient ?? ambientOff)?.runs ?? [])],
     knowledge: {
       verifications: verifier.records,
       sandboxes: sidecar.records,

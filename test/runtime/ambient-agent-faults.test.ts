@@ -187,7 +187,6 @@ describe("an agent that is killed", () => {
         isReached === "del" ? ztunnel.requests.at(-1) === `del ${pod.uid}` : hasHit(),
       );
       assert.deepEqual(await ambientTraces(pod), [], "rules go first");
-      assert.equal(node.redirection(pod), "enabled");
       await exchange();
       await untilOut(node, pod);
       await untilServed();

@@ -1,0 +1,157 @@
+// Joins what takes pods out of ambient mode after it was switched off: those that an agent before this one took in, as their
+// annotation or its record tells, and then the node's rules for their probes. A node on which ambient mode never was pays a
+// look at each pod's annotation and one at the node's rules. Part of wire-pods.ts.
+//
+// ztunnel is not told: an agent that is not in ambient mode does not serve it. It goes on listening where nothing is sent any
+// more, until it ends.
+import { createEnrolment, type Enrolment, type EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import type { Informers } from "../agent/informers/informers.ts";
+import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
+import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
+import type { VerifiedAmbient } from "../agent/verify/ambient-rules.ts";
+import type { Verifier } from "../agent/verify/verifier.ts";
+import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { Pod } from "../core/kube/pod.ts";
+import type { Logger } from "../core/log.ts";
+import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import { AMBIENT_IS_OFF } from "../core/policy/ambient-decision.ts";
+import { redirectionOf } from "../core/policy/ambient-redirection.ts";
+import type { BackendDecision } from "../core/policy/backend-decision.ts";
+import type { SystemClock } from "../platform/clock.ts";
+import { firstExisting } from "../platform/fs/existing-path.ts";
+import type { KubeApi } from "../platform/http/kube-api.ts";
+import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pods.ts";
+import { ignoreAbort } from "./ignore-abort.ts";
+import { removeHostProbes } from "./remove-host-probes.ts";
+import type { WiredDecisions } from "./wire-decisions.ts";
+
+export interface AmbientOffInput {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly metrics: AgentMetrics;
+  readonly api: KubeApi;
+  readonly informers: Informers;
+  readonly netns: NetnsRegistry;
+  readonly backend: Pick<PodBackend, "addresses">;
+  readonly decision: () => BackendDecision;
+  readonly decisions: Pick<WiredDecisions, "ambient" | "loaded">;
+  /** Made after this. */
+  readonly verifier: () => Pick<Verifier, "request" | "record">;
+  readonly recordEvent: EnrolmentDeps["recordEvent"];
+}
+
+export interface WiredAmbientOff {
+  readonly forVerifier: VerifiedAmbient;
+  readonly enrolment: Pick<Enrolment, "records">;
+  readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+}
+
+/** Pods need their probes for as long as they are captured. */
+const LOOK_AGAIN_MS = 2000;
+const RETRY_HOST_MS = 30_000;
+
+export function wireAmbientOff(input: AmbientOffInput): WiredAmbientOff {
+  const { config, log, clock, metrics, api, informers, netns, backend, decisions, verifier } = input;
+  const { probeSource } = config.ambient;
+
+  /** A pod that was in, until nothing of that is left. */
+  const isConcerned = (pod: Pod): boolean =>
+    redirectionOf(pod.annotations) !== "none" ||
+    decisions.ambient.wasIn(pod.uid) ||
+    (enrolment.record(pod.uid)?.state ?? "out") !== "out";
+  const concerned = (): Pod[] => informers.pods.list().filter(isConcerned);
+
+  const enrolment = createEnrolment({
+    pods: {
+      get(uid) {
+        const pod = informers.pods.get(uid);
+        return pod !== undefined && isConcerned(pod) ? pod : undefined;
+      },
+      list: concerned,
+      subscribe: (listener) =>
+        informers.pods.subscribe((event) => {
+          if (isConcerned(event.pod)) listener(event);
+        }),
+      waitSynced: informers.pods.waitSynced,
+    },
+    // Labels have no say any more.
+    namespaces: { subscribe: () => NOTHING, waitSynced: async () => {} },
+    decide: () => AMBIENT_IS_OFF,
+    wasIn: decisions.ambient.wasIn,
+    netns,
+    rules: ambientRulesOf(verifier, netns, backend),
+    ztunnel: {
+      isConnected: () => false,
+      workload: () => undefined,
+      workloads: () => [],
+      declare: () => ({ result: "declared" }),
+      withdraw: async () => ({ result: "withdrawn" }),
+      admitSnapshots() {},
+      subscribe: () => NOTHING,
+    },
+    probes: {
+      listed: () => [],
+      uids: () => [],
+      put: async () => {},
+      remove: async () => {},
+      subscribe: () => NOTHING,
+    },
+    annotate: createAnnotate(api),
+    metrics: {
+      handled: (type) => metrics.reconcileEvents.increment({ type }),
+      step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
+    },
+    clock,
+    wallMs: Date.now,
+    random: Math.random,
+    recordEvent: input.recordEvent,
+    log,
+  });
+
+  async function takeOut(ending: AbortSignal): Promise<void> {
+    await decisions.loaded;
+    await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
+    const count = ending.aborted ? 0 : concerned().length;
+    if (count > 0) log.info(`Ambient mode is off: taking ${count} pods out that were in it`);
+    await enrolment.run(ending);
+  }
+
+  async function takeHostRulesOut(ending: AbortSignal): Promise<void> {
+    await decisions.loaded;
+    await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
+    // Where the chart mounts no /proc the agent does not see the node.
+    if (firstExisting(["/host/proc"]) === undefined) return;
+    while (!ending.aborted) {
+      let waitMs = LOOK_AGAIN_MS;
+      if (concerned().length === 0) {
+        try {
+          const isRemoved = await removeHostProbes({ probeSource, backend: input.decision() });
+          if (isRemoved) log.info("Ambient mode is off: removed the node's rules for probes");
+          return;
+        } catch (error) {
+          waitMs = RETRY_HOST_MS;
+          log.warn(`Cannot look for the node's rules for probes of ambient mode, trying again: ${String(error)}`);
+        }
+      }
+      await clock.sleep(waitMs, ending).catch(ignoreAbort(ending));
+    }
+  }
+
+  return {
+    enrolment,
+    forVerifier: {
+      wishFor: (pod) => (isConcerned(pod) ? enrolment.wishFor(pod) : { kind: "none", reason: "mode-off" }),
+      decideFamilies: () => ({ kind: "no-address" }),
+      anyCapture: anyAmbientCapture(probeSource),
+      inPlace() {},
+      released: ({ uid }) => decisions.ambient.forget(uid),
+      settled(uid) {
+        if (enrolment.record(uid) !== undefined) enrolment.settled(uid);
+      },
+    },
+    runs: [takeOut, takeHostRulesOut],
+  };
+}
+
+const NOTHING: Disposable = { [Symbol.dispose]() {} };
