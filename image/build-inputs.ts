@@ -1,6 +1,6 @@
 // Everything an image is made of, fetched, checked and made into layers; each layer once, whatever images share it.
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { readTar, type TarEntry } from "./archive/read-tar.ts";
@@ -86,7 +86,7 @@ export function createInputs(options: { readonly layerCache: boolean }): Inputs 
         buildAgent({
           launcher: isFips ? compileFipsLauncher(architecture) : readBuilt(`out/launcher/${architecture}/install-cni`),
           plugin: readBuilt(`out/plugin/${architecture}/istio-cni`),
-          bundle: readBuilt("out/lib/istio-install-cni/agent.mjs"),
+          modules: readBuiltModules("out/lib/istio-install-cni"),
           licence: readFileSync(join(REPOSITORY, "LICENSE")),
           muslLicence: readMuslLicence(),
         }),
@@ -100,6 +100,13 @@ function readBuilt(path: string): Uint8Array {
   } catch (cause) {
     throw new Error(`Cannot build images: ${path} is not there; run make build`, { cause });
   }
+}
+
+/** The agent's, sorted by name; tools/bundle.ts leaves none there that is not of this build. */
+function readBuiltModules(folder: string): ReadonlyMap<string, Uint8Array> {
+  readBuilt(`${folder}/agent.mjs`);
+  const names = readdirSync(join(REPOSITORY, folder)).filter((name) => name.endsWith(".mjs"));
+  return new Map(names.sort().map((name) => [name, readBuilt(`${folder}/${name}`)]));
 }
 
 function readNpmPackage(pkg: NpmPackage): readonly TarEntry[] {

@@ -1,13 +1,15 @@
-// Bundles the agent into one file: fewer files to open at start, and nothing of TypeScript at run time.
-// Usage: tools/node tools/bundle.ts OUTPUT
+// Bundles the agent: no TypeScript and few files at run time. agent.mjs is what the launcher starts; beside it lie the
+// agent-*.mjs that it imports, the parts for one command or one mode in files of their own, so that nobody else holds them in
+// memory. All of them belong together; libc.ts and paths.ts rely on their lying in one folder with koffi.node.
+// Usage: tools/node tools/bundle.ts FOLDER
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { build, type OutputFile, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
-const [output] = process.argv.slice(2);
-if (output === undefined) throw new TypeError("Cannot bundle: usage is tools/node tools/bundle.ts OUTPUT");
+const [folder] = process.argv.slice(2);
+if (folder === undefined) throw new TypeError("Cannot bundle: usage is tools/node tools/bundle.ts FOLDER");
 
 /** Importing node:http as a module evaluates all it exports, its fetch and WebSocket client among them: 50 ms and 3 MB that
  * the agent does not use. Asking for the object evaluates what is touched. */
@@ -23,9 +25,14 @@ const builtinsAsObjects: Plugin = {
 
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
 
-await build({
-  entryPoints: [join(root, "src/cmd/main.ts")],
-  outfile: output,
+const { outputFiles } = await build({
+  entryPoints: { agent: join(root, "src/cmd/main.ts") },
+  outdir: folder,
+  outExtension: { ".js": ".mjs" },
+  // The name tells the content: a file that is there already is the right one.
+  chunkNames: "agent-[name]-[hash]",
+  splitting: true,
+  write: false,
   bundle: true,
   platform: "node",
   format: "esm",
@@ -42,6 +49,21 @@ await build({
     BUILD_STATUS: JSON.stringify(git("status", "--porcelain") === "" ? "Clean" : "Modified"),
   },
 });
+place(outputFiles, folder);
+
+/** At every moment, also after a crash, agent.mjs finds all it imports: it comes last, and only then goes what the build
+ * before left behind. An agent that runs has loaded everything it ever will before it was ready. */
+function place(files: readonly OutputFile[], into: string): void {
+  const names = new Set(files.map(({ path }) => basename(path)));
+  const isEntry = ({ path }: OutputFile): boolean => basename(path) === "agent.mjs";
+  for (const file of files.toSorted((one, other) => Number(isEntry(one)) - Number(isEntry(other)))) {
+    const path = join(into, basename(file.path));
+    writeFileSync(`${path}.new`, file.contents);
+    renameSync(`${path}.new`, path);
+  }
+  for (const name of readdirSync(into))
+    if (/^agent-.*\.mjs(?:\.new)?$/.test(name) && !names.has(name)) rmSync(join(into, name), { force: true });
+}
 
 /** Undefined when this is no git checkout; a source archive has none. */
 function git(...args: string[]): string | undefined {

@@ -1,4 +1,4 @@
-// What a release of the agent changes, and nothing else: launcher, plugin, bundle. The uppermost layer.
+// What a release of the agent changes, and nothing else: launcher, plugin, the agent's modules. The uppermost layer.
 import { type FileTree, TreeBuilder } from "../tree/file-tree.ts";
 
 /** Where the launcher looks for its parts (launcher/install-cni.c). */
@@ -14,7 +14,8 @@ const LAUNCHER_CAPABILITIES = Object.values(CAP).reduce((set, bit) => set | (1n 
 export interface AgentFiles {
   readonly launcher: Uint8Array;
   readonly plugin: Uint8Array;
-  readonly bundle: Uint8Array;
+  /** Of the agent, by name: agent.mjs and what it imports (tools/bundle.ts). */
+  readonly modules: ReadonlyMap<string, Uint8Array>;
   readonly licence: Uint8Array;
   /** Of musl, which launcher and plugin are linked with. */
   readonly muslLicence: Uint8Array;
@@ -23,7 +24,7 @@ export interface AgentFiles {
 export function buildAgent(files: AgentFiles): FileTree {
   const tree = new TreeBuilder();
   tree.file("usr/local/bin/install-cni", files.launcher, { mode: 0o755, capabilities: LAUNCHER_CAPABILITIES });
-  tree.file(`${PARTS}/agent.mjs`, files.bundle);
+  for (const [name, content] of files.modules) tree.file(`${PARTS}/${name}`, content);
   tree.file("opt/cni/bin/istio-cni", files.plugin, { mode: 0o755 });
   tree.file("usr/share/doc/istio-install-cni/LICENSE", files.licence);
   tree.file("usr/share/doc/istio-install-cni/LICENSE.musl", files.muslLicence);

@@ -101,6 +101,8 @@ function describeImage(variant: Variant, architecture: Architecture): void {
       const unowned = regular.filter(({ path }) => !owned.has(path) && !path.startsWith("var/lib/dpkg/status.d/"));
       const expected = [
         ...OWN_FILES,
+        // What agent.mjs imports: named after its content, so by no list.
+        ...pathsOf(regular.filter(({ path }) => path.startsWith(`${PARTS}/agent-`) && path.endsWith(".mjs"))),
         ...NPM_FILES,
         "etc/ssl/certs/ca-certificates.crt",
         ...(variant === "fips" ? FIPS_FILES : []),
