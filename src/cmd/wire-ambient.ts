@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
 import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
 import { createEnrolment, type Enrolment, type EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import type { ProbeSelfTest } from "../agent/ambient/probe-self-test.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createNamespaceLookup } from "../agent/informers/namespace-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
@@ -29,6 +30,7 @@ import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pod
 import { ambientSettings } from "./ambient-settings.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
+import { wireProbeSelfTest } from "./wire-probe-self-test.ts";
 
 const ASK_NAMESPACE_AFTER_MS = 300;
 /** For the answers of all ztunnels to the end of a sandbox. */
@@ -62,6 +64,8 @@ export interface WiredAmbient {
   readonly forVerifier: VerifiedAmbient;
   readonly enrolment: Enrolment;
   readonly ztunnel: ZtunnelServer;
+  /** Whether probes of the node reach enrolled pods. */
+  readonly probePaths: ProbeSelfTest["records"];
   /** A sandbox has ended; `netns` was its namespace. */
   removed(podUid: string, netns: { readonly dev: bigint; readonly ino: bigint }): void;
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
@@ -137,6 +141,20 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     log,
   });
 
+  const selfTest = wireProbeSelfTest({
+    ...{ host, hostProbes, metrics, clock, poller, log, recordEvent: input.recordEvent },
+    enrolled: () => enrolment.records().filter(({ state }) => state === "enrolled"),
+    standing(uid) {
+      const record = verifier().record(uid);
+      return record?.state === "verified" || record?.state === "repaired" ? record.desired : undefined;
+    },
+    podNetns(uid) {
+      const pod = informers.pods.get(uid);
+      return pod === undefined ? undefined : netns.get(pod)?.fd;
+    },
+    ownPod: () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? ""),
+  });
+
   const sandboxes = createAmbientSandboxes({
     decideEarly: (sandbox) => decideAmbientEarly(sandbox, settings),
     decide: (pod, namespace, annotations) => decideAmbient(pod, namespace, settings, annotations),
@@ -168,6 +186,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     sandboxes,
     enrolment,
     ztunnel,
+    probePaths: selfTest.records,
     forVerifier: {
       wishFor: enrolment.wishFor,
       decideFamilies: (addresses) => decideAmbientFamilies(addresses, families),
@@ -184,6 +203,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       hostProbes.run,
       (ending) => ztunnel.run(ending),
       (ending) => decisions.loaded.then(() => enrolment.run(ending)),
+      selfTest.run,
     ],
   };
 }

@@ -38,6 +38,8 @@ export interface HostProbesInput {
 
 export interface WiredHostProbes {
   readonly book: ProbeBook;
+  /** The node's namespace, for connections that count as the kubelet's; a sentence: why there are none. */
+  readonly netns: () => number | string;
   /** Makes the set and keeps it, until the agent ends; what stands then stays. */
   readonly run: (ending: AbortSignal) => Promise<void>;
 }
@@ -46,6 +48,7 @@ export function wireHostProbes({ host, backend, log, clock, metrics, poller }: H
   const proc = createProcReader(PROC);
   const firstTry = Promise.withResolvers<void>();
   let state: ProbeSet | { readonly unavailable: string } = { unavailable: "the agent is only starting" };
+  let nodeNetns: number | string = "the agent is only starting";
   const book = createProbeBook(async () => {
     await Promise.race([firstTry.promise, clock.sleep(SET_UP_WAIT_MS, AbortSignal.timeout(2 * SET_UP_WAIT_MS))]);
     return state;
@@ -102,13 +105,20 @@ export function wireHostProbes({ host, backend, log, clock, metrics, poller }: H
     const probes = createHostProbes(deps, { netnsFd: netns.fd, dialect, nfTables, host, kubeletUid: () => uid });
     state = probes;
     firstTry.resolve();
+    const isExempt = dialect !== "nftables" || uid === process.getuid?.();
+    nodeNetns = isExempt ? netns.fd : `only connections of the kubelet's user, ${uid}, pass, and the agent is another`;
     const keeping = keep(probes, netns.fd, ending);
     await book.read().catch((error: unknown) => log.warn(`Cannot read the node's probe set: ${messageOf(error)}`));
-    await keeping;
+    try {
+      await keeping;
+    } finally {
+      nodeNetns = "the node's network namespace is closed";
+    }
   }
 
   return {
     book,
+    netns: () => nodeNetns,
     async run(ending) {
       while (!ending.aborted) {
         try {

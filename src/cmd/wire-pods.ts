@@ -59,7 +59,7 @@ export interface WiredPods extends Disposable {
   /** What has to run until the agent ends. */
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
   /** What is known of the node's pods, for those who ask. */
-  readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend">;
+  readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend" | "probePaths">;
 }
 
 export function wirePods(input: PodsInput): WiredPods {
@@ -286,6 +286,7 @@ export function wirePods(input: PodsInput): WiredPods {
       sandboxes: sidecar.records,
       netns: netns.status,
       backend: () => decided,
+      probePaths: () => ambient?.probePaths() ?? [],
     },
     [Symbol.dispose]() {
       ends[Symbol.dispose]();

@@ -45,16 +45,16 @@ export interface ProbeSelfTestDeps {
 export interface ProbeSelfTestOptions {
   readonly families: readonly (4 | 6)[];
   readonly probeSource: { readonly v4: IpAddress; readonly v6: IpAddress };
-  /** Between two rounds. @default 60000 */
-  readonly intervalMs?: number;
-  /** Between two rounds while there are pods never tried, or findings tried only once. @default 5000 */
+  /** Between two looks for pods never tried, and for findings made only once. @default 5000 */
   readonly soonMs?: number;
+  /** Between two rounds among the others. @default 60000 */
+  readonly intervalMs?: number;
   /** Pods of each family in one round. @default 4 */
   readonly perRound?: number;
 }
 
 /** One family, as status shows it. Plain data. */
-export interface ProbePathStatus {
+export interface ProbePathRecord {
   readonly family: 4 | 6;
   readonly verdict: SelfTestSummary["verdict"];
   readonly source: IpAddress;
@@ -70,7 +70,7 @@ export interface ProbePathStatus {
 export interface ProbeSelfTest {
   /** Tests until the signal aborts, then resolves. To be called once. */
   run(signal: AbortSignal): Promise<void>;
-  status(): readonly ProbePathStatus[];
+  records(): readonly ProbePathRecord[];
 }
 
 interface Finding {
@@ -81,71 +81,73 @@ interface Finding {
   readonly confirmed: SelfTestOutcome | undefined;
   /** Found last, not often enough to be told, and how often in a row. */
   readonly suspected: { readonly outcome: SelfTestOutcome; readonly times: number } | undefined;
-  readonly triedMs: number;
+  /** Counts tries: who has the smallest was tried longest ago. */
+  readonly order: number;
 }
 
 interface FamilyState {
   readonly family: 4 | 6;
   readonly source: IpAddress;
   readonly findings: Map<string, Finding>;
+  nextRoundMs: number;
   told: string;
   lastWallMs: number | undefined;
 }
 
 /** As often in a row something is found before it is told: a pod that ends while it is tried proves nothing. */
 const CONFIRMED_TIMES = 2;
+/** Before all that were tried. */
+const NEVER_TRIED = -2;
+const TO_CONFIRM = -1;
 const MAX_EXAMPLES = 3;
 
 export function createProbeSelfTest(deps: ProbeSelfTestDeps, options: ProbeSelfTestOptions): ProbeSelfTest {
   const { families, probeSource, intervalMs = 60_000, soonMs = 5000, perRound = 4 } = options;
   const states = families.map((family): FamilyState => {
     const source = family === 4 ? probeSource.v4 : probeSource.v6;
-    return { family, source, findings: new Map(), told: "untested", lastWallMs: undefined };
+    return { family, source, findings: new Map(), nextRoundMs: 0, told: "untested", lastWallMs: undefined };
   });
+
+  let tries = 0;
 
   async function run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        let isPending = false;
-        for (const state of states) isPending = (await testSome(state, signal)) || isPending;
-        await deps.clock.sleep(isPending ? soonMs : intervalMs, signal);
+        for (const state of states) await testSome(state, signal);
+        await deps.clock.sleep(soonMs, signal);
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
-  /** Resolves with whether there is more to be done soon. */
-  async function testSome(state: FamilyState, signal: AbortSignal): Promise<boolean> {
+  async function testSome(state: FamilyState, signal: AbortSignal): Promise<void> {
     const { family, findings } = state;
-    const pods = testable(state);
+    const pods = deps.pods().flatMap((pod) => {
+      const ip = pod.ips.find((one) => one.family === family);
+      return ip === undefined ? [] : [{ pod, ip }];
+    });
     const standing = new Map(pods.map(({ pod, ip }) => [pod.uid, formatIp(ip)]));
     // Of pods that are gone, or have come up elsewhere, nothing is known any more.
     for (const [uid, { address }] of findings) if (standing.get(uid) !== address) findings.delete(uid);
+    const nowMs = deps.clock.nowMs();
+    const isRound = nowMs >= state.nextRoundMs;
+    if (isRound) state.nextRoundMs = nowMs + intervalMs;
     // Never tried, then found wrong once, then whoever was tried longest ago.
     const turn = (uid: string): number => {
       const finding = findings.get(uid);
-      return finding === undefined ? -2 : finding.suspected === undefined ? finding.triedMs : -1;
+      if (finding === undefined) return NEVER_TRIED;
+      return finding.suspected === undefined ? finding.order : TO_CONFIRM;
     };
-    const chosen = pods.toSorted((left, right) => turn(left.pod.uid) - turn(right.pod.uid)).slice(0, perRound);
+    const due = pods.filter(({ pod }) => isRound || turn(pod.uid) <= TO_CONFIRM);
+    const chosen = due.toSorted((left, right) => turn(left.pod.uid) - turn(right.pod.uid)).slice(0, perRound);
     for (const { pod, ip } of chosen) {
       const outcome = decideSelfTest(await attempt(pod, ip, signal), state.source);
-      const label = { name: `${pod.namespace}/${pod.name}`, address: formatIp(ip), triedMs: deps.clock.nowMs() };
+      const label = { name: `${pod.namespace}/${pod.name}`, address: formatIp(ip), order: tries++ };
       findings.set(pod.uid, { ...label, ...weigh(findings.get(pod.uid), outcome) });
       state.lastWallMs = deps.wallMs();
     }
     tell(state);
-    return testable({ family }).some(({ pod }) => {
-      const finding = findings.get(pod.uid);
-      return finding === undefined || finding.suspected !== undefined;
-    });
-  }
-
-  function testable({ family }: Pick<FamilyState, "family">): { readonly pod: SelfTestPod; readonly ip: IpAddress }[] {
-    return deps.pods().flatMap((pod) => {
-      const ip = pod.ips.find((one) => one.family === family);
-      return ip === undefined ? [] : [{ pod, ip }];
-    });
   }
 
   async function attempt(pod: SelfTestPod, address: IpAddress, signal: AbortSignal): Promise<ProbeEvidence> {
@@ -173,7 +175,7 @@ export function createProbeSelfTest(deps: ProbeSelfTestDeps, options: ProbeSelfT
     else deps.log.info(sentence, labels);
   }
 
-  function status(): readonly ProbePathStatus[] {
+  function records(): readonly ProbePathRecord[] {
     return states.map((state) => {
       const { verdict, pods, worst } = summarize(state);
       return {
@@ -185,7 +187,7 @@ export function createProbeSelfTest(deps: ProbeSelfTestDeps, options: ProbeSelfT
     });
   }
 
-  return { run, status };
+  return { run, records };
 }
 
 function summarize({ findings }: FamilyState): SelfTestSummary {

@@ -70,6 +70,7 @@ function statusOf(
       watches: () => [{ kind: "pods", isSynced: true, phase: "watching", failures: 0, objects: 1 }],
       watchAgeSeconds: () => 1.26,
       netns: () => ({ handles: 1, unavailable: undefined, lastScan: undefined }),
+      probePaths: () => [],
       wallMs: () => 0,
       nowMs: () => nowMs,
       ...change,
@@ -130,6 +131,7 @@ describe("createNodeStatus()", () => {
         },
       ],
       netns: { handles: 1, unavailable: null, lastScan: null },
+      probePaths: [],
       omittedPods: 0,
     });
     assert.deepEqual(
@@ -151,6 +153,29 @@ describe("createNodeStatus()", () => {
     assert.equal(statusOf({ conditions: () => [] }).now.isAllGood, false);
     const failed = statusOf({ verifications: () => [verified("u1", { state: "failed" })] }).now;
     assert.deepEqual([failed.isReady, failed.isAllGood, failed.summary.needAttention], [true, false, 1]);
+  });
+
+  it("tells whether probes reach pods, and that not all is good when they reach none", () => {
+    const pods = {
+      works: 0,
+      "wrong-source": 0,
+      "captured-by-ztunnel": 0,
+      refused: 0,
+      "no-answer": 3,
+      "cannot-test": 0,
+    };
+    const source = { family: 4, bytes: Uint8Array.of(169, 254, 7, 127) } as const;
+    const facts = { family: 4, source, pods, message: "lost", examples: ["shop/web"], lastMs: 0 } as const;
+    const of = (verdict: "fails" | "partly") => statusOf({ probePaths: () => [{ ...facts, verdict }] }).now;
+    assert.deepEqual(of("fails").probePaths, [
+      {
+        ...{ family: "ipv4", verdict: "fails", source: "169.254.7.127", message: "lost", examples: ["shop/web"] },
+        results: [{ result: "no-answer", pods: 3 }],
+        lastTriedAt: "1970-01-01T00:00:00.000Z",
+      },
+    ]);
+    // One pod's own policy is no fault of the node.
+    assert.deepEqual([of("fails").isAllGood, of("partly").isAllGood, of("fails").isReady], [false, true, true]);
   });
 
   it("lists every pod the API has shown, by name, looked at or not, and cuts the list", () => {

@@ -14,6 +14,7 @@ import {
   type SandboxFacts,
   type VerificationFacts,
 } from "../../core/status/describe-pod.ts";
+import { describeProbePath, type ProbePathFacts } from "../../core/status/describe-probe-path.ts";
 import { describeRules } from "../../core/status/describe-rules.ts";
 import { describeInputs } from "../../core/status/pod-inputs.ts";
 import { reasonInWords } from "../../core/status/reason-words.ts";
@@ -51,6 +52,8 @@ export interface NodeStatusDeps {
     readonly unavailable: string | undefined;
     readonly lastScan: StatusDocument["netns"]["lastScan"] | undefined;
   };
+  /** By family; none outside ambient mode. */
+  probePaths(): readonly ProbePathFacts[];
   /** Milliseconds since 1970, and on the monotonic clock. */
   wallMs(): number;
   nowMs(): number;
@@ -107,13 +110,14 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
 
   function document(): StatusDocument {
     const counted = counts();
+    const probePaths = deps.probePaths();
     const conditions = deps.conditions();
     const isReady = conditions.length > 0 && conditions.every(({ ready }) => ready);
     const all = facts();
     return {
       schemaVersion: SCHEMA_VERSION,
       at: new Date(deps.wallMs()).toISOString(),
-      isAllGood: isReady && counted.needAttention === 0,
+      isAllGood: isReady && counted.needAttention === 0 && probePaths.every(({ verdict }) => verdict !== "fails"),
       agent: {
         version: options.version,
         node: options.node,
@@ -134,6 +138,7 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
         ageSeconds: roundTenth(deps.watchAgeSeconds(kind)),
       })),
       netns: describeNetns(deps.netns()),
+      probePaths: probePaths.map(describeProbePath),
       summary: {
         pods: all.length,
         ...counted.groups,

@@ -147,6 +147,12 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       help: "Features of netfilter that are missing on this node.",
       labels: ["feature", "family"],
     }),
+    /** Enrolled pods that were tried, by what was found last; `family`: ipv4, ipv6; `result`: core/policy/probe-self-test.ts. */
+    probeSelfTest: registry.gauge({
+      name: "istio_cni_agent_probe_self_test",
+      help: "Enrolled pods by whether probes of the node were seen to reach them.",
+      labels: ["family", "result"],
+    }),
     /** 1 or 0 per condition of /readyz. */
     condition: registry.gauge({
       name: "istio_cni_agent_condition",

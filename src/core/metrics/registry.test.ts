@@ -112,6 +112,7 @@ describe("the agent's metrics", () => {
     metrics.watchEvents.increment({ resource: "pods", type: "update" });
     metrics.podRecordFailures.increment({ action: "write" });
     metrics.eventsDropped.increment({ reason: "forbidden" });
+    metrics.probeSelfTest.set({ family: "ipv4", result: "works" }, 1);
     metrics.condition.set({ name: "install" }, 1);
     metrics.buildInfo.set({ version: "0.1.0", revision: "abc" }, 1);
     registerProcessMetrics(registry, () => ({

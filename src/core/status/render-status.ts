@@ -1,5 +1,6 @@
 // `install-cni status` for people: a head that says how the node is, then one line per pod.
 
+import { type ProbePathStatus, wordsOfProbePath } from "./describe-probe-path.ts";
 import type { CaptureStatus, PodStatus, StatusDocument } from "./status-document.ts";
 import { type Cell, type Colour, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
 
@@ -26,7 +27,16 @@ export function renderStatus(status: StatusDocument, { hasColours }: { readonly 
   return `${head}\n${renderColumns([headings, ...rows], hasColours)}${more}`;
 }
 
-function headOf({ agent, conditions, isReady, backend, install, watches, netns, summary }: StatusDocument): Cell[][] {
+const PROBE_COLOURS: Readonly<Record<ProbePathStatus["verdict"], Colour | undefined>> = {
+  untested: undefined,
+  "cannot-test": "yellow",
+  works: undefined,
+  partly: "yellow",
+  fails: "red",
+};
+
+function headOf(document: StatusDocument): Cell[][] {
+  const { agent, conditions, isReady, backend, install, watches, netns, probePaths, summary } = document;
   const unmet = conditions.filter((condition) => !condition.isReady);
   const ready: Cell = isReady ? { text: "ready", colour: "green" } : { text: "not ready", colour: "red" };
   return [
@@ -52,6 +62,10 @@ function headOf({ agent, conditions, isReady, backend, install, watches, netns, 
             } as const,
           ],
         ]),
+    ...probePaths.map((path): Cell[] => {
+      const colour = PROBE_COLOURS[path.verdict];
+      return ["Probes", colour === undefined ? wordsOfProbePath(path) : { text: wordsOfProbePath(path), colour }];
+    }),
     ["Pods", wordsOfSummary(summary)],
     ...(summary.needAttention === 0
       ? []

@@ -119,6 +119,29 @@ const STATUS: StatusDocument = {
     },
   ],
   netns: { handles: 2, unavailable: "/host/proc is not there", lastScan: null },
+  probePaths: [
+    {
+      family: "ipv4",
+      verdict: "works",
+      source: "169.254.7.127",
+      results: [{ result: "works", pods: 4 }],
+      message: null,
+      examples: [],
+      lastTriedAt: "2026-01-02T03:04:00.000Z",
+    },
+    {
+      family: "ipv6",
+      verdict: "fails",
+      source: "fd16::1",
+      results: [
+        { result: "no-answer", pods: 2 },
+        { result: "cannot-test", pods: 1 },
+      ],
+      message: "probes get lost on the way to the pod. Known causes and remedies: a policy",
+      examples: ["shop/web-0"],
+      lastTriedAt: null,
+    },
+  ],
   summary: {
     pods: 5,
     outside: 1,

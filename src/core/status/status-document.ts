@@ -4,6 +4,7 @@
  * always there, with null where there is nothing to tell. Times are RFC 3339 in UTC, by the agent's clock.
  */
 
+import { SELF_TEST_RESULTS, SELF_TEST_VERDICTS } from "../policy/probe-self-test.ts";
 import { either, exactly, FLAG, listOf, NUMBER, object, oneOf, orNull, TEXT, type TypeOf } from "./shape.ts";
 
 export const SCHEMA_VERSION = 1;
@@ -106,7 +107,7 @@ export const STATUS_DOCUMENT = object({
   schemaVersion: exactly(SCHEMA_VERSION),
   /** When this was written. */
   at: TEXT,
-  /** Ready, and no pod needs attention. */
+  /** Ready, no pod needs attention, and there is no family whose probes reach no pod. */
   isAllGood: FLAG,
   agent: object({ version: TEXT, node: TEXT, mode: oneOf(["sidecar", "ambient"]), uptimeSeconds: NUMBER }),
   isReady: FLAG,
@@ -156,6 +157,22 @@ export const STATUS_DOCUMENT = object({
     unavailable: orNull(TEXT),
     lastScan: orNull(object({ tookMs: NUMBER, processes: NUMBER, namespaces: NUMBER })),
   }),
+  /** Whether probes of this node reach enrolled pods, as far as it was tried; nothing outside ambient mode. */
+  probePaths: listOf(
+    object({
+      family: oneOf(["ipv4", "ipv6"]),
+      verdict: oneOf(SELF_TEST_VERDICTS),
+      /** From where probes have to come. */
+      source: TEXT,
+      /** Pods by what was found of them last. */
+      results: listOf(object({ result: oneOf(SELF_TEST_RESULTS), pods: NUMBER })),
+      /** What is wrong, and what can be done about it. */
+      message: orNull(TEXT),
+      /** Some pods for which it is wrong. */
+      examples: listOf(TEXT),
+      lastTriedAt: orNull(TEXT),
+    }),
+  ),
   summary: object({
     pods: NUMBER,
     outside: NUMBER,
