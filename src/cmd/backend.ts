@@ -4,20 +4,43 @@ import { createLegacyStore } from "../agent/netfilter/legacy-store.ts";
 import { createIptablesNftStore, createNftablesStore } from "../agent/netfilter/nf-tables-store.ts";
 import { createPodBackend, type PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../core/policy/backend-decision.ts";
+import { DEFAULT_PROBE_SOURCE } from "../core/rules/ambient-numbers.ts";
+import type { PodCapture } from "../core/rules/pod-capture.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../core/rules/sidecar-capture.ts";
 import { exec } from "../platform/exec/exec.ts";
 import { findProgram } from "../platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../platform/exec/legacy-tables.ts";
 import { openNetlink } from "../platform/linux/netlink-socket.ts";
 import { belongsToOtherUsers, type NetnsId, netnsIdOf } from "../platform/linux/netns.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
+import { anyAmbientCapture } from "./ambient-pods.ts";
+
+/** How pods without annotations are captured on this node. */
+export function usualCaptures({
+  ambient,
+}: {
+  readonly ambient: { readonly enabled: boolean; readonly dnsCapture: boolean };
+}): readonly PodCapture[] {
+  if (!ambient.enabled) return [DEFAULT_SIDECAR_CAPTURE];
+  const { families } = DEFAULT_SIDECAR_CAPTURE;
+  const ofAmbient = { ...anyAmbientCapture(DEFAULT_PROBE_SOURCE), captureDns: ambient.dnsCapture, families };
+  return [DEFAULT_SIDECAR_CAPTURE, ofAmbient];
+}
+
+/** Every way in which pods may be captured: with DNS, which more of the kernel is needed for. */
+export function trialCaptures({ ambient }: { readonly ambient: { readonly enabled: boolean } }): readonly PodCapture[] {
+  const ofSidecars = { ...DEFAULT_SIDECAR_CAPTURE, dnsCapture: true };
+  return ambient.enabled ? [anyAmbientCapture(DEFAULT_PROBE_SOURCE), ofSidecars] : [ofSidecars];
+}
 
 /** Decides once; nothing outside a throwaway namespace is touched by deciding. */
 export function createBackend(
   settings: BackendSettings,
   forbidden: readonly NetnsId[],
+  usual?: readonly PodCapture[],
 ): { readonly backend: PodBackend; readonly decision: BackendDecision } {
   const facts = gatherBackendFacts({ openNetlink, createThrowawayNetns, hasLegacyTables, findProgram });
-  const decision = decideBackend(facts, settings);
+  const decision = decideBackend(facts, settings, usual);
   const backend = createPodBackend(
     {
       openNetlink,
@@ -40,12 +63,13 @@ export function createBackend(
 export function createBackendOnce(
   settings: BackendSettings,
   forbidden: readonly NetnsId[],
+  usual: readonly PodCapture[],
   onDecision: (decision: BackendDecision) => void,
 ): () => ReturnType<typeof createBackend> {
   let made: ReturnType<typeof createBackend> | undefined;
   return () => {
     if (made === undefined) {
-      made = createBackend(settings, forbidden);
+      made = createBackend(settings, forbidden, usual);
       onDecision(made.decision);
     }
     return made;

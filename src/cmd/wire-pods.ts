@@ -5,7 +5,7 @@ import { createEventRecorder, type EventRecorder } from "../agent/events/event-r
 import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
-import { tryCapture } from "../agent/netfilter/trial-capture.ts";
+import { tryCaptures } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
 import { createPluginRequests, type SandboxService } from "../agent/plugin-api/plugin-requests.ts";
 import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
@@ -16,7 +16,7 @@ import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
-import type { BackendDecision } from "../core/policy/backend-decision.ts";
+import { type BackendDecision, describeTrial, withTrial } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
@@ -25,7 +25,7 @@ import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.
 import { type NetnsId, netnsIdAt } from "../platform/linux/netns.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
-import { createBackendOnce } from "./backend.ts";
+import { createBackendOnce, trialCaptures, usualCaptures } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
@@ -72,7 +72,7 @@ export function wirePods(input: PodsInput): WiredPods {
   // Pods: from the plugin's request to the rules in their namespace.
   const forbidden = forbiddenNamespaces();
   let decided: BackendDecision | undefined;
-  const node = createBackendOnce(config.policy, forbidden, (decision) => {
+  const node = createBackendOnce(config.policy, forbidden, usualCaptures(config), (decision) => {
     decided = decision;
     const { message, dialect, reason, missing } = decision;
     log.info(message);
@@ -272,8 +272,14 @@ export function wirePods(input: PodsInput): WiredPods {
     await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
     await clock.sleep(REHEARSE_AFTER_MS, ending).catch(ignoreAbort(ending));
     if (ending.aborted) return;
-    const problem = await tryCapture(node().backend, createThrowawayNetns);
-    if (problem !== undefined) log.warn(`Cannot capture in a trial: ${problem}; pods that need it will be refused`);
+    const { backend: tried, decision } = node();
+    const problems = await tryCaptures({ backend: tried, createThrowawayNetns, openNetlink }, trialCaptures(config));
+    decided = withTrial(decision, problems);
+    for (const problem of problems) {
+      log.warn(`Cannot capture: ${describeTrial(problem)}; pods that need it will be refused`);
+      const feature = problem.mode === "ambient" ? "ambient capture" : "sidecar capture";
+      for (const family of problem.families) metrics.kernelFeatureMissing.set({ feature, family: String(family) }, 1);
+    }
   };
   /** Nobody looks at a pod before it is known what was decided on it. */
   const verify = (ending: AbortSignal): Promise<void> => decisions.loaded.then(() => verifier.run(ending));

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { gatherBackendFacts } from "../../src/agent/netfilter/backend-facts.ts";
-import { tryCapture } from "../../src/agent/netfilter/trial-capture.ts";
+import { tryCaptures } from "../../src/agent/netfilter/trial-capture.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { decideBackend } from "../../src/core/policy/backend-decision.ts";
+import type { PodCapture } from "../../src/core/rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
 import { findProgram } from "../../src/platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
@@ -12,7 +13,7 @@ import { type NetlinkSocket, openNetlink } from "../../src/platform/linux/netlin
 import { openNetns } from "../../src/platform/linux/netns.ts";
 import { createThrowawayNetns } from "../../src/platform/linux/throwaway-netns.ts";
 import { createNetns } from "../../testbed/netns.ts";
-import { backendOf, DIALECTS, generationOf, sidecarCase } from "./backend-fixture.ts";
+import { ambientCase, backendOf, DIALECTS, generationOf, sidecarCase } from "./backend-fixture.ts";
 
 const DEPS = { openNetlink, createThrowawayNetns, hasLegacyTables, findProgram };
 const UNSET = { nativeNftables: false, forceIptables: undefined } as const;
@@ -115,15 +116,72 @@ test("on a kernel without nf_tables pods are captured by iptables legacy and not
   await assert.rejects(forced.apply(netns.fd, capture), /this node's kernel has no nf_tables/);
 });
 
-test("a trial capture works in every dialect and leaves no descriptor", async () => {
+/** As at start, and the interception mode that is not tried there. */
+const TRIALS: readonly PodCapture[] = [
+  ambientCase(),
+  { ...DEFAULT_SIDECAR_CAPTURE, dnsCapture: true },
+  { ...DEFAULT_SIDECAR_CAPTURE, mode: "TPROXY" },
+];
+
+test("trial captures of every kind work in every dialect and leave no descriptor", async () => {
   for (const dialect of DIALECTS) {
-    const backend = backendOf(dialect);
-    assert.equal(await tryCapture(backend, createThrowawayNetns), undefined);
+    const deps = { backend: backendOf(dialect), createThrowawayNetns, openNetlink };
+    assert.deepEqual(await tryCaptures(deps, TRIALS), []);
     const descriptors = readdirSync("/proc/self/fd").length;
-    assert.equal(await tryCapture(backend, createThrowawayNetns), undefined);
+    assert.deepEqual(await tryCaptures(deps, TRIALS), []);
     assert.equal(readdirSync("/proc/self/fd").length, descriptors, dialect);
   }
 });
+
+test("a trial tells which captures this kernel cannot do, and of which families", async () => {
+  const without = kernelWithout("connmark");
+  const backend = backendOf("iptables-nft", { openNetlink: without });
+  const problems = await tryCaptures({ backend, createThrowawayNetns, openNetlink }, TRIALS);
+  assert.deepEqual(
+    problems.map(({ mode, families }) => ({ mode, families })),
+    [
+      { mode: "ambient", families: [4, 6] },
+      { mode: "TPROXY", families: [4, 6] },
+    ],
+  );
+  assert.match(problems[0]?.why ?? "", /^Cannot program the rule in ip mangle /);
+  const none = await tryCaptures(
+    {
+      backend,
+      openNetlink,
+      createThrowawayNetns() {
+        throw new Error("Cannot make a network namespace: unshare failed with ENOSPC");
+      },
+    },
+    TRIALS.slice(0, 1),
+  );
+  assert.deepEqual(none, [
+    { mode: "ambient", families: [4, 6], why: "Cannot make a network namespace: unshare failed with ENOSPC" },
+  ]);
+});
+
+test("the kernel takes ambient mode's IPv6 routes in a trial, because lo is up there", async () => {
+  const backend = backendOf("iptables-nft");
+  const down: typeof openNetlink = (protocol, netnsFd) => {
+    const socket = openNetlink(protocol, netnsFd);
+    return protocol === NETLINK_PROTOCOL.route ? ignoringLinks(socket) : socket;
+  };
+  const deps = { backend, createThrowawayNetns };
+  assert.deepEqual(await tryCaptures({ ...deps, openNetlink }, [ambientCase()]), []);
+  const problems = await tryCaptures({ ...deps, openNetlink: down }, [ambientCase()]);
+  assert.equal(problems.length, 1);
+});
+
+/** Says yes to every change of a link, and changes none. */
+function ignoringLinks(socket: NetlinkSocket): NetlinkSocket {
+  return {
+    fd: socket.fd,
+    send() {},
+    receive: () => undefined,
+    close: () => socket.close(),
+    [Symbol.dispose]: () => socket.close(),
+  };
+}
 
 /** The kernel of this machine, told to do what it has no module for: the extension's name is misspelt on the way. */
 function kernelWithout(extension: string): typeof openNetlink {

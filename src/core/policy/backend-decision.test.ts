@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DEFAULT_PROBE_SOURCE } from "../rules/ambient-numbers.ts";
+import type { PodCapture } from "../rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
 import {
   type BackendFacts,
   type BackendSettings,
   decideBackend,
+  describeTrial,
   dialectForPod,
   explainUnsupported,
+  withTrial,
 } from "./backend-decision.ts";
 import type { MissingFeature } from "./backend-features.ts";
 
@@ -79,6 +83,54 @@ for (const [name, facts, settings, dialect, reason] of cases) {
     assert.match(decision.message, new RegExp(`^Writing rules as ${dialect}: `));
   });
 }
+
+const AMBIENT: PodCapture = {
+  mode: "ambient",
+  families: { v4: true, v6: false },
+  captureInbound: true,
+  captureDns: false,
+  virtualInterfaces: [],
+  probeSource: DEFAULT_PROBE_SOURCE,
+};
+const BOTH_MODES = [DEFAULT_SIDECAR_CAPTURE, AMBIENT];
+
+test("in ambient mode a dialect has to have what ambient pods need, too", () => {
+  for (const feature of ["mark", "connmark"] as const) {
+    const noMarks: MissingFeature = { feature, family: 4, errno: ENOENT };
+    const facts: BackendFacts = { ...FACTS, missing: { "iptables-nft": [noMarks], nftables: [] } };
+    assert.equal(decideBackend(facts, NOTHING_SET).dialect, "iptables-nft");
+    assert.equal(decideBackend(facts, NOTHING_SET, BOTH_MODES).dialect, "nftables");
+    const neither: BackendFacts = { ...facts, missing: { "iptables-nft": [noMarks], nftables: [noMarks] } };
+    assert.equal(decideBackend(neither, NOTHING_SET, BOTH_MODES).dialect, "iptables-legacy");
+    const alone = { ...neither, legacy: { kernel: false, missingPrograms: [] } };
+    const decision = decideBackend(alone, NOTHING_SET, BOTH_MODES);
+    assert.deepEqual([decision.dialect, decision.reason], ["iptables-nft", "nothing-complete"]);
+    assert.match(decision.message, /those that need what is missing are refused; missing on this node: (conn)?mark/);
+    assert.equal(explainUnsupported(decision, DEFAULT_SIDECAR_CAPTURE), undefined);
+    assert.notEqual(explainUnsupported(decision, AMBIENT), undefined);
+  }
+  const noZones: MissingFeature = { feature: "conntrack zone", family: 4, errno: ENOENT };
+  const facts: BackendFacts = { ...FACTS, missing: { "iptables-nft": [noZones], nftables: [] } };
+  assert.equal(decideBackend(facts, NOTHING_SET, BOTH_MODES).dialect, "iptables-nft", "only pods with DNS need them");
+  const withDns = [DEFAULT_SIDECAR_CAPTURE, { ...AMBIENT, captureDns: true }];
+  assert.equal(decideBackend(facts, NOTHING_SET, withDns).dialect, "nftables");
+  const noOwnerAtAll: BackendFacts = { ...FACTS, missing: { "iptables-nft": [noOwner], nftables: [noOwner] } };
+  assert.equal(decideBackend(noOwnerAtAll, NOTHING_SET, BOTH_MODES).userNamespaces, undefined);
+});
+
+test("what a trial found is told with the decision and does not change it", () => {
+  const decision = decideBackend(FACTS, NOTHING_SET);
+  assert.equal(withTrial(decision, []), decision);
+  const problem = { mode: "ambient", families: [4, 6], why: "Cannot write" } as const;
+  const told = withTrial(decision, [problem, { ...problem, mode: "REDIRECT", families: [6] }]);
+  assert.equal(
+    told.message,
+    `${decision.message}; a trial of ambient mode for IPv4 and IPv6 failed: Cannot write; ` +
+      "a trial of sidecar mode with REDIRECT for IPv6 failed: Cannot write",
+  );
+  assert.deepEqual({ ...told, message: "" }, { ...decision, message: "" });
+  assert.match(describeTrial(problem), /^a trial of ambient mode/);
+});
 
 test("the decision's message says what is missing, by feature, family, module and errno", () => {
   const facts = { ...FACTS, missing: { "iptables-nft": [noTproxyV6], nftables: [] } };

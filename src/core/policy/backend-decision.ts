@@ -53,9 +53,27 @@ export type BackendDecision = {
 /** How a pod is written, and what cannot be. */
 export type PodDialect = Pick<BackendDecision, "dialect" | "missing">;
 
-/** Chooses the dialect. The operator's word is taken as it is; pods say what then does not work. */
-export function decideBackend(facts: BackendFacts, settings: BackendSettings): BackendDecision {
-  const { dialect, reason, why } = choose(facts, settings);
+/** A capture that did not stand in a namespace nobody uses, and of which families. */
+export type TrialProblem = {
+  readonly mode: PodCapture["mode"];
+  readonly families: readonly (4 | 6)[];
+  /** The first thing that went wrong, as a clause. */
+  readonly why: string;
+};
+
+/**
+ * Chooses the dialect. The operator's word is taken as it is; pods say what then does not work.
+ *
+ * @param usual how pods without annotations are captured on this node: what one of them needs and a dialect lacks makes
+ * another dialect better. What the host of ambient pods needs is no part of it: it has a decision of its own
+ * (host-probe-backend.ts).
+ */
+export function decideBackend(
+  facts: BackendFacts,
+  settings: BackendSettings,
+  usual: readonly PodCapture[] = [DEFAULT_SIDECAR_CAPTURE],
+): BackendDecision {
+  const { dialect, reason, why } = choose(facts, settings, usual);
   const missing = dialect === "iptables-legacy" ? [] : facts.missing[dialect];
   const absent = absence(dialect, facts);
   const lacks = dialect === "iptables-legacy" ? [] : missing.map((feature) => describeMissing(feature, dialect));
@@ -69,7 +87,7 @@ export function decideBackend(facts: BackendFacts, settings: BackendSettings): B
     missing,
     nfTables: facts.nfTables.answers,
     message: [`Writing rules as ${dialect}: ${why}`, ...notes].join("; "),
-    userNamespaces: isComplete("nftables", facts)
+    userNamespaces: isComplete("nftables", facts, [DEFAULT_SIDECAR_CAPTURE])
       ? { dialect: "nftables", missing: facts.missing.nftables }
       : undefined,
   };
@@ -104,6 +122,7 @@ export function explainUnsupported({ dialect, missing }: PodDialect, capture: Po
 function choose(
   facts: BackendFacts,
   settings: BackendSettings,
+  usual: readonly PodCapture[],
 ): { dialect: BackendDialect; reason: BackendReason; why: string } {
   if (settings.nativeNftables) {
     return { dialect: "nftables", reason: "native-nftables-set", why: "NATIVE_NFTABLES is true" };
@@ -114,10 +133,10 @@ function choose(
   if (settings.forceIptables === "nft") {
     return { dialect: "iptables-nft", reason: "forced-nft", why: "FORCE_IPTABLES_BINARY is nft" };
   }
-  if (isComplete("iptables-nft", facts)) {
+  if (isComplete("iptables-nft", facts, usual)) {
     return { dialect: "iptables-nft", reason: "default", why: "the kernel has all that the default capture needs" };
   }
-  if (isComplete("nftables", facts)) {
+  if (isComplete("nftables", facts, usual)) {
     const why = "the kernel has nf_tables, but not the xtables extensions iptables needs";
     return { dialect: "nftables", reason: "iptables-nft-incomplete", why };
   }
@@ -125,14 +144,35 @@ function choose(
     const why = "nf_tables of this kernel cannot capture, iptables legacy is there";
     return { dialect: "iptables-legacy", reason: "nf-tables-incomplete", why };
   }
+  const partly = (["iptables-nft", "nftables"] as const).find((dialect) =>
+    usual.some((capture) => isComplete(dialect, facts, [capture])),
+  );
+  if (partly !== undefined) {
+    const why =
+      "nothing on this node can capture every pod of the mesh, so those that need what is missing are refused";
+    return { dialect: partly, reason: "nothing-complete", why };
+  }
   const why = "nothing on this node can capture a pod, so every pod of the mesh is refused";
   return { dialect: "iptables-nft", reason: "nothing-complete", why };
 }
 
-/** Whether a pod without any annotation can be captured. */
-function isComplete(dialect: NetlinkDialect, facts: BackendFacts): boolean {
+/** Whether pods without any annotation can be captured. */
+function isComplete(dialect: NetlinkDialect, facts: BackendFacts, usual: readonly PodCapture[]): boolean {
   if (!facts.nfTables.answers) return false;
-  return explainUnsupported({ dialect, missing: facts.missing[dialect] }, DEFAULT_SIDECAR_CAPTURE) === undefined;
+  const missing = facts.missing[dialect];
+  return usual.every((capture) => explainUnsupported({ dialect, missing }, capture) === undefined);
+}
+
+/** The decision with what a trial found; the dialect stays, pods that need what failed are refused one by one. */
+export function withTrial(decision: BackendDecision, problems: readonly TrialProblem[]): BackendDecision {
+  if (problems.length === 0) return decision;
+  return { ...decision, message: [decision.message, ...problems.map(describeTrial)].join("; ") };
+}
+
+/** "a trial of ambient mode for IPv6 failed: Cannot …" */
+export function describeTrial({ mode, families, why }: TrialProblem): string {
+  const what = mode === "ambient" ? "ambient mode" : `sidecar mode with ${mode}`;
+  return `a trial of ${what} for ${families.map((family) => `IPv${family}`).join(" and ")} failed: ${why}`;
 }
 
 /** What stands in the way of a dialect as a whole. */
