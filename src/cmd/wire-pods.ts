@@ -29,8 +29,8 @@ import { createBackendOnce, trialCaptures, usualCaptures } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
-import { type WiredAmbient, wireAmbient } from "./wire-ambient.ts";
-import { wireAmbientOff } from "./wire-ambient-off.ts";
+import type { WiredAmbient, wireAmbient } from "./wire-ambient.ts";
+import type { wireAmbientOff } from "./wire-ambient-off.ts";
 import { wireDecisions } from "./wire-decisions.ts";
 
 /** The first list has arrived and been answered for by then. */
@@ -47,9 +47,15 @@ export interface PodsInput {
   readonly informers: Informers;
   readonly poller: Poller;
   readonly nodeName: string;
+  /** One of both: the node is in ambient mode, or not. The other one's modules need not be loaded. */
+  readonly ambientMode: AmbientMode;
   /** Whether pods can be enrolled in ambient mode; called in that mode only. */
   readonly onZtunnel: (isConnected: boolean) => void;
 }
+
+export type AmbientMode =
+  | { readonly wireAmbient: typeof wireAmbient; readonly wireAmbientOff?: undefined }
+  | { readonly wireAmbient?: undefined; readonly wireAmbientOff: typeof wireAmbientOff };
 
 export interface WiredPods extends Disposable {
   /** Answers plugins. */
@@ -168,34 +174,18 @@ export function wirePods(input: PodsInput): WiredPods {
     },
     { nodeName },
   );
-  const ambient = config.ambient.enabled
-    ? wireAmbient({
-        config,
-        log,
-        clock,
-        metrics,
-        api,
-        informers,
-        poller,
-        findPod,
-        netns,
-        backend,
-        decision: () => node().decision,
-        decisions,
-        verifier: () => verifier,
-        adopt,
-        recordEvent: events.record,
-        onZtunnel,
-      })
-    : undefined;
-  const ambientOff = config.ambient.enabled
-    ? undefined
-    : wireAmbientOff({
-        ...{ config, log, clock, metrics, api, informers, netns, backend, decisions },
-        decision: () => node().decision,
-        verifier: () => verifier,
-        recordEvent: events.record,
-      });
+  const ambient = input.ambientMode.wireAmbient?.({
+    ...{ config, log, clock, metrics, api, informers, poller, findPod, netns, backend, decisions, adopt, onZtunnel },
+    decision: () => node().decision,
+    verifier: () => verifier,
+    recordEvent: events.record,
+  });
+  const ambientOff = input.ambientMode.wireAmbientOff?.({
+    ...{ config, log, clock, metrics, api, informers, netns, backend, decisions },
+    decision: () => node().decision,
+    verifier: () => verifier,
+    recordEvent: events.record,
+  });
   const verifiedAmbient = (ambient ?? ambientOff)?.forVerifier;
   const verifier = createVerifier(
     {

@@ -3,6 +3,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createInformers } from "../agent/informers/informers.ts";
+import { runTrimAtRest } from "../agent/memory/trim-at-rest.ts";
 import { PLUGIN_SERVER_DEFAULTS, servePlugins } from "../agent/plugin-api/plugin-server.ts";
 import { runEnrollmentFacts } from "../agent/plugin-state/enrollment-facts.ts";
 import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
@@ -33,8 +34,6 @@ const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
 const RECHECK_HOST_MS = 10_000;
 const GATHER_NAMESPACES_MS = 100;
-/** The first looks and lists are done by then. */
-const TRIM_AFTER_READY_MS = 1000;
 
 export interface AgentInput {
   readonly config: AgentConfig;
@@ -106,7 +105,11 @@ export async function runAgent(
   const noZtunnel = "no ztunnel is connected: pods of the ambient mesh cannot start";
   const enrolling = config.ambient.enabled ? readiness.addCondition("ztunnel", noZtunnel) : undefined;
   const onZtunnel = (isConnected: boolean) => (isConnected ? enrolling?.ready() : enrolling?.notReady(noZtunnel));
-  using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName, onZtunnel });
+  // What is for one mode only is a file of its own in the bundle (tools/bundle.ts).
+  const ambientMode = config.ambient.enabled
+    ? { wireAmbient: (await import("./wire-ambient.ts")).wireAmbient }
+    : { wireAmbientOff: (await import("./wire-ambient-off.ts")).wireAmbientOff };
+  using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName, ambientMode, onZtunnel });
 
   // The host: plugin and conflist.
   const ownPod = () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? "");
@@ -201,8 +204,7 @@ export async function runAgent(
     run(
       informers.pods
         .waitSynced(ending)
-        .then(() => clock.sleep(TRIM_AFTER_READY_MS, ending))
-        .then(trimMemory, ignoreAbort(ending)),
+        .then(() => runTrimAtRest({ trim: trimMemory, cpuMs: usedCpuMs, clock }, {}, ending), ignoreAbort(ending)),
     ),
   ]);
   if (signal.aborted) await install.leaveIfProven();
@@ -210,6 +212,11 @@ export async function runAgent(
   await poller.close();
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
+}
+
+function usedCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /** The chart gives the name; without it the host's name is the best guess, and a wrong one shows at once in the log. */

@@ -84,6 +84,9 @@ export const madvise = bind<(address: bigint, length: bigint, advice: number) =>
   "int madvise(uintptr_t address, uint64_t length, int advice)",
 );
 
+/** malloc_trim(3), of glibc: gives whole free pages back. */
+export const mallocTrim = bind<(pad: bigint) => number>("int malloc_trim(uint64_t pad)");
+
 /** lgetxattr(2): of the file itself, never of what a symlink leads to. */
 export const getxattr = bind<(path: string, name: string, value: Uint8Array, size: number) => number>(
   "int64_t lgetxattr(const char *path, const char *name, void *value, uint64_t size)",

@@ -1,7 +1,7 @@
-// Gives back the pages of program files that only starting up needed: measured on Node 26.10, resident size falls from
-// 65 to 31 MB. They are clean copies of files: whatever is needed again is mapped again from the page cache.
+// Gives memory back that only past work needed: garbage that nobody has collected, what malloc keeps for later, and pages of
+// program files, which are clean copies: whatever is needed again is mapped again from the page cache. Measured in ADR 4.
 import { readFileSync } from "node:fs";
-import { madvise } from "./libc.ts";
+import { madvise, mallocTrim } from "./libc.ts";
 
 const MADV_DONTNEED = 4;
 /** "START-END r?-p OFFSET DEVICE INODE PATH": private, not writable, of a file. */
@@ -13,8 +13,16 @@ export interface Mapping {
   readonly length: bigint;
 }
 
-/** Unmaps what can be read again from its file. Never fails: without /proc nothing is given back. */
+/** Keeps the thread for some 30 ms. Never fails: what this runtime does not offer, or /proc does not tell, is left out. */
 export function trimMemory(): void {
+  // Known by the launcher's --expose-gc only. An ordinary collection keeps the heap's pages for what may come; this one gives
+  // them back, and compiled code that was not executed lately with them.
+  globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  mallocTrim(0n);
+  unmapFilePages();
+}
+
+function unmapFilePages(): void {
   let smaps: string;
   try {
     smaps = readFileSync("/proc/self/smaps", "utf8");

@@ -1,0 +1,46 @@
+// When the agent gives memory back: after it has worked, once it rests. What starting, a list or a crowd of pods left behind
+// would stay in its heap for ever, since an agent that has nothing to do never needs to collect garbage.
+import type { Clock } from "../../platform/clock.ts";
+
+export interface TrimAtRestDeps {
+  /** Gives back what is not needed; takes some 30 ms, in which no pod is answered. */
+  trim(): void;
+  /** CPU time of the whole process so far, in milliseconds. */
+  cpuMs(): number;
+  readonly clock: Clock;
+}
+
+export interface TrimAtRestOptions {
+  /** From the first look to the second; each further wait is twice as long. @default 2000 */
+  readonly firstMs?: number;
+  /** The longest wait. @default 30000 */
+  readonly maxMs?: number;
+  /** CPU time since the last trim that may have left something behind: some hundred ADDs or a long list. @default 500 */
+  readonly workMs?: number;
+  /** Share of one processor below which it rests: ADDs come seldom enough not to meet the trim. @default 0.04 */
+  readonly restingShare?: number;
+}
+
+/** Runs until the signal aborts, then resolves. */
+export async function runTrimAtRest(
+  { trim, cpuMs, clock }: TrimAtRestDeps,
+  { firstMs = 2000, maxMs = 30_000, workMs = 500, restingShare = 0.04 }: TrimAtRestOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  // Starting has left something behind, however little work it was.
+  let trimmedCpuMs = Number.NEGATIVE_INFINITY;
+  let waitMs = firstMs;
+  while (!signal.aborted) {
+    const [beforeCpuMs, beforeMs] = [cpuMs(), clock.nowMs()];
+    await clock.sleep(waitMs, signal).catch(() => undefined);
+    if (signal.aborted) return;
+    const nowCpuMs = cpuMs();
+    const isResting = nowCpuMs - beforeCpuMs <= restingShare * (clock.nowMs() - beforeMs);
+    if (isResting && nowCpuMs - trimmedCpuMs >= workMs) {
+      trim();
+      // Its own work is no reason to do it again.
+      trimmedCpuMs = cpuMs();
+    }
+    waitMs = Math.min(2 * waitMs, maxMs);
+  }
+}
