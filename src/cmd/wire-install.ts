@@ -187,7 +187,7 @@ async function renderKubeconfig(
   });
 }
 
-/** ISTIO_OWNED_CNI_CONFIG means something in ambient mode only, as upstream (contract 3.3, ADR 13). */
+/** ISTIO_OWNED_CNI_CONFIG means something in ambient mode only, as upstream (contract 3.3, ADR 14). */
 function installMode({ install, ambient }: AgentConfig): "chained" | "owned" | "standalone" {
   if (!install.chained) return "standalone";
   return install.ownsConfig && ambient.enabled ? "owned" : "chained";

@@ -172,8 +172,8 @@ describe("the agent at SIGTERM", { concurrency: false }, () => {
   test("leaves nothing in ambient mode where AMBIENT_DISABLE_SAFE_UPGRADE asks for that at every end", async () => {
     // Not ready without a ztunnel.
     const agent = await mesh.launchAgent({ ambient: true, env: { AMBIENT_DISABLE_SAFE_UPGRADE: "true" } });
-    await mesh.node.waitForChained();
-    assert.equal(await agent.stop(), 0);
+    await agent.waitForLine((line) => line.includes("valid Istio config present"));
+    assert.equal(await agent.stop(), 0, agent.log.slice(-10).join("\n"));
     assertRemoved();
   });
 });

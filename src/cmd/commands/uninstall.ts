@@ -83,6 +83,7 @@ function folderVariables(env: UninstallInput["env"]): UninstallInput["env"] {
     "CNI_AGENT_RUN_DIR",
     "CNI_CONF_NAME",
     "ISTIO_OWNED_CNI_CONFIG_FILENAME",
+    "ISTIO_OWNED_CNI_CONF_FILENAME",
     "KUBECFG_FILE_NAME",
   ];
   return Object.fromEntries(names.map((name) => [name, env[name]]));

@@ -1,6 +1,6 @@
 /**
  * The kubeconfig upstream's agent writes for its plugin (contract 3.4): how it looks, and how one is recognised. Our plugin
- * reads none (ADR 14); it is written for others, where asked for, and those of an upstream before us are removed.
+ * reads none (ADR 15); it is written for others, where asked for, and those of an upstream before us are removed.
  */
 
 /** In the run directory, since Istio 1.24. */

@@ -6,7 +6,7 @@ import type { ConfFile } from "./choose-conflist.ts";
 import { isConfFileName } from "./conflist.ts";
 import { type DesiredInstall, decideInstall } from "./decide-install.ts";
 import { decideRemoval } from "./decide-removal.ts";
-import { BACKUP_SUFFIX, type HostView } from "./host-view.ts";
+import { BACKUP_SUFFIX, type HostView, type InstallStep } from "./host-view.ts";
 import { createPluginEntry } from "./plugin-entry.ts";
 
 type Json = { [key: string]: unknown };
@@ -74,7 +74,7 @@ function viewOf(files: Files): HostView {
   };
 }
 
-function carryOut(files: Files, steps: ReturnType<typeof decideRemoval>): Files {
+function carryOut(files: Files, steps: readonly InstallStep[]): Files {
   for (const step of steps) {
     if (step.kind === "write-conf") files.set(step.name, new TextDecoder().decode(step.bytes));
     if (step.kind === "remove-conf") files.delete(step.name);

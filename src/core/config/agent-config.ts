@@ -146,7 +146,7 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
       cniConfName: install.cniConfName || undefined,
       chained: install.chainedCniPlugin,
       ownsConfig: install.istioOwnedCniConfig,
-      ownedConfigName: install.istioOwnedCniConfigFilename || OWNED_CONFIG_NAME,
+      ownedConfigName: install.istioOwnedCniConfigFilename || install.istioOwnedCniConfFilename || OWNED_CONFIG_NAME,
       netDir: netDirCandidates(install.mountedCniNetDir, install.cniNetDir),
       binDirs: binDirCandidates(install.cniBinDir),
       runDir: install.cniAgentRunDir,

@@ -41,6 +41,12 @@ export const INSTALL_OPTIONS = {
     fallbackText: "02-istio-cni.conflist",
     doc: "Name of that copy.",
   }),
+  istioOwnedCniConfFilename: option({
+    env: "ISTIO_OWNED_CNI_CONF_FILENAME",
+    type: FILE_NAME,
+    fallback: "",
+    doc: "The same, by the name upstream's chart gives to its value istioOwnedCNIConfigFileName and upstream's agent does not read; the one above wins.",
+  }),
   mountedCniNetDir: option({
     flag: "mounted-cni-net-dir",
     env: "MOUNTED_CNI_NET_DIR",

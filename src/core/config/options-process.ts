@@ -98,11 +98,6 @@ export const ACCEPTED_OPTIONS = {
     doc: "Address of ControlZ.",
     inert: noControlz,
   }),
-  ownedConfFilename: accepted(
-    "ISTIO_OWNED_CNI_CONF_FILENAME",
-    "upstream's agent does not read it either; the name it stands for is ISTIO_OWNED_CNI_CONFIG_FILENAME",
-    "Set by the chart for the value istioOwnedCNIConfigFileName.",
-  ),
   dryRunFilePath: accepted("DRY_RUN_FILE_PATH", "there is no dry run", "File for rules that are not applied."),
   revision: accepted("REVISION", readByNobody, "Revision of the control plane."),
   repairRunAsDaemon: accepted("REPAIR_RUN_AS_DAEMON", readByNobody, "Set by the chart."),

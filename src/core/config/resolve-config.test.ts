@@ -14,6 +14,7 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "install.chainedCniPlugin": { bad: "yes", good: "F", shown: "false" },
   "install.istioOwnedCniConfig": { bad: "TRue", good: "T", shown: "true" },
   "install.istioOwnedCniConfigFilename": { bad: "..", good: "01-ours.conflist" },
+  "install.istioOwnedCniConfFilename": { bad: "..", good: "01-ours.conflist" },
   "install.mountedCniNetDir": { bad: "host/etc", good: "/host/net.d//", shown: "/host/net.d" },
   "install.cniNetDir": { bad: "etc/cni/net.d", good: "/etc/rancher/net.d" },
   "install.cniBinDir": { bad: "/a:b", good: "/a, /b:/a", shown: "/a:/b" },
@@ -87,7 +88,6 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "accepted.logStacktraceLevel": { bad: "a:b:c", good: "all:error" },
   "accepted.ctrlzPort": { bad: "-1", good: "9877" },
   "accepted.ctrlzAddress": { bad: OVERSIZE, good: "*" },
-  "accepted.ownedConfFilename": { bad: OVERSIZE, good: "x.conflist" },
   "accepted.dryRunFilePath": { bad: OVERSIZE, good: "/tmp/x" },
   "accepted.revision": { bad: OVERSIZE, good: "canary" },
   "accepted.repairRunAsDaemon": { bad: OVERSIZE, good: "true" },
@@ -171,6 +171,17 @@ describe("resolveConfig()", () => {
       }
     });
   }
+
+  it("reads the name of our own list where the chart puts it, which upstream does not (D5)", () => {
+    const { config } = resolve({ ISTIO_OWNED_CNI_CONF_FILENAME: "01-mesh.conflist" });
+    assert.equal(config.install.ownedConfigName, "01-mesh.conflist");
+    const both = { ISTIO_OWNED_CNI_CONF_FILENAME: "01-a.conflist", ISTIO_OWNED_CNI_CONFIG_FILENAME: "01-b.conflist" };
+    assert.equal(resolve(both).config.install.ownedConfigName, "01-b.conflist");
+    assert.equal(
+      resolve({ ISTIO_OWNED_CNI_CONF_FILENAME: "" }).config.install.ownedConfigName,
+      "02-istio-cni.conflist",
+    );
+  });
 
   it("takes a flag before a variable before the default", () => {
     const both = resolve({ MONITORING_PORT: "1" }, { "monitoring-port": ["2"] });
