@@ -40,7 +40,7 @@ describe("findPluginUsers()", () => {
     ["a runtime that cannot be seen", undefined, BRIDGE, { a: withUs }, /cannot be seen from here calls it/],
   ];
   for (const [what, processes, conf, entries, expected] of cases) {
-    it(`${expected === undefined ? "needs no plugin for" : "keeps the plugin for"} ${what}`, async () => {
+    it(`${expected === undefined ? "needs no plugin" : "keeps the plugin"}: ${what}`, async () => {
       using host = new TestHost();
       if (entries !== undefined) fill(host, entries);
       const processNames = async () => processes && new Set(processes);
