@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
 import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
 import { createEnrolment, type Enrolment, type EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import { type AmbientMember, type LeaveReport, leaveAmbient } from "../agent/ambient/leave-ambient.ts";
 import type { ProbeSelfTest } from "../agent/ambient/probe-self-test.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createNamespaceLookup } from "../agent/informers/namespace-lookup.ts";
@@ -19,6 +20,7 @@ import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
+import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
@@ -28,6 +30,7 @@ import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET } from "../platform/linux/unix-socket.ts";
 import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pods.ts";
 import { ambientSettings } from "./ambient-settings.ts";
+import { removeHostProbes } from "./remove-host-probes.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
 import { wireProbeSelfTest } from "./wire-probe-self-test.ts";
@@ -46,7 +49,7 @@ export interface AmbientInput {
   readonly poller: Poller;
   readonly findPod: FindPod;
   readonly netns: NetnsRegistry;
-  readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden">;
+  readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden" | "remove">;
   /** Asks the kernel at the first call. */
   readonly decision: () => BackendDecision;
   readonly decisions: Pick<WiredDecisions, "ambient" | "loaded">;
@@ -69,6 +72,8 @@ export interface WiredAmbient {
   /** A sandbox has ended; `netns` was its namespace. */
   removed(podUid: string, netns: { readonly dev: bigint; readonly ino: bigint }): void;
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+  /** After `runs`, where no agent comes after this one: nothing of ambient mode stays on the node. Never rejects. */
+  leave(signal: AbortSignal): Promise<LeaveReport>;
 }
 
 export function wireAmbient(input: AmbientInput): WiredAmbient {
@@ -182,6 +187,22 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     later: (action) => void setImmediate().then(action),
   });
 
+  const anyCapture = anyAmbientCapture(settings.probeSource);
+  const isMember = (pod: Pod): boolean =>
+    redirectionOf(pod.annotations) !== "none" ||
+    decisions.ambient.wasIn(pod.uid) ||
+    (enrolment.record(pod.uid)?.state ?? "out") !== "out";
+  const memberOf = (pod: Pod): AmbientMember => ({
+    ...{ podUid: pod.uid, podNamespace: pod.namespace, podName: pod.name },
+    open() {
+      const held = netns.get(pod);
+      return held === undefined ? undefined : dupNetns(held.fd);
+    },
+    ...(redirectionOf(pod.annotations) !== "none" && {
+      annotate: (signal: AbortSignal) => annotate(pod, "none", signal),
+    }),
+  });
+
   return {
     sandboxes,
     enrolment,
@@ -190,7 +211,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     forVerifier: {
       wishFor: enrolment.wishFor,
       decideFamilies: (addresses) => decideAmbientFamilies(addresses, families),
-      anyCapture: anyAmbientCapture(settings.probeSource),
+      anyCapture,
       inPlace: decisions.ambient.inPlace,
       released: ({ uid }) => decisions.ambient.forget(uid),
       settled: enrolment.settled,
@@ -205,5 +226,15 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       (ending) => decisions.loaded.then(() => enrolment.run(ending)),
       selfTest.run,
     ],
+    leave: (signal) =>
+      leaveAmbient(
+        {
+          remove: (fd) => backend.remove(fd, anyCapture),
+          removeHostProbes: () => removeHostProbes({ probeSource: settings.probeSource, backend: input.decision() }),
+          log,
+        },
+        informers.pods.list().filter(isMember).map(memberOf),
+        signal,
+      ),
   };
 }

@@ -37,6 +37,8 @@ import { wireDecisions } from "./wire-decisions.ts";
 const REHEARSE_AFTER_MS = 200;
 /** Patience with the watch before the API is asked for one pod. */
 const ASK_AFTER_MS = 300;
+/** Well within the grace period that the chart gives; a shorter one cuts it. */
+const LEAVE_TIMEOUT_MS = 10_000;
 
 export interface PodsInput {
   readonly config: AgentConfig;
@@ -64,6 +66,8 @@ export interface WiredPods extends Disposable {
   readonly recordEvent: EventRecorder["record"];
   /** What has to run until the agent ends. */
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+  /** After `runs`, where no agent comes after this one: takes pods out of ambient mode. Never rejects. */
+  leaveAmbient(): Promise<void>;
   /** What is known of the node's pods, for those who ask. */
   readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend" | "probePaths">;
 }
@@ -277,6 +281,9 @@ export function wirePods(input: PodsInput): WiredPods {
     handle,
     recordEvent: events.record,
     runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...((ambient ?? ambientOff)?.runs ?? [])],
+    async leaveAmbient() {
+      await ambient?.leave(AbortSignal.timeout(LEAVE_TIMEOUT_MS));
+    },
     knowledge: {
       verifications: verifier.records,
       sandboxes: sidecar.records,

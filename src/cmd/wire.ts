@@ -207,7 +207,9 @@ export async function runAgent(
         .then(() => runTrimAtRest({ trim: trimMemory, cpuMs: usedCpuMs, clock }, {}, ending), ignoreAbort(ending)),
     ),
   ]);
-  if (signal.aborted) await install.leaveIfProven();
+  // AMBIENT_DISABLE_SAFE_UPGRADE is told at every end, and pods stay in over an upgrade.
+  const hasLeft = signal.aborted && (await install.leaveIfProven());
+  if (hasLeft && !config.ambient.disableSafeUpgrade) await pods.leaveAmbient();
   api.close();
   await poller.close();
   const failed = results.find((result) => result.status === "rejected");

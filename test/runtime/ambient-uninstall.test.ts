@@ -1,0 +1,70 @@
+// The end of an ambient agent that is proven to be the end of all: nothing of ambient mode stays on the node. An end that is
+// not proven leaves everything, as an upgrade needs it.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { JsonObject } from "../../testbed/api-server/kube-object.ts";
+import type { TestAgent } from "../../testbed/node/agent.ts";
+import { runCommand } from "../../testbed/node/command.ts";
+import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
+import type { TestPod } from "../../testbed/node/pod.ts";
+import { type AmbientNode, ambientTraces, createAmbientNode, isRedirected, untilIn } from "./ambient-node.ts";
+
+enterNodeNamespaces();
+
+const DAEMON_SET: JsonObject = {
+  apiVersion: "apps/v1",
+  kind: "DaemonSet",
+  metadata: { namespace: "istio-system", name: "istio-cni-node" },
+  spec: {
+    selector: { matchLabels: { "k8s-app": "istio-cni-node" } },
+    template: { metadata: { labels: { "k8s-app": "istio-cni-node" } }, spec: { containers: [] } },
+  },
+};
+
+describe("the end of an ambient agent", () => {
+  let node: AmbientNode;
+  let agent: TestAgent;
+  let pods: TestPod[];
+  before(async () => {
+    node = await createAmbientNode("dual");
+    node.mesh.api.put(DAEMON_SET);
+    await node.startZtunnel();
+    agent = await start();
+    pods = [await node.startPod({ name: "first" }), await node.startPod({ name: "second" })];
+    await untilIn(node, ...pods);
+  });
+  after(() => node[Symbol.asyncDispose]());
+
+  async function start(env: Readonly<Record<string, string>> = {}): Promise<TestAgent> {
+    node.mesh.api.clearRequests();
+    const started = await node.startAgent({ env });
+    await node.mesh.api.waitFor(
+      (server) =>
+        server.requests({ path: "/apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node" }).length > 0,
+      "the agent to see its DaemonSet",
+    );
+    return started;
+  }
+
+  test("leaves pods in and the node's rules where they are, as long as an agent comes after it", async () => {
+    await agent.stop();
+    for (const pod of pods) assert.ok(await isRedirected(pod));
+    assert.deepEqual(pods.map(node.redirection), ["enabled", "enabled"]);
+    assert.match((await runCommand(["iptables-nft-save"])).stdout, /ISTIO_POSTRT/);
+  });
+
+  test("takes all of it away where the DaemonSet is gone, also from pods that an agent before it took in", async () => {
+    agent = await start();
+    await untilIn(node, ...pods);
+    node.mesh.api.remove("daemonsets", "istio-system/istio-cni-node");
+    assert.equal(await agent.stop(), 0);
+    for (const pod of pods) assert.deepEqual(await ambientTraces(pod), [], agent.log.slice(-8).join("\n"));
+    assert.deepEqual(pods.map(node.redirection), [undefined, undefined]);
+    const left = await Promise.all([
+      runCommand(["iptables-nft-save"]),
+      runCommand(["ip6tables-nft-save"]),
+      runCommand(["ipset", "list", "-n"]),
+    ]);
+    for (const { stdout } of left) assert.doesNotMatch(stdout, /ISTIO|istio/);
+  });
+});
