@@ -7,7 +7,8 @@ import { readIpOption } from "../platform/linux/ip-option.ts";
 import { openNetlink } from "../platform/linux/netlink-socket.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 
-const XTABLES_LOCK = "/run/xtables.lock";
+/** The lock is a file of the node; `/run` in this container is another folder unless somebody has mounted it. */
+const XTABLES_LOCKS = ["/host/proc/1/root/run/xtables.lock", "/run/xtables.lock"];
 
 export const HOST_PROBE_DEPS = {
   openNetlink,
@@ -15,6 +16,6 @@ export const HOST_PROBE_DEPS = {
   exec,
   findProgram,
   legacyTables: readLegacyTables,
-  legacyLock: () => firstExisting([XTABLES_LOCK]),
+  legacyLock: () => firstExisting(XTABLES_LOCKS),
   createThrowawayNetns,
 };

@@ -84,7 +84,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     families: { v4: true, v6: families.ipv6 || families.strict },
     probeSource: settings.probeSource,
   };
-  const hostProbes = wireHostProbes({ host, backend: input.decision, log, clock, metrics, poller });
+  const branchInterfaces = config.ambient.enableAwsBranchEniProbe;
+  const hostProbes = wireHostProbes({ branchInterfaces, host, backend: input.decision, log, clock, metrics, poller });
   const probes = hostProbes.book;
   const namespaceLookup = createNamespaceLookup(
     { api, clock, namespaces: informers.namespaces },

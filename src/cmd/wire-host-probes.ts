@@ -16,6 +16,7 @@ import { createProcReader } from "../platform/fs/proc-reader.ts";
 import { readProcessText } from "../platform/fs/process-text.ts";
 import { openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
+import { readNetSysctl } from "../platform/linux/net-sysctl.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { HOST_PROBE_DEPS as deps } from "./host-probe-deps.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
@@ -26,7 +27,12 @@ const RETRY_MS = 10_000;
 /** A pod that starts waits so long for the set to be made, when the agent has only just started. */
 const SET_UP_WAIT_MS = 3000;
 
+/** Off where pods may have branch network interfaces (contract 7.9). */
+const EARLY_DEMUX = "ipv4/tcp_early_demux";
+
 export interface HostProbesInput {
+  /** `ENABLE_AWS_BRANCH_ENI_PROBE`. */
+  readonly branchInterfaces: boolean;
   readonly host: AmbientHost;
   /** Asks the kernel at the first call. */
   readonly backend: () => BackendDecision;
@@ -44,7 +50,8 @@ export interface WiredHostProbes {
   readonly run: (ending: AbortSignal) => Promise<void>;
 }
 
-export function wireHostProbes({ host, backend, log, clock, metrics, poller }: HostProbesInput): WiredHostProbes {
+export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
+  const { branchInterfaces, host, backend, log, clock, metrics, poller } = input;
   const proc = createProcReader(PROC);
   const firstTry = Promise.withResolvers<void>();
   let state: ProbeSet | { readonly unavailable: string } = { unavailable: "the agent is only starting" };
@@ -102,7 +109,14 @@ export function wireHostProbes({ host, backend, log, clock, metrics, poller }: H
     using netns = openNetnsFile(path);
     const { dialect, nfTables } = await decideDialect();
     const uid = await kubeletUid(dialect, ino, ending);
-    const probes = createHostProbes(deps, { netnsFd: netns.fd, dialect, nfTables, host, kubeletUid: () => uid });
+    const probes = createHostProbes(deps, {
+      netnsFd: netns.fd,
+      dialect,
+      nfTables,
+      host,
+      kubeletUid: () => uid,
+      hasBranchInterfaces: branchInterfaces && readNetSysctl(netns.fd, EARLY_DEMUX) === "0",
+    });
     state = probes;
     firstTry.resolve();
     const isExempt = dialect !== "nftables" || uid === process.getuid?.();

@@ -213,11 +213,12 @@ export function createPodReporter(deps: PodReporterDeps) {
     }
   }
 
-  function bypassed(pod: Pod, state: PodState, families: readonly string[]): void {
+  function bypassed(pod: Pod, state: PodState, families: readonly string[], mode: PodCapture["mode"]): void {
     state.record.bypassed = families;
     if (families.length === 0) return;
-    const hint = "set ISTIO_DUAL_STACK on the proxy, or STRICT_FAMILIES on the agent";
-    tellOnce(pod, state, "AddressFamilyBypassed", `${families.join(", ")} of this pod passes by its proxy; ${hint}`);
+    const [proxy, option] = mode === "ambient" ? ["ztunnel", "AMBIENT_IPV6"] : ["its proxy", "ISTIO_DUAL_STACK"];
+    const hint = `set ${option} on ${mode === "ambient" ? "the agent" : "the proxy"}, or STRICT_FAMILIES on the agent`;
+    tellOnce(pod, state, "AddressFamilyBypassed", `${families.join(", ")} of this pod passes by ${proxy}; ${hint}`);
   }
 
   function tellOnce(pod: Pod, state: PodState, reason: VerifierEventReason, message: string): boolean {

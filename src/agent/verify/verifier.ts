@@ -304,7 +304,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     const { capture } = wanted;
     state.record.desired = capture;
     monitors.watchRouting(pod.uid, state, netns.fd, capture);
-    report.bypassed(pod, state, wanted.bypassed);
+    report.bypassed(pod, state, wanted.bypassed, capture.mode);
     const result = await lookAtPod(deps.backend, {
       netnsFd: netns.fd,
       capture,
