@@ -22,6 +22,7 @@ import { decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decisi
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
+import type { ZtunnelStatusFacts } from "../core/status/describe-enrolment.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
 import { dupNetns } from "../platform/linux/dup-netns.ts";
@@ -72,6 +73,7 @@ export interface WiredAmbient {
   /** A sandbox has ended; `netns` was its namespace. */
   removed(podUid: string, netns: { readonly dev: bigint; readonly ino: bigint }): void;
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
+  ztunnelStatus(): ZtunnelStatusFacts;
   /** After `runs`, where no agent comes after this one: nothing of ambient mode stays on the node. Never rejects. */
   leave(signal: AbortSignal): Promise<LeaveReport>;
 }
@@ -227,6 +229,11 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       (ending) => decisions.loaded.then(() => enrolment.run(ending)),
       selfTest.run,
     ],
+    ztunnelStatus: () => ({
+      isConnected: ztunnel.isConnected(),
+      workloads: ztunnel.workloads().length,
+      connections: ztunnel.connections(),
+    }),
     leave: (signal) =>
       leaveAmbient(
         {

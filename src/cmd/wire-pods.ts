@@ -69,7 +69,7 @@ export interface WiredPods extends Disposable {
   /** After `runs`, where no agent comes after this one: takes pods out of ambient mode. Never rejects. */
   leaveAmbient(): Promise<void>;
   /** What is known of the node's pods, for those who ask. */
-  readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend" | "probePaths">;
+  readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel">;
 }
 
 export function wirePods(input: PodsInput): WiredPods {
@@ -290,6 +290,8 @@ export function wirePods(input: PodsInput): WiredPods {
       netns: netns.status,
       backend: () => decided,
       probePaths: () => ambient?.probePaths() ?? [],
+      enrolments: () => (ambient ?? ambientOff)?.enrolment.records() ?? [],
+      ztunnel: () => ambient?.ztunnelStatus(),
     },
     [Symbol.dispose]() {
       ends[Symbol.dispose]();

@@ -195,6 +195,28 @@ describe("a node with ambient pods", () => {
     node.mesh.api.remove("pods", "mesh/impostor");
   });
 
+  test("tells in its status how far pods have come, and who serves them", async () => {
+    const pod = await node.startPod({ name: "told" });
+    await untilIn(node, pod);
+    const ask = async (path: string) => {
+      const { stdout } = await runCommand([
+        "curl",
+        "-s",
+        "--unix-socket",
+        "/run/istio-cni/admin.sock",
+        `http://x${path}`,
+      ]);
+      return JSON.parse(stdout);
+    };
+    const inWhole = { rules: "stand", ztunnel: "acknowledged", probes: "listed", annotation: "enabled", waits: null };
+    await until("it is told", async () => (await ask("/pods/mesh/told")).pod.ambient?.state === "enrolled");
+    assert.partialDeepStrictEqual((await ask("/pods/mesh/told")).pod.ambient, { ...inWhole, failedStep: null });
+    const { ztunnel: told } = await ask("/status");
+    assert.partialDeepStrictEqual(told, { isConnected: true, workloads: 1 });
+    assert.partialDeepStrictEqual(told.connections, [{ phase: "live", isPrimary: true, workloads: 1 }]);
+    await node.removePod(pod);
+  });
+
   test("says in the metrics what it did", async () => {
     const { text } = await agent.get(15014, "/metrics");
     assert.match(text, /^nodeagent_reconcile_events_total\{[^}]*type="update"[^}]*\} [1-9]/m);

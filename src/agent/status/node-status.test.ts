@@ -70,6 +70,8 @@ function statusOf(
       watches: () => [{ kind: "pods", isSynced: true, phase: "watching", failures: 0, objects: 1 }],
       watchAgeSeconds: () => 1.26,
       netns: () => ({ handles: 1, unavailable: undefined, lastScan: undefined }),
+      enrolments: () => [],
+      ztunnel: () => undefined,
       probePaths: () => [],
       wallMs: () => 0,
       nowMs: () => nowMs,
@@ -131,6 +133,7 @@ describe("createNodeStatus()", () => {
         },
       ],
       netns: { handles: 1, unavailable: null, lastScan: null },
+      ztunnel: null,
       probePaths: [],
       omittedPods: 0,
     });

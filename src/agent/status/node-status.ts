@@ -9,6 +9,12 @@ import { describeMissing } from "../../core/policy/backend-features.ts";
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
 import { countPods, type PodCounts } from "../../core/status/count-pods.ts";
 import {
+  describeZtunnel,
+  type EnrolmentStatusFacts,
+  isEnrolmentInTrouble,
+  type ZtunnelStatusFacts,
+} from "../../core/status/describe-enrolment.ts";
+import {
   describePod,
   type PodLimits,
   type SandboxFacts,
@@ -52,6 +58,10 @@ export interface NodeStatusDeps {
     readonly unavailable: string | undefined;
     readonly lastScan: StatusDocument["netns"]["lastScan"] | undefined;
   };
+  /** In ambient mode, or while it is being left. */
+  enrolments(): readonly EnrolmentStatusFacts[];
+  /** Undefined outside ambient mode. */
+  ztunnel(): ZtunnelStatusFacts | undefined;
   /** By family; none outside ambient mode. */
   probePaths(): readonly ProbePathFacts[];
   /** Milliseconds since 1970, and on the monotonic clock. */
@@ -97,15 +107,27 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
     const verifications = new Map(deps.verifications().map((record) => [record.podUid, record]));
     // The last one wins: a pod's sandbox may have been made anew.
     const sandboxes = new Map(deps.sandboxes().map((record) => [record.podUid, record]));
+    const enrolments = new Map(deps.enrolments().map((record) => [record.podUid, record]));
     return deps.pods
       .list()
       .toSorted((left, right) => compare(left.namespace, right.namespace) || compare(left.name, right.name))
-      .map((pod) => ({ pod, verification: verifications.get(pod.uid), sandbox: sandboxes.get(pod.uid) }));
+      .map((pod) => ({
+        pod,
+        verification: verifications.get(pod.uid),
+        sandbox: sandboxes.get(pod.uid),
+        enrolment: enrolments.get(pod.uid),
+      }));
   }
 
   function counts(): PodCounts {
     const states = new Map(deps.verifications().map((record) => [record.podUid, record]));
-    return countPods(deps.pods.list().map(({ uid }) => states.get(uid) ?? { state: "waiting", bypassed: [] }));
+    const troubled = new Set(deps.enrolments().flatMap((one) => (isEnrolmentInTrouble(one) ? [one.podUid] : [])));
+    return countPods(
+      deps.pods.list().map(({ uid }) => {
+        const { state, bypassed } = states.get(uid) ?? { state: "waiting", bypassed: [] };
+        return { state, bypassed, isInTrouble: troubled.has(uid) };
+      }),
+    );
   }
 
   function document(): StatusDocument {
@@ -138,6 +160,7 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
         ageSeconds: roundTenth(deps.watchAgeSeconds(kind)),
       })),
       netns: describeNetns(deps.netns()),
+      ztunnel: describeZtunnel(deps.ztunnel()),
       probePaths: probePaths.map(describeProbePath),
       summary: {
         pods: all.length,

@@ -13,7 +13,9 @@ export interface PodCounts {
   readonly needAttention: number;
 }
 
-export function countPods(pods: Iterable<Pick<PodStatus, "state" | "bypassed">>): PodCounts {
+export function countPods(
+  pods: Iterable<Pick<PodStatus, "state" | "bypassed"> & { readonly isInTrouble?: boolean }>,
+): PodCounts {
   const groups = new Map<PodGroup, number>(POD_GROUPS.map((group) => [group, 0]));
   const bypassed = { ipv4: 0, ipv6: 0 };
   let bypassing = 0;

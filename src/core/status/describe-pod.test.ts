@@ -4,6 +4,7 @@ import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
 import { countPods } from "./count-pods.ts";
 import { describeCapture } from "./describe-capture.ts";
+import type { EnrolmentStatusFacts } from "./describe-enrolment.ts";
 import { describePod, type SandboxFacts, type VerificationFacts } from "./describe-pod.ts";
 import { describeRules } from "./describe-rules.ts";
 import { POD_STATES, POD_STATUS } from "./status-document.ts";
@@ -70,6 +71,7 @@ describe("describePod()", () => {
       isMonitored: true,
       netns: { inode: "4026532001", source: "ip" },
       sandbox: null,
+      ambient: null,
     });
   });
 
@@ -79,6 +81,29 @@ describe("describePod()", () => {
     assert.deepEqual(captured.sandbox, { containerId: "abc", tookMs: 2.715 });
     const passed = describeWith(undefined, { reason: "not-injected", capture: undefined, bypassed: [] });
     assert.partialDeepStrictEqual(passed, { decision: "out", reason: "not-injected", capture: null });
+  });
+
+  it("tells of ambient mode what somebody has seen, and calls for attention where a step fails", () => {
+    const facts = {
+      wanted: "in",
+      wasIn: true,
+      netns: "held",
+      rules: "stand",
+      ztunnel: "refused",
+      isConnected: true,
+      probes: "listed",
+      hasAddress: true,
+      annotation: "pending",
+    } as const;
+    const record = { podUid: "u1", state: "waiting", failedStep: undefined, message: undefined, sinceMs: 0 } as const;
+    const told = (enrolment: EnrolmentStatusFacts) =>
+      describePod({ pod, verification: VERIFIED, sandbox: undefined, enrolment }, LIMITS);
+    const refused = told({ ...record, facts, waits: "ztunnel-refused" });
+    assert.deepEqual(POD_STATUS.read(JSON.parse(JSON.stringify(refused)), ""), refused);
+    assert.ok(refused.needsAttention);
+    assert.partialDeepStrictEqual(refused.ambient, { state: "waiting", since: "1970-01-01T00:00:00.000Z" });
+    assert.ok(!told({ ...record, facts, waits: "no-ztunnel" }).needsAttention, "the node tells of that");
+    assert.equal(told({ ...record, facts: undefined, waits: undefined }).ambient, null);
   });
 
   it("calls a pod undecided of which nothing is known, and in when only its address is missing", () => {

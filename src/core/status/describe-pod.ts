@@ -3,6 +3,7 @@
 
 import type { PodCapture } from "../rules/pod-capture.ts";
 import { describeCapture } from "./describe-capture.ts";
+import { describeEnrolment, type EnrolmentStatusFacts, isEnrolmentInTrouble } from "./describe-enrolment.ts";
 import type { POD_STATES, PodGroup, PodStatus } from "./status-document.ts";
 
 /** What verification knows of a pod (agent/verify). Times are milliseconds since 1970. */
@@ -37,6 +38,7 @@ export interface PodFacts {
   readonly pod: { readonly uid: string; readonly namespace: string; readonly name: string };
   readonly verification: VerificationFacts | undefined;
   readonly sandbox: SandboxFacts | undefined;
+  readonly enrolment?: EnrolmentStatusFacts | undefined;
 }
 
 /** How much is told of one pod. */
@@ -48,7 +50,7 @@ export interface PodLimits {
 const MAX_SENTENCE = 1024;
 
 /** What nobody has looked at since its ADD is as its ADD left it, but not verified. */
-export function describePod({ pod, verification, sandbox }: PodFacts, limits: PodLimits): PodStatus {
+export function describePod({ pod, verification, sandbox, enrolment }: PodFacts, limits: PodLimits): PodStatus {
   const state = verification?.state ?? "waiting";
   const isLookedAt = verification !== undefined && verification.reason !== undefined;
   const reason = isLookedAt ? verification.reason : sandbox?.reason;
@@ -63,7 +65,7 @@ export function describePod({ pod, verification, sandbox }: PodFacts, limits: Po
     decidedBy: (isLookedAt ? verification.decidedBy : sandbox && "add") ?? null,
     state,
     message: verification?.message === undefined ? null : cutSentence(verification.message),
-    needsAttention: needsAttention({ state, bypassed }),
+    needsAttention: needsAttention({ state, bypassed, isInTrouble: isEnrolmentInTrouble(enrolment) }),
     capture: capture === undefined ? null : describeCapture(capture, limits.listEntries),
     bypassed,
     lastVerifiedAt: timestamp(verification?.lastVerifiedMs),
@@ -75,12 +77,17 @@ export function describePod({ pod, verification, sandbox }: PodFacts, limits: Po
     netns:
       verification?.netns === undefined ? null : { inode: verification.netns.ino, source: verification.netns.source },
     sandbox: sandbox === undefined ? null : { containerId: sandbox.containerId, tookMs: roundMs(sandbox.addedMs) },
+    ambient: describeEnrolment(enrolment),
   };
 }
 
 /** A pod that is only young (`waiting`) is no reason to call somebody; a family that passes by the proxy is one. */
-export function needsAttention({ state, bypassed }: Pick<PodStatus, "state" | "bypassed">): boolean {
-  return bypassed.length > 0 || ["refused", "uncaptured", "failed", "unverifiable"].includes(state);
+export function needsAttention({
+  state,
+  bypassed,
+  isInTrouble = false,
+}: Pick<PodStatus, "state" | "bypassed"> & { readonly isInTrouble?: boolean }): boolean {
+  return isInTrouble || bypassed.length > 0 || ["refused", "uncaptured", "failed", "unverifiable"].includes(state);
 }
 
 /** Where a pod counts: in the summary, and in the metric `istio_cni_agent_pods`. */

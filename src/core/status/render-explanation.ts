@@ -41,6 +41,7 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
       "What the policy reads",
       inputs.map(({ name, value }) => [name, value ?? "-"]),
     ),
+    ...(pod.ambient === null ? [] : [section("Ambient mode", rowsOfEnrolment(pod.ambient, explanation.at))]),
     ...(pod.capture === null ? [] : [section("What should be captured", rowsOfCapture(pod.capture))]),
     section("What was found", rowsOfState(pod, explanation.at)),
     ...(rules === null
@@ -52,6 +53,20 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
         ]),
   ];
   return parts.join("");
+}
+
+function rowsOfEnrolment(ambient: NonNullable<PodStatus["ambient"]>, at: string): Cell[][] {
+  const { state, since, waits, failedStep, message } = ambient;
+  return [
+    ["state", failedStep === null ? state : { text: state, colour: "red" }],
+    ["since", renderAge(since, at)],
+    ...(waits === null ? [] : [["waits for", waits]]),
+    ...(failedStep === null ? [] : [[`${failedStep} failed`, message ?? "-"]]),
+    ["rules", ambient.rules],
+    ["ztunnel", ambient.ztunnel],
+    ["probes of the node", ambient.probes],
+    ["annotation", ambient.annotation],
+  ];
 }
 
 function verdictOf({ decision }: PodStatus): string {

@@ -1,5 +1,6 @@
 // `install-cni status` for people: a head that says how the node is, then one line per pod.
 
+import { wordsOfZtunnel } from "./describe-enrolment.ts";
 import { type ProbePathStatus, wordsOfProbePath } from "./describe-probe-path.ts";
 import type { CaptureStatus, PodStatus, StatusDocument } from "./status-document.ts";
 import { type Cell, type Colour, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
@@ -36,7 +37,7 @@ const PROBE_COLOURS: Readonly<Record<ProbePathStatus["verdict"], Colour | undefi
 };
 
 function headOf(document: StatusDocument): Cell[][] {
-  const { agent, conditions, isReady, backend, install, watches, netns, probePaths, summary } = document;
+  const { agent, conditions, isReady, backend, install, watches, netns, ztunnel, probePaths, summary } = document;
   const unmet = conditions.filter((condition) => !condition.isReady);
   const ready: Cell = isReady ? { text: "ready", colour: "green" } : { text: "not ready", colour: "red" };
   return [
@@ -60,6 +61,14 @@ function headOf(document: StatusDocument): Cell[][] {
               text: `those that started without the plugin cannot be found: ${netns.unavailable}`,
               colour: "yellow",
             } as const,
+          ],
+        ]),
+    ...(ztunnel === null
+      ? []
+      : [
+          [
+            "ztunnel",
+            ztunnel.isConnected ? wordsOfZtunnel(ztunnel) : ({ text: wordsOfZtunnel(ztunnel), colour: "red" } as const),
           ],
         ]),
     ...probePaths.map((path): Cell[] => {

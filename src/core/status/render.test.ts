@@ -38,6 +38,7 @@ const VERIFIED: PodStatus = {
   isMonitored: true,
   netns: { inode: "4026532001", source: "add" },
   sandbox: { containerId: "0a1b", tookMs: 1.5 },
+  ambient: null,
 };
 
 const OUT: PodStatus = {
@@ -119,6 +120,14 @@ const STATUS: StatusDocument = {
     },
   ],
   netns: { handles: 2, unavailable: "/host/proc is not there", lastScan: null },
+  ztunnel: {
+    isConnected: true,
+    workloads: 4,
+    connections: [
+      { pid: 4711, phase: "live", isPrimary: false, workloads: 4 },
+      { pid: 4712, phase: "live", isPrimary: true, workloads: 3 },
+    ],
+  },
   probePaths: [
     {
       family: "ipv4",
@@ -193,6 +202,24 @@ describe("renderExplanation()", () => {
   it("is the text of testdata/explanation.txt, and with rules that of testdata/explanation-rules.txt", () => {
     assertGolden("explanation.txt", renderExplanation(EXPLANATION, { hasColours: false, withRules: false }));
     assertGolden("explanation-rules.txt", renderExplanation(EXPLANATION, { hasColours: false, withRules: true }));
+  });
+
+  it("tells how far a pod has come in ambient mode, and what stands in its way", () => {
+    const ambient = {
+      state: "failed",
+      since: "2026-01-02T03:03:35.000Z",
+      rules: "stand",
+      ztunnel: "acknowledged",
+      probes: "absent",
+      annotation: "enabled",
+      waits: null,
+      failedStep: "list-probes",
+      message: "no ipset in this kernel",
+    } as const;
+    const pod = { ...VERIFIED, decidedBy: "labels", ambient } as const;
+    const text = renderExplanation({ ...EXPLANATION, pod }, { hasColours: false, withRules: false });
+    const section = text.slice(text.indexOf("Ambient mode"), text.indexOf("What should be captured"));
+    assertGolden("explanation-ambient.txt", section);
   });
 
   it("explains a pod of which nothing is known", () => {

@@ -21,6 +21,9 @@ export const POD_STATES = [
   "unverifiable",
 ] as const;
 
+/** In ambient mode; explained at EnrolmentState in agent/ambient. */
+export const ENROLMENT_STATES = ["enrolled", "enrolling", "leaving", "out", "waiting", "failed"] as const;
+
 /** In, out, `refused`: it asks for the mesh in a way nobody can follow; `undecided`: nobody has looked yet. */
 export const DECISIONS = ["in", "out", "refused", "undecided"] as const;
 
@@ -95,6 +98,23 @@ const POD_FIELDS = {
   netns: orNull(object({ inode: TEXT, source: oneOf(["add", "uid", "ip"]) })),
   /** The ADD that this agent answered for the pod's sandbox. */
   sandbox: orNull(object({ containerId: TEXT, tookMs: NUMBER })),
+  /** How far it has come in ambient mode; null: nobody has looked, or the node is not in that mode. */
+  ambient: orNull(
+    object({
+      state: oneOf(ENROLMENT_STATES),
+      since: TEXT,
+      /** What is there: rules in its namespace, ztunnel's word, its addresses in the node's probe set, its annotation. */
+      rules: oneOf(["stand", "broken", "finishing", "absent", "unknown"]),
+      ztunnel: oneOf(["acknowledged", "sent", "refused", "absent"]),
+      probes: oneOf(["listed", "partly", "absent"]),
+      annotation: oneOf(["enabled", "pending", "none"]),
+      /** What it waits for, and no step of ours would change. */
+      waits: orNull(TEXT),
+      /** The step that failed last and is tried again, and how. */
+      failedStep: orNull(TEXT),
+      message: orNull(TEXT),
+    }),
+  ),
 } as const;
 
 export const POD_STATUS = object(POD_FIELDS);
@@ -157,6 +177,16 @@ export const STATUS_DOCUMENT = object({
     unavailable: orNull(TEXT),
     lastScan: orNull(object({ tookMs: NUMBER, processes: NUMBER, namespaces: NUMBER })),
   }),
+  /** Who serves enrolled pods; null outside ambient mode. */
+  ztunnel: orNull(
+    object({
+      /** One has its snapshot: new pods can be enrolled. */
+      isConnected: FLAG,
+      /** Pods that ztunnel should serve. */
+      workloads: NUMBER,
+      connections: listOf(object({ pid: NUMBER, phase: TEXT, isPrimary: FLAG, workloads: NUMBER })),
+    }),
+  ),
   /** Whether probes of this node reach enrolled pods, as far as it was tried; nothing outside ambient mode. */
   probePaths: listOf(
     object({
