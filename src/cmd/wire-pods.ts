@@ -69,7 +69,10 @@ export interface WiredPods extends Disposable {
   /** After `runs`, where no agent comes after this one: takes pods out of ambient mode. Never rejects. */
   leaveAmbient(): Promise<void>;
   /** What is known of the node's pods, for those who ask. */
-  readonly knowledge: Pick<NodeStatusDeps, "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel">;
+  readonly knowledge: Pick<
+    NodeStatusDeps,
+    "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel"
+  >;
 }
 
 export function wirePods(input: PodsInput): WiredPods {
