@@ -28,7 +28,7 @@ const RETRY_MS = 10_000;
 const SET_UP_WAIT_MS = 3000;
 
 /** Off where pods may have branch network interfaces (contract 7.9). */
-const EARLY_DEMUX = "ipv4/tcp_early_demux";
+const EARLY_DEMUX = "ipv4.tcp_early_demux";
 
 export interface HostProbesInput {
   /** `ENABLE_AWS_BRANCH_ENI_PROBE`. */
