@@ -34,6 +34,9 @@ describe("the agent heals the conflist", () => {
   before(async () => {
     mesh = await createMeshNode({ families: "v4" });
     path = mesh.node.conflistPath;
+    // The agent's own pod, which Events on the node's files are about.
+    const own = { name: "istio-cni-node-agent-1", namespace: "istio-system", nodeName: "testbed-node" };
+    mesh.api.put(plainPod({ ...own, podIps: [], phase: "Running" }));
     agent = await mesh.startAgent();
     peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
   });
@@ -175,6 +178,17 @@ describe("the agent heals the conflist", () => {
     writeFileSync(path, PODS);
     await assertHealed();
     assert.equal(warnings().length, 1);
+    const isTold = (): boolean =>
+      mesh.api
+        .list("events")
+        .some(
+          ({ reason, message, involvedObject }) =>
+            reason === "ConflistFight" &&
+            JSON.stringify(involvedObject).includes("istio-cni-node-agent-1") &&
+            String(message).includes("(bridge)"),
+        );
+    await mesh.api.waitFor(isTold, "the Event on the agent's pod");
+    assert.match((await agent.get(15014, "/metrics")).text, /^istio_cni_agent_conflist_fight 1$/m);
   });
 });
 

@@ -2,18 +2,28 @@
 // Between any two of them everybody may get any number of effects done, also in the middle of a pass.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { chooseConflist } from "./choose-conflist.ts";
+import { isConfFileName, parseConf } from "./conflist.ts";
 import type { DesiredInstall } from "./decide-install.ts";
+import { findUnclearNames } from "./decide-removal.ts";
+import { hasOurEntry } from "./edit-conflist.ts";
 import {
-  assertAtRest,
-  assertRemoved,
-  assertSound,
+  bytesOf,
+  convertedOf,
   disturbances,
   emptyScene,
   newProcess,
   OTHERS,
+  OWNED,
   ownMoves,
   type Scene,
+  seen,
+  strippedOf,
+  textOf,
+  viewOf,
+  withoutTemporary,
 } from "./explore-conflist.ts";
+import { BACKUP_SUFFIX } from "./host-view.ts";
 
 const DEPTH = Number(process.env["DEPTH"] ?? 3);
 const LIST = '{"name":"n","plugins":[{"type":"main"}]}';
@@ -34,15 +44,15 @@ function keyOf(scene: Scene): string {
 
 /** Everything that can come of `first`. The story of a state is how it was reached, for the message. */
 function explore(first: Scene, mode: Mode, onState: (scene: Scene) => void): number {
-  const seen = new Set<string>();
+  const visited = new Set<string>();
   let ring: { readonly scene: Scene; readonly story: readonly string[] }[] = [{ scene: first, story: [] }];
   for (let depth = 0; depth <= DEPTH; depth++) {
     const next: typeof ring = [];
     for (let item = ring.pop(); item !== undefined; item = ring.pop()) {
       const { scene, story } = item;
       const key = keyOf(scene);
-      if (seen.has(key)) continue;
-      seen.add(key);
+      if (visited.has(key)) continue;
+      visited.add(key);
       try {
         assertSound(scene);
         onState(scene);
@@ -54,7 +64,7 @@ function explore(first: Scene, mode: Mode, onState: (scene: Scene) => void): num
     }
     ring = next;
   }
-  return seen.size;
+  return visited.size;
 }
 
 /** Undisturbed, in some order, until nobody has anything left to do. */
@@ -99,3 +109,55 @@ describe(`the conflist through every order of ${DEPTH} disturbances`, () => {
     }
   }
 });
+
+/** What must hold at every instant. */
+function assertSound(scene: Scene): void {
+  for (const [name, text] of Object.entries(scene.files)) {
+    if (!isConfFileName(name)) continue;
+    const conf = parseConf(name, bytesOf(text));
+    const isTheirs = scene.foreign[name] === text;
+    assert.ok(conf.kind !== "invalid" || isTheirs, `${name} was made unusable: ${text}`);
+    if (conf.kind !== "invalid" && hasOurEntry(conf)) assert.ok(scene.plugin > 0, `${name} names a missing plugin`);
+    if (name !== OWNED && !name.startsWith("YYY")) assertForeign(scene, name, text);
+  }
+}
+
+function assertForeign(scene: Scene, name: string, text: string): void {
+  const stripped = strippedOf(name, text);
+  const single =
+    name === OTHERS.main
+      ? (scene.foreign[OTHERS.single] ?? scene.files[`${OTHERS.single}${BACKUP_SUFFIX}`])
+      : undefined;
+  const wanted = [scene.foreign[name], single && convertedOf(single)];
+  // A list made of a single configuration that was written anew since is made anew at the next look.
+  const backup = scene.files[`${OTHERS.single}${BACKUP_SUFFIX}`];
+  assert.ok([...wanted, backup && convertedOf(backup)].includes(stripped), `${name} lost or gained something: ${text}`);
+}
+
+/** What must hold when nobody has anything left to do. @returns what the agent says of it */
+function assertAtRest(scene: Scene, mode: DesiredInstall["mode"]): string {
+  const { agent } = scene;
+  assert.ok(agent !== undefined);
+  const { state } = seen(scene, agent, mode).look.decision;
+  const { netDir } = viewOf(scene, agent.version);
+  assert.ok("files" in netDir);
+  const { chosen } = chooseConflist(netDir.files, {});
+  if (state === "installed" && mode !== "standalone") {
+    assert.ok(chosen !== undefined && hasOurEntry(chosen.conf), "ready, and the runtime's file is without us");
+    const entry = textOf(chosen.conf.bytes);
+    assert.match(
+      entry,
+      new RegExp(`"version": ?${agent.version}\\b`),
+      `ready with the entry of another version: ${entry}`,
+    );
+    assert.equal(scene.plugin, agent.version);
+  }
+  return state;
+}
+
+/** What must be left after an uninstall that came to its end. */
+function assertRemoved(scene: Scene): void {
+  const unclear = findUnclearNames(viewOf(scene, 0));
+  assert.deepEqual(withoutTemporary(scene.files), scene.foreign);
+  assert.ok(scene.plugin === 0 || unclear.length > 0, "the plugin was left");
+}

@@ -4,13 +4,12 @@
  * The check of what is there and the rename that follows it count as one effect: platform/fs/atomic-write.ts takes a rename
  * back that was not onto what was expected.
  */
-import assert from "node:assert/strict";
-import { type ConfFile, chooseConflist } from "./choose-conflist.ts";
+import type { ConfFile } from "./choose-conflist.ts";
 import { isConfFileName, parseConf } from "./conflist.ts";
 import { type Look, look, NEW_LIFE } from "./conflist-life.ts";
 import type { DesiredInstall } from "./decide-install.ts";
 import { decideRemoval, findUnclearNames } from "./decide-removal.ts";
-import { hasOurEntry, toConflist, withoutOurEntry } from "./edit-conflist.ts";
+import { toConflist, withoutOurEntry } from "./edit-conflist.ts";
 import { BACKUP_SUFFIX, type HostView, type InstallStep } from "./host-view.ts";
 
 type Files = Readonly<Record<string, string>>;
@@ -44,7 +43,7 @@ export const OTHERS = {
   single: "10-b.conf",
   moved: "20-c.conflist",
 } as const;
-const OWNED = "02-istio-cni.conflist";
+export const OWNED = "02-istio-cni.conflist";
 const TEMPORARY = ".istio-cni-tmp.";
 
 export function emptyScene(files: Files): Scene {
@@ -93,7 +92,8 @@ function moveAgent(scene: Scene, agent: Process, mode: DesiredInstall["mode"]): 
   return isSame ? [] : [{ ...scene, agent: { ...next, queue: decided.steps.flatMap(effectsOf) } }];
 }
 
-function seen(
+/** What the agent makes of what it sees now. */
+export function seen(
   scene: Scene,
   agent: Process,
   mode: DesiredInstall["mode"],
@@ -234,59 +234,8 @@ function removeSingle(scene: Scene): Scene {
   return isConverted ? { ...removed, foreign: scene.foreign } : removed;
 }
 
-/** What must hold at every instant. */
-export function assertSound(scene: Scene): void {
-  for (const [name, text] of Object.entries(scene.files)) {
-    if (!isConfFileName(name)) continue;
-    const conf = parseConf(name, bytesOf(text));
-    const isTheirs = scene.foreign[name] === text;
-    assert.ok(conf.kind !== "invalid" || isTheirs, `${name} was made unusable: ${text}`);
-    if (conf.kind !== "invalid" && hasOurEntry(conf)) assert.ok(scene.plugin > 0, `${name} names a missing plugin`);
-    if (name !== OWNED && !name.startsWith("YYY")) assertForeign(scene, name, text);
-  }
-}
-
-function assertForeign(scene: Scene, name: string, text: string): void {
-  const stripped = strippedOf(name, text);
-  const single =
-    name === OTHERS.main
-      ? (scene.foreign[OTHERS.single] ?? scene.files[`${OTHERS.single}${BACKUP_SUFFIX}`])
-      : undefined;
-  const wanted = [scene.foreign[name], single && convertedOf(single)];
-  // A list made of a single configuration that was written anew since is made anew at the next look.
-  const backup = scene.files[`${OTHERS.single}${BACKUP_SUFFIX}`];
-  assert.ok([...wanted, backup && convertedOf(backup)].includes(stripped), `${name} lost or gained something: ${text}`);
-}
-
-/** What must hold when nobody has anything left to do. @returns what the agent says of it */
-export function assertAtRest(scene: Scene, mode: DesiredInstall["mode"]): string {
-  const { agent } = scene;
-  assert.ok(agent !== undefined);
-  const { state } = seen(scene, agent, mode).look.decision;
-  const { netDir } = viewOf(scene, agent.version);
-  assert.ok("files" in netDir);
-  const { chosen } = chooseConflist(netDir.files, {});
-  if (state === "installed" && mode !== "standalone") {
-    assert.ok(chosen !== undefined && hasOurEntry(chosen.conf), "ready, and the runtime's file is without us");
-    const entry = textOf(chosen.conf.bytes);
-    assert.match(
-      entry,
-      new RegExp(`"version": ?${agent.version}\\b`),
-      `ready with the entry of another version: ${entry}`,
-    );
-    assert.equal(scene.plugin, agent.version);
-  }
-  return state;
-}
-
-/** What must be left after an uninstall that came to its end. */
-export function assertRemoved(scene: Scene): void {
-  const unclear = findUnclearNames(viewOf(scene, 0));
-  assert.deepEqual(withoutTemporary(scene.files), scene.foreign);
-  assert.ok(scene.plugin === 0 || unclear.length > 0, "the plugin was left");
-}
-
-function viewOf(scene: Scene, version: number): HostView {
+/** What an agent with this version of the plugin sees. */
+export function viewOf(scene: Scene, version: number): HostView {
   const files: ConfFile[] = [];
   const backups = new Map<string, Uint8Array>();
   for (const [name, text] of Object.entries(scene.files)) {
@@ -302,20 +251,22 @@ function viewOf(scene: Scene, version: number): HostView {
   };
 }
 
-function strippedOf(name: string, text: string): string {
+/** A list without our object; any other text as it is. */
+export function strippedOf(name: string, text: string): string {
   const conf = parseConf(name, bytesOf(text));
   return conf.kind === "list" ? textOf(withoutOurEntry(conf)) : text;
 }
 
-function convertedOf(single: string): string {
+/** The list that is made of a single configuration, without our object. */
+export function convertedOf(single: string): string {
   const conf = parseConf(OTHERS.single, bytesOf(single));
   return conf.kind === "single" ? strippedOf(OTHERS.main, textOf(toConflist(conf, { type: "istio-cni" }))) : "";
 }
 
-function bytesOf(text: string): Uint8Array {
+export function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-function textOf(bytes: Uint8Array): string {
+export function textOf(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }

@@ -172,17 +172,6 @@ describe("resolveConfig()", () => {
     });
   }
 
-  it("reads the name of our own list where the chart puts it, which upstream does not (D5)", () => {
-    const { config } = resolve({ ISTIO_OWNED_CNI_CONF_FILENAME: "01-mesh.conflist" });
-    assert.equal(config.install.ownedConfigName, "01-mesh.conflist");
-    const both = { ISTIO_OWNED_CNI_CONF_FILENAME: "01-a.conflist", ISTIO_OWNED_CNI_CONFIG_FILENAME: "01-b.conflist" };
-    assert.equal(resolve(both).config.install.ownedConfigName, "01-b.conflist");
-    assert.equal(
-      resolve({ ISTIO_OWNED_CNI_CONF_FILENAME: "" }).config.install.ownedConfigName,
-      "02-istio-cni.conflist",
-    );
-  });
-
   it("takes a flag before a variable before the default", () => {
     const both = resolve({ MONITORING_PORT: "1" }, { "monitoring-port": ["2"] });
     assert.equal(both.config.monitoring.port, 2);
