@@ -76,6 +76,26 @@ for (const dialect of DIALECTS) {
     assert.equal(await sourceSeen(host, a.netns, a.v4), PROBE_SOURCE[4]);
   });
 
+  test(`${dialect}: addresses by which no pod is reached stay out of the set, and the node reaches itself`, async () => {
+    using scene = createHostWithPods(1);
+    const { host, pods } = scene;
+    const [a] = pods;
+    assert.ok(a !== undefined);
+    const local = ips("127.0.0.1", "::1", "fe80::1", "169.254.7.127", "::ffff:127.0.0.1");
+    const probes = hostProbesOf(host, dialect);
+    await probes.ensure();
+    // As an agent finds them in the namespace of a pod that starts.
+    const { skipped } = await probes.put(UID.a, [...local, ...ips(a.v4, a.v6)]);
+    assert.equal(skipped.length, local.length);
+    await probes.converge(new Map([[UID.b, local]]), { isComplete: false });
+    assert.deepEqual(listedIn(host, dialect), [`${a.v4} ${UID.a}`, `${a.v6} ${UID.a}`]);
+    assert.equal(await sourceSeen(host, host, "127.0.0.1"), "127.0.0.1");
+    assert.equal(await sourceSeen(host, host, "::1"), "::1");
+    await probes.converge(new Map([[UID.a, local]]), { isComplete: true });
+    assert.deepEqual(listedIn(host, dialect), [`${a.v4} ${UID.a}`, `${a.v6} ${UID.a}`], "nothing is known of it");
+    assert.deepEqual(await probes.drift(), []);
+  });
+
   test(`${dialect}: without IPv6 there is no set and no rule of it, and a v6 address is told and not an error`, async () => {
     using scene = createHostWithPods(1);
     const { host, pods } = scene;

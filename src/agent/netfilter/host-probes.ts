@@ -6,8 +6,9 @@
 // Level-triggered: what should be there is kept here, what is there is asked of the kernel. Rules are looked after by one at a
 // time; addresses go in and out in between, at once and in the order they are told in, because a pod that starts does not wait
 // for a program of iptables legacy. Not here: when to look (host-probes-keeper.ts), which pods there are.
-import { formatIp, type IpAddress, unmapIp } from "../../core/address.ts";
+import { formatIp, type IpAddress, isSameIp, unmapIp } from "../../core/address.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
+import { addressesInUse } from "../../core/policy/capture-families.ts";
 import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
 import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
@@ -103,15 +104,15 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
 
     /**
      * This pod has these addresses, and no others. No address: nothing is known, nothing changes. An address another pod had
-     * is this one's from now on (D33). Addresses of a family that is not captured are `skipped` (surprise 8).
+     * is this one's from now on (D33). Addresses of a family that is not captured are `skipped` (surprise 8), and so are those
+     * by which no pod is reached: with 127.0.0.1 in the set, the node's own connections to itself would get the probe source.
      * @throws {RangeError} for a UID that cannot be written; otherwise as `ensure`. What was told stays told.
      */
     async put(podUid: string, ips: readonly IpAddress[]): Promise<{ readonly skipped: readonly IpAddress[] }> {
       checkUid(podUid);
-      const unmapped = ips.map(unmapIp);
-      const taken = unmapped.filter(({ family }) => wanted.includes(family));
+      const taken = addressesInUse(ips).filter(({ family }) => wanted.includes(family));
       if (taken.length > 0) await tell(podUid, taken);
-      return { skipped: unmapped.filter(({ family }) => !wanted.includes(family)) };
+      return { skipped: ips.map(unmapIp).filter((ip) => !taken.some((other) => isSameIp(ip, other))) };
     },
 
     /** Takes out whatever stands under this UID, whatever addresses the pod had (D11). False: nothing did.
@@ -140,9 +141,10 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
      * @throws {RangeError} for a UID that cannot be written; otherwise as `ensure`
      */
     async converge(
-      all: ReadonlyMap<string, readonly IpAddress[]>,
+      pods: ReadonlyMap<string, readonly IpAddress[]>,
       { isComplete }: { readonly isComplete: boolean },
     ): Promise<{ readonly put: number; readonly removed: number }> {
+      const all = new Map([...pods].map(([podUid, ips]) => [podUid, addressesInUse(ips)]));
       for (const podUid of all.keys()) checkUid(podUid);
       // Told now, not in turn: what is told of a pod in between is newer than this list.
       owners.tellAll(all, isComplete);
