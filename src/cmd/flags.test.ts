@@ -95,6 +95,26 @@ describe("parseInvocation()", () => {
     assertRefused(["config", "-o", "yaml"], "malformed-value", /'text' or 'json'/);
   });
 
+  it("reads `uninstall`, which takes the options that say where things are and no other", () => {
+    const { command, ...rest } = parseInvocation(["uninstall", "--force", "--mounted-cni-net-dir=/n", "-o", "json"]);
+    assert.deepEqual(
+      [command, rest],
+      [
+        "uninstall",
+        {
+          flags: new Map([
+            ["mounted-cni-net-dir", ["/n"]],
+            ["force", ["true"]],
+            ["output", ["json"]],
+          ]),
+          output: "json",
+          isForced: true,
+        },
+      ],
+    );
+    assertRefused(["uninstall", "--monitoring-port=1"], "unknown-flag", /monitoring-port/);
+  });
+
   it("reads `status` and `explain`, which take no option of the agent but its run directory", () => {
     assert.deepEqual(parseInvocation(["status"]), { command: "status", flags: new Map(), output: "text" });
     const elsewhere = parseInvocation(["--cni-agent-run-dir=/x", "status", "-o", "json"]);

@@ -23,6 +23,12 @@ import { isMarkedUninstalled, UNINSTALLED_MARK } from "./run-dir.ts";
 /** Between two attempts to take out what somebody puts in. */
 const RACE_PAUSE_MS = 50;
 
+const FIGHT_ANSWERS: Readonly<Record<FightPolicy, string>> = {
+  keep: "it goes on, ever slower",
+  own: "a file of our own takes its place",
+  concede: "it is left alone for a while, pods start outside the mesh",
+};
+
 export type InstallerDeps = {
   readonly files: HostFiles;
   /** Ownership passes to the installer, which disposes it at its end. */
@@ -89,9 +95,8 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     warnings = next;
   };
 
-  const tellOfFight = (netDir: string, { name, writer, advice, times, isConceded }: FightNotice): void => {
-    const then = isConceded ? "it is left alone for a while, pods start outside the mesh" : "it goes on, ever slower";
-    const message = `Another writer keeps taking our entry out of ${netDir}/${name}: ${writer}; put back ${times} times in a row, ${then}; ${advice}`;
+  const tellOfFight = (netDir: string, { name, writer, advice, times, policy }: FightNotice): void => {
+    const message = `Another writer keeps taking our entry out of ${netDir}/${name}: ${writer}; put back ${times} times in a row, ${FIGHT_ANSWERS[policy]}; ${advice}`;
     log.warn(message);
     deps.onFight(message);
   };

@@ -70,7 +70,7 @@ export type LostEntry = {
 };
 
 /** A fight that a person is to be told of, once in a burst. */
-export type FightNotice = LostEntry & { readonly times: number; readonly isConceded: boolean };
+export type FightNotice = LostEntry & { readonly times: number; readonly policy: FightPolicy };
 
 /** Takes in what was seen. Never throws for any view. */
 export function look(
@@ -120,14 +120,13 @@ export function acted(
   const { state: throttle, isWarningDue } = afterRewrite(life.throttle, nowMs);
   const rewritten = { ...changed, throttle, rewrites: life.rewrites + 1 };
   if (!isWarningDue) return { life: rewritten, next, notice: undefined };
-  const isConceded = policy === "concede";
-  const concededUntilMs = isConceded ? nowMs + CONCEDED_FOR_MS : life.concededUntilMs;
+  const concededUntilMs = policy === "concede" ? nowMs + CONCEDED_FOR_MS : life.concededUntilMs;
   const isOwn = life.isOwn || policy === "own";
   const seenIn = isOwn === life.isOwn ? life.seenIn : undefined;
   return {
     life: { ...rewritten, concededUntilMs, isOwn, seenIn },
     next,
-    notice: { ...lost, times: throttle.count, isConceded },
+    notice: { ...lost, times: throttle.count, policy },
   };
 }
 
