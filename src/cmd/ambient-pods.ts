@@ -1,6 +1,6 @@
 // What the enrolment loop needs of the services beside it, the same whether ambient mode is on or being left: what the
 // verifier knows of a pod's rules, and the way to write a pod's annotation.
-import type { EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import type { EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
 import type { Verifier } from "../agent/verify/verifier.ts";
@@ -34,7 +34,12 @@ export function ambientRulesOf(
     },
     addresses(uid) {
       const held = netns.get({ uid, annotations: {} });
-      return held === undefined ? [] : addressesInUse(backend.addresses(held.fd));
+      try {
+        return held === undefined ? [] : addressesInUse(backend.addresses(held.fd));
+      } catch {
+        // The kernel does not tell: the verifier is told the same, and says so.
+        return [];
+      }
     },
   };
 }

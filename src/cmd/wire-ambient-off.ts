@@ -4,7 +4,8 @@
 //
 // ztunnel is not told: an agent that is not in ambient mode does not serve it. It goes on listening where nothing is sent any
 // more, until it ends.
-import { createEnrolment, type Enrolment, type EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import { createEnrolment } from "../agent/ambient/enrolment.ts";
+import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";

@@ -3,7 +3,8 @@
 import { setImmediate } from "node:timers/promises";
 import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
 import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
-import { createEnrolment, type Enrolment, type EnrolmentDeps } from "../agent/ambient/enrolment.ts";
+import { createEnrolment } from "../agent/ambient/enrolment.ts";
+import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import { type AmbientMember, type LeaveReport, leaveAmbient } from "../agent/ambient/leave-ambient.ts";
 import type { ProbeSelfTest } from "../agent/ambient/probe-self-test.ts";
 import type { Informers } from "../agent/informers/informers.ts";
@@ -176,9 +177,10 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       enroll: (workload, netnsFd, signal) => ztunnel.enroll(workload, netnsFd, signal),
     },
     namespaces: { adopt: input.adopt },
+    starting: enrolment.starting,
     added(pod, sandbox) {
       decisions.ambient.keep(pod, sandbox);
-      enrolment.added(pod.uid);
+      enrolment.added(pod);
     },
     countDecision: (decision, reason) => metrics.decisions.increment({ mode: "ambient", decision, reason }),
     observe: (phase, dialect, seconds) =>

@@ -85,6 +85,28 @@ describe("an API server with faults", () => {
     });
   }
 
+  test("a watch that shows nothing: pods that only the API's answer told of stay with ztunnel", async () => {
+    const fault = node.mesh.api.fault({ verb: "watch", resource: "pods" }, { kind: "silent-watch" });
+    node.mesh.api.closeWatches("end");
+    await node.mesh.api.waitFor(() => fault.hits() > 0, "the watch to be silent");
+    const first = await startUnseen();
+    // Whatever makes the agent look at everything: a second ztunnel comes and goes.
+    const other = await node.startZtunnel();
+    const second = await startUnseen();
+    await until("the other serves both", () => servedBy(other).size === 2);
+    await other.stop();
+    await untilServed(first);
+    assert.ok(!ztunnel.events().some(({ event, uid }) => event === "del" && uid === first.uid));
+    assert.ok(!other.events().some(({ event, uid }) => event === "del" && uid === second.uid));
+    for (const pod of [first, second]) assert.ok(await isRedirected(pod));
+    fault.clear();
+    node.mesh.api.closeWatches("reset");
+    for (const pod of [first, second]) node.report(pod);
+    await untilIn(node, first, second);
+    for (const pod of [first, second]) await node.removePod(pod);
+    await untilServed();
+  });
+
   test("errors for good refuse pods that nobody knows, and start those that are known", async () => {
     const known = node.putPod({ name: nextName() });
     const name = String(readPath(known, "metadata", "name"));

@@ -30,6 +30,8 @@ const SANDBOX: AmbientSandbox = {
 /** Everything an ADD needs, and what was asked of it in order. */
 class FakeAdd {
   readonly asked: string[] = [];
+  readonly underWay = new Set<string>();
+  onEnroll: () => void = () => undefined;
   labels: Record<string, string> = {};
   annotations: Record<string, string> = {};
   namespaceLabels: Record<string, string> | undefined = { "istio.io/dataplane-mode": "ambient" };
@@ -78,10 +80,15 @@ class FakeAdd {
     ztunnel: {
       enroll: async ({ serviceAccount }) => {
         this.asked.push(`ztunnel ${serviceAccount}`);
+        this.onEnroll();
         return this.outcome;
       },
     },
     namespaces: { adopt: (uid) => void this.asked.push(`adopt ${uid}`) },
+    starting: (uid) => {
+      this.underWay.add(uid);
+      return { [Symbol.dispose]: () => void this.underWay.delete(uid) };
+    },
     added: ({ uid }, { reason }) => void this.asked.push(`added ${uid} ${reason}`),
     countDecision: (decision, reason) => void this.asked.push(`count ${decision} ${reason}`),
     observe: () => undefined,
@@ -200,6 +207,17 @@ describe("createAmbientSandboxes()", () => {
     const bare = new FakeAdd();
     bare.addresses = ["127.0.0.1", "fe80::1"];
     await refuses(bare, /has no address beyond loopback/);
+  });
+
+  it("says that an ADD is under way from the first thing it does until its answer", async () => {
+    for (const outcome of [{ result: "acknowledged" }, { result: "timed-out" }] as const) {
+      const add = new FakeAdd();
+      add.outcome = outcome;
+      add.onEnroll = () => assert.deepEqual([...add.underWay], ["u1"]);
+      await add.add().catch(() => undefined);
+      assert.ok(add.asked.includes("ztunnel shop-sa"));
+      assert.equal(add.underWay.size, 0);
+    }
   });
 
   it("starts a pod whose probes cannot be exempted yet", async () => {

@@ -85,6 +85,8 @@ export interface AmbientSandboxesDeps {
     enroll(workload: Workload, netnsFd: number, signal: AbortSignal): Promise<EnrollOutcome>;
   };
   readonly namespaces: { adopt(podUid: string, containerId: string, netnsFd: number): void };
+  /** From the first thing that is done to the pod, until the answer: nobody else works on it. */
+  starting(podUid: string): Disposable;
   /** The pod is in: the annotation and all that is not waited for. */
   added(pod: Pod, sandbox: AddedSandbox): void;
   countDecision(decision: "in" | "out", reason: AmbientReason): void;
@@ -194,6 +196,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
         return decided.verdict;
       }
       const { pod, decision } = decided;
+      using _starting = deps.starting(pod.uid);
       deps.countDecision("in", decision.reason);
       for (const hint of decision.hints) deps.log.warn(hint, { ns: pod.namespace, name: pod.name });
       const decidedMs = deps.nowMs();

@@ -62,10 +62,14 @@ export function createEnrolmentTeller({ recordEvent, nowMs, log }: EnrolmentTell
   }
 
   function isLate(pod: Pod, told: ToldOfPod, { facts, waits, failedStep, message }: EnrolmentRecord): void {
-    told.lateSinceMs ??= nowMs();
+    // A pod without an address has not started; one that cannot be looked at is the verifier's to tell of.
+    const isUnseen = facts?.netns === "missing" || facts?.rules === "unknown";
     const isNodesTrouble = waits === "no-ztunnel" && told.isKnownIn;
-    // A pod without an address has not started; one whose namespace is not found is the verifier's to tell of.
-    if (pod.podIps.length === 0 || facts?.netns === "missing" || isNodesTrouble) return;
+    if (pod.podIps.length === 0 || isUnseen || isNodesTrouble) {
+      told.lateSinceMs = undefined;
+      return;
+    }
+    told.lateSinceMs ??= nowMs();
     if (nowMs() - told.lateSinceMs < LATE_AFTER_MS || told.warned.has("AmbientEnrolmentDelayed")) return;
     told.warned.add("AmbientEnrolmentDelayed");
     const failure = failedStep === undefined ? undefined : `${STEPS[failedStep]} failed: ${message ?? ""}`;

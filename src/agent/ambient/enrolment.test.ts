@@ -81,6 +81,82 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("takes a pod for there that was added before the watch has shown it, until it is shown or was never", async () => {
+    const mesh = new FakeMesh();
+    const enrolment = mesh.start();
+    await mesh.settle();
+    const pod = mesh.addPod("early");
+    const never = mesh.addPod("never");
+    for (const { uid } of [pod, never]) {
+      mesh.pods.delete(uid);
+      mesh.netns.set(uid, 7n);
+      mesh.rules.add(uid);
+      mesh.listed.set(uid, [{ family: 4, bytes: Uint8Array.of(10, 0, 0, 5) }]);
+      mesh.workloads.set(uid, { state: "served", netns: { dev: 4n, ino: 7n } });
+    }
+    enrolment.added(pod);
+    enrolment.added(never);
+    await mesh.advance(1000);
+    mesh.tellZtunnel();
+    await mesh.advance(120_000);
+    assert.deepEqual(
+      mesh.done.filter((what) => /^(withdraw|unlist)/.test(what)),
+      [],
+    );
+    mesh.show("add", pod);
+    await mesh.advance(10_000);
+    assert.equal(enrolment.record(pod.uid)?.state, "enrolled");
+    assert.deepEqual(mesh.events, [], "a start is no news");
+    mesh.show("delete", pod);
+    await mesh.advance(400_000);
+    assert.deepEqual(mesh.done.filter((what) => /^(withdraw|unlist)/.test(what)).toSorted(), [
+      "unlist early",
+      "unlist never",
+      "withdraw early",
+      "withdraw never",
+    ]);
+    assert.deepEqual(enrolment.records(), []);
+    await mesh.end();
+  });
+
+  it("leaves a pod alone while its ADD is under way, whatever happens, and looks at it afterwards", async () => {
+    const { mesh, pod } = await enrolled();
+    const enrolment = mesh.enrolment;
+    assert.ok(enrolment !== undefined);
+    const stranger = "uid-of-stranger";
+    mesh.workloads.set(stranger, { state: "waiting", netns: undefined });
+    const adds = [enrolment.starting(pod.uid), enrolment.starting(pod.uid), enrolment.starting(stranger)];
+    mesh.workloads.set(pod.uid, { state: "waiting", netns: { dev: 4n, ino: 99n } });
+    mesh.tellZtunnel();
+    mesh.show("update", { ...pod, labels: { changed: "true" } });
+    await mesh.advance(100_000);
+    assert.deepEqual(mesh.done, []);
+    adds[0]?.[Symbol.dispose]();
+    adds[0]?.[Symbol.dispose]();
+    await mesh.advance(100_000);
+    assert.deepEqual(mesh.done, [], "the other one is still under way");
+    for (const add of adds) add[Symbol.dispose]();
+    await mesh.advance(1000);
+    assert.deepEqual(mesh.done.toSorted(), ["declare web", "withdraw stranger"]);
+    await mesh.end();
+  });
+
+  it("goes on with the others when something that it asks throws", async () => {
+    const mesh = new FakeMesh();
+    mesh.start();
+    await mesh.settle();
+    mesh.throwing.add("bad");
+    mesh.addPod("bad");
+    const { uid } = mesh.addPod("good");
+    await mesh.advance(1000);
+    assert.equal(mesh.enrolment?.record(uid)?.state, "enrolled");
+    assert.ok(mesh.logged.some((line) => line.startsWith("error")));
+    mesh.throwing.clear();
+    await mesh.advance(60_000);
+    assert.equal(mesh.enrolment?.record("uid-of-bad")?.state, "enrolled");
+    await mesh.end();
+  });
+
   it("concludes nothing while the namespace of a pod is not known", async () => {
     const { mesh, pod, enrolment } = await enrolled();
     mesh.unknown.add("web");

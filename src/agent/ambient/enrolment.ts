@@ -1,99 +1,25 @@
 // Keeps every pod of the node in or out of ambient mode, as its labels say: compares what is wanted with what is there (rules,
 // ztunnel's word, probe set, annotation) at start, on every event and on a timer, and does the steps in between. Which steps:
 // core/policy/enrolment-steps.ts. Rules in a pod's namespace are the verifier's, which is told here what to make of them.
-import type { IpAddress } from "../../core/address.ts";
 import { createDueQueue } from "../../core/due-queue.ts";
 import { isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import { type Redirection, redirectionOf } from "../../core/policy/ambient-redirection.ts";
 import { decideEnrolmentSteps, type EnrolmentPlan, type EnrolmentStep } from "../../core/policy/enrolment-steps.ts";
-import { decideRulesWish, type RulesWish } from "../../core/policy/rules-wish.ts";
-import type { Clock } from "../../platform/clock.ts";
-import { type EnrolmentSources, type GatheredFacts, gatherFacts } from "./enrolment-facts.ts";
+import { decideRulesWish } from "../../core/policy/rules-wish.ts";
+import type { Enrolment, EnrolmentDeps, EnrolmentOptions } from "./enrolment-api.ts";
+import { type GatheredFacts, gatherFacts } from "./enrolment-facts.ts";
 import { type EnrolmentRecord, newRecord, noteFailure, noteLook } from "./enrolment-record.ts";
-import { createEnrolmentTeller, type EnrolmentTellerDeps, newTold, type ToldOfPod } from "./enrolment-teller.ts";
-import { type Workload, workloadOf } from "./workload.ts";
-
-export interface EnrolmentDeps {
-  readonly pods: {
-    get(uid: string): Pod | undefined;
-    list(): readonly Pod[];
-    subscribe(listener: (event: { readonly type: "add" | "update" | "delete"; readonly pod: Pod }) => void): Disposable;
-    waitSynced(signal: AbortSignal): Promise<void>;
-  };
-  readonly namespaces: {
-    /** Told the name of a namespace that came, went or changed. */
-    subscribe(listener: (name: string) => void): Disposable;
-    waitSynced(signal: AbortSignal): Promise<void>;
-  };
-  readonly decide: EnrolmentSources["decide"];
-  /** Whether an agent has seen the rules of this pod's sandbox in place. */
-  wasIn(podUid: string): boolean;
-  readonly netns: EnrolmentSources["netns"];
-  readonly rules: EnrolmentSources["rules"] & {
-    /** Look, and bring to what `wishFor` says, as soon as possible; `settled` is called when that is done. */
-    request(podUid: string): void;
-  };
-  readonly ztunnel: EnrolmentSources["ztunnel"] & {
-    /** Wanted from now on, whatever ztunnel says of it. The descriptor stays ours. */
-    declare(workload: Workload, netnsFd: number | undefined): { readonly result: string; readonly problem?: string };
-    withdraw(podUid: string, signal: AbortSignal): Promise<{ readonly result: string }>;
-    workloads(): readonly { readonly uid: string }[];
-    /** Everything that runs is declared: a snapshot may be sent. */
-    admitSnapshots(): void;
-    subscribe(listener: (change: { readonly uid?: string }) => void): Disposable;
-  };
-  readonly probes: EnrolmentSources["probes"] & {
-    uids(): readonly string[];
-    put(podUid: string, ips: readonly IpAddress[]): Promise<void>;
-    remove(podUid: string): Promise<void>;
-    /** Told that the set is not what it was. */
-    subscribe(listener: () => void): Disposable;
-  };
-  /** Writes the annotation. Rejects with KubeApiError. */
-  annotate(pod: Pod, value: Redirection, signal: AbortSignal): Promise<void>;
-  readonly metrics: {
-    /** `nodeagent_reconcile_events_total`. */
-    handled(type: "add" | "update" | "delete"): void;
-    step(step: EnrolmentStep, result: "done" | "failed"): void;
-  };
-  readonly clock: Clock;
-  /** Wall time in milliseconds since 1970. */
-  wallMs(): number;
-  /** In [0, 1). */
-  random(): number;
-  readonly recordEvent: EnrolmentTellerDeps["recordEvent"];
-  readonly log: EnrolmentTellerDeps["log"];
-}
-
-export interface EnrolmentOptions {
-  /** Between two looks at everything. @default 60000 */
-  readonly intervalMs?: number;
-  /** Pods worked on at the same time: one that waits for ztunnel or the API does not hold up the others. @default 16 */
-  readonly maxBusy?: number;
-  /** For one step. @default 10000 */
-  readonly stepTimeoutMs?: number;
-  /** A first snapshot waits so long for the namespaces of pods that were there before. @default 5000 */
-  readonly firstSnapshotMs?: number;
-}
-
-export interface Enrolment {
-  /** Reconciles until the signal aborts, then resolves. To be called once. */
-  run(signal: AbortSignal): Promise<void>;
-  wishFor(pod: Pod): RulesWish;
-  /** The verifier has finished a look at this pod. */
-  settled(podUid: string): void;
-  /** The pod was captured and taken by ztunnel at its ADD; what is left to do is not waited for. */
-  added(podUid: string): void;
-  records(): readonly EnrolmentRecord[];
-  record(podUid: string): EnrolmentRecord | undefined;
-}
+import { createEnrolmentTeller, newTold, type ToldOfPod } from "./enrolment-teller.ts";
+import { workloadOf } from "./workload.ts";
 
 interface PodState {
   record: EnrolmentRecord;
   /** As last seen. */
   pod: Pod;
   wasIn: boolean;
+  /** Added, and not shown by the watch: till then it is not taken for gone. */
+  unseenUntilMs: number | undefined;
   failures: number;
   readonly told: ToldOfPod;
   written: { readonly value: Redirection; readonly untilMs: number } | undefined;
@@ -109,6 +35,8 @@ const MAX_RETRY_MS = 30_000;
 const MAX_FORBIDDEN_RETRY_MS = 300_000;
 /** A watch that has not shown our own patch by then has lost it. */
 const BELIEVE_WRITTEN_MS = 10_000;
+/** As long as its record is kept (agent/pod-records). */
+const UNSEEN_MS = 300_000;
 /** What waits is looked at again so often although nothing has happened. */
 const WAITING_RETRY_MS = 5000;
 /** Said aloud in a row of failures of one pod. */
@@ -123,6 +51,8 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
   const busy = new Map<string, Promise<void>>();
   /** Asked for while they were being worked on. */
   const again = new Set<string>();
+  /** ADDs under way. */
+  const starting = new Map<string, number>();
   const teller = createEnrolmentTeller({ recordEvent: deps.recordEvent, nowMs: deps.clock.nowMs, log: deps.log });
   let wake = new AbortController();
   let isForbiddenSaid = false;
@@ -131,7 +61,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     using _pods = deps.pods.subscribe(({ type, pod }) => {
       deps.metrics.handled(type);
       const state = states.get(pod.uid);
-      if (state !== undefined) state.pod = pod;
+      if (state !== undefined) Object.assign(state, { pod, unseenUntilMs: undefined });
       ask(pod.uid);
     });
     using _namespaces = deps.namespaces.subscribe((name) => {
@@ -191,6 +121,8 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
   }
 
   function ask(uid: string, delayMs = 0): void {
+    // Its ADD asks when it ends.
+    if (starting.has(uid)) return;
     if (busy.has(uid)) again.add(uid);
     else queue.put(uid, { dueMs: deps.clock.nowMs() + delayMs, isUrgent: false });
     wake.abort();
@@ -204,28 +136,34 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
 
   function begin(uid: string, signal: AbortSignal): void {
     queue.remove(uid);
-    const work = reconcile(uid, signal).then((delayMs) => {
-      busy.delete(uid);
-      if (again.delete(uid)) ask(uid);
-      else if (delayMs !== undefined) ask(uid, delayMs);
-      else wake.abort();
-    });
+    const failed = (error: unknown): number => {
+      deps.log.error("Cannot tell what a pod needs, trying again", { podUid: uid, err: messageOf(error) });
+      return MAX_RETRY_MS;
+    };
+    const work = reconcile(uid, signal)
+      .catch(failed)
+      .then((delayMs) => {
+        busy.delete(uid);
+        if (again.delete(uid)) ask(uid);
+        else if (delayMs !== undefined) ask(uid, delayMs);
+        else wake.abort();
+      });
     busy.set(uid, work);
   }
 
   /** One look and what follows from it. Resolves with when to come back although nothing has happened. */
   async function reconcile(uid: string, signal: AbortSignal): Promise<number | undefined> {
     const pod = deps.pods.get(uid);
-    if (pod === undefined && !states.has(uid)) return forgetStranger(uid, signal);
     const state = pod === undefined ? states.get(uid) : stateOf(pod);
-    if (state === undefined) return undefined;
-    const isGone = pod === undefined;
+    if (state === undefined) return forgetStranger(uid, signal);
+    const unseenMs = (state.unseenUntilMs ?? 0) - deps.clock.nowMs();
+    const isGone = pod === undefined && unseenMs <= 0;
     const gathered = look(state, isGone);
     const plan = decideEnrolmentSteps(gathered.facts);
     tell(state, gathered, plan);
     let retryMs: number | undefined;
     for (const step of plan.steps) {
-      if (signal.aborted) return undefined;
+      if (signal.aborted || starting.has(uid)) return undefined;
       const waitMs = state.failed?.step === step ? state.failed.againMs - deps.clock.nowMs() : 0;
       if (waitMs > 0) {
         retryMs = waitMs;
@@ -249,6 +187,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     if (plan.steps.length > 0) return 0;
     if (isGone) states.delete(uid);
     else if (gathered.facts.wanted === "out") state.wasIn = false;
+    if (pod === undefined && !isGone) return unseenMs;
     return plan.waits === undefined ? undefined : WAITING_RETRY_MS;
   }
 
@@ -364,6 +303,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       record,
       pod,
       wasIn,
+      unseenUntilMs: undefined,
       failures: 0,
       told: newTold(wasIn || redirectionOf(pod.annotations) === "enabled"),
       written: undefined,
@@ -380,14 +320,27 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       return decideRulesWish(deps.decide(pod), look(stateOf(pod), false).facts);
     },
     settled: (podUid) => ask(podUid),
-    added(podUid) {
-      const pod = deps.pods.get(podUid);
-      if (pod !== undefined) {
-        const state = stateOf(pod);
-        state.wasIn = true;
-        state.told.isKnownIn = true;
-      }
-      ask(podUid);
+    starting(podUid) {
+      starting.set(podUid, (starting.get(podUid) ?? 0) + 1);
+      queue.remove(podUid);
+      let isUnderWay = true;
+      return {
+        [Symbol.dispose]() {
+          if (!isUnderWay) return;
+          isUnderWay = false;
+          const others = (starting.get(podUid) ?? 1) - 1;
+          if (others > 0) starting.set(podUid, others);
+          else if (starting.delete(podUid)) ask(podUid);
+        },
+      };
+    },
+    added(pod) {
+      const shown = deps.pods.get(pod.uid);
+      const state = stateOf(shown ?? pod);
+      state.wasIn = true;
+      state.told.isKnownIn = true;
+      if (shown === undefined) state.unseenUntilMs = deps.clock.nowMs() + UNSEEN_MS;
+      ask(pod.uid);
     },
     records: () => [...states.values()].map(({ record }) => record),
     record: (podUid) => states.get(podUid)?.record,

@@ -1,7 +1,7 @@
 // What stands in the node's probe set for each pod, as far as this agent put it there or found it: the enrolment loop compares
 // without asking the kernel each time. That the set stays as it is, is its keeper's business.
 import { formatIp, type IpAddress } from "../../core/address.ts";
-import type { EnrolmentDeps } from "./enrolment.ts";
+import type { EnrolmentDeps } from "./enrolment-api.ts";
 
 /** The node's probe set; agent/netfilter/host-probes.ts. */
 export interface ProbeSet {

@@ -5,7 +5,8 @@ import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import type { AmbientDecision } from "../../core/policy/ambient-decision.ts";
 import { redirectionPatch } from "../../core/policy/ambient-redirection.ts";
-import { createEnrolment, type Enrolment, type EnrolmentOptions } from "./enrolment.ts";
+import { createEnrolment } from "./enrolment.ts";
+import type { Enrolment, EnrolmentOptions } from "./enrolment-api.ts";
 
 const PROBE = { family: 4, bytes: Uint8Array.of(169, 254, 7, 127) } as const;
 const PLAN = {
@@ -26,6 +27,8 @@ export class FakeMesh {
   /** Names of pods that are out by policy; `unknown` ones cannot be decided on. */
   readonly out = new Set<string>();
   readonly unknown = new Set<string>();
+  /** Deciding on them throws. */
+  readonly throwing = new Set<string>();
   /** ztunnel cannot be told of them. */
   readonly unspeakable = new Set<string>();
   /** By UID: the namespace that is held. */
@@ -243,6 +246,7 @@ export class FakeMesh {
   }
 
   #decide(name: string): AmbientDecision {
+    if (this.throwing.has(name)) throw new Error("a bug");
     if (this.unknown.has(name)) return { kind: "unknown", reason: "namespace-unknown", inputs: [] };
     if (this.out.has(name)) return { kind: "out", reason: "not-selected", inputs: [] };
     return { kind: "in", reason: "namespace-label", plan: PLAN, hints: [], inputs: [] };
