@@ -1,12 +1,13 @@
 // Builds the images: four variants for two architectures, from locked inputs, without root and without a container engine.
 // Usage: tools/node image/build-images.ts [--out FOLDER] [--no-layer-cache] [--variant NAME]… [--arch NAME]…
 // Leaves FOLDER (out/images): oci/, a layout with all of them; archives/, one file for each image and architecture;
-// sizes.json. Needs what tools/build leaves in out/.
+// descriptions/, what each is made of and how; sizes.json. Needs what tools/build leaves in out/.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { assembleImage, type BuiltImage } from "./assemble-image.ts";
-import { createInputs } from "./build-inputs.ts";
+import { createInputs, type Inputs } from "./build-inputs.ts";
+import { describeImage, PREDICATES } from "./describe/predicates.ts";
 import { ARCHITECTURES, type Architecture } from "./inputs/lock.ts";
 import { type Blob, type Descriptor, descriptorOf, MEDIA_TYPES, makeJsonBlob } from "./oci/blob.ts";
 import { writeLayout, writeLayoutArchive } from "./oci/layout.ts";
@@ -39,15 +40,11 @@ async function main(): Promise<void> {
   const images: BuiltImage[] = [];
   for (const architecture of architectures)
     for (const variant of variants) images.push(await assembleImage(inputs, variant, architecture));
-  write(values.out, images, inputs.identity, variants);
+  write(values.out, images, inputs, variants);
 }
 
-function write(
-  out: string,
-  images: readonly BuiltImage[],
-  identity: BuildIdentity,
-  variants: readonly Variant[],
-): void {
+function write(out: string, images: readonly BuiltImage[], inputs: Inputs, variants: readonly Variant[]): void {
+  const { identity } = inputs;
   rmSync(out, { recursive: true, force: true });
   const archives = join(out, "archives");
   mkdirSync(archives, { recursive: true });
@@ -59,7 +56,10 @@ function write(
     blobs.push(index, ...own.flatMap((image) => image.blobs));
     const tag = identity.version + traitsOf(variant).tagSuffix;
     indexes.push({ ...descriptorOf(index), annotations: { "org.opencontainers.image.ref.name": tag } });
-    for (const image of own) writeArchive(archives, image, tag);
+    for (const image of own) {
+      writeArchive(archives, image, tag);
+      writeDescriptions(join(out, "descriptions", `${tag}-${image.architecture}`), image, inputs);
+    }
   }
   writeLayout(join(out, "oci"), blobs, indexes);
   const sizes = images.map(describeSize);
@@ -100,6 +100,13 @@ function writeArchive(folder: string, image: BuiltImage, tag: string): void {
     layers: image.layers.map(({ blob }) => blob),
     reference,
   });
+}
+
+function writeDescriptions(folder: string, image: BuiltImage, inputs: Inputs): void {
+  mkdirSync(folder, { recursive: true });
+  const descriptions: Readonly<Record<string, unknown>> = describeImage(image, inputs);
+  for (const [type, file] of Object.entries(PREDICATES))
+    writeFileSync(join(folder, file), `${JSON.stringify(descriptions[type], null, 1)}\n`);
 }
 
 function describeSize({ variant, architecture, manifest, layers }: BuiltImage) {

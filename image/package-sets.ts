@@ -30,6 +30,8 @@ export const WANTED_PACKAGES: Readonly<
     ],
   },
   fips: { dependencies: "exact", names: ["openssl-provider-fips"] },
+  // In no image: checks their signatures as anybody would.
+  test: { dependencies: "exact", names: ["cosign"] },
   // The hardened catalogue's list for a dev image, and what looking at a node's network takes.
   dev: {
     dependencies: "withDependencies",

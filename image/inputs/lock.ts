@@ -6,8 +6,8 @@ import { join } from "node:path";
 export const ARCHITECTURES = ["amd64", "arm64"] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
 
-/** What packages are taken for: every image, the FIPS images, the dev images. */
-export const PACKAGE_SETS = ["runtime", "fips", "dev"] as const;
+/** What packages are taken for: every image, the FIPS images, the dev images, the tests of images. */
+export const PACKAGE_SETS = ["runtime", "fips", "dev", "test"] as const;
 export type PackageSet = (typeof PACKAGE_SETS)[number];
 
 /** Debian's two archives: the second one has the security updates. */

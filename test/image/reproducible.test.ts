@@ -2,7 +2,7 @@
 // and without what the first build left, and the bytes are the same.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, lchownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, readdirSync } from "node:fs";
+import { cpSync, lchownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -21,7 +21,8 @@ test("a second build, on another path, by another user and without a cache of la
     for (const name of ["image", "launcher", "tools", "out", "package.json", "package-lock.json", "LICENSE", ".git"])
       cpSync(join(REPOSITORY, name), join(checkout, name), {
         recursive: true,
-        filter: (path) => !path.startsWith(join(REPOSITORY, "out/images")) && !path.startsWith(join(REPOSITORY, ".git/objects")),
+        filter: (path) =>
+          !path.startsWith(join(REPOSITORY, "out/images")) && !path.startsWith(join(REPOSITORY, ".git/objects")),
       });
     symlinkSync(join(REPOSITORY, ".git/objects"), join(checkout, ".git/objects"));
     for (const name of ["node_modules", ".cache"]) symlinkSync(join(REPOSITORY, name), join(checkout, name));
@@ -30,17 +31,35 @@ test("a second build, on another path, by another user and without a cache of la
     mkdirSync(cache);
     cpSync(cacheFolder("inputs"), join(cache, "inputs"), { recursive: true });
     own(scratch);
-    const argv = ["image/build-images.ts", "--variant", "fips", "--no-layer-cache", "--out", join(checkout, "out/images")];
+    const argv = [
+      "image/build-images.ts",
+      "--variant",
+      "fips",
+      "--no-layer-cache",
+      "--out",
+      join(checkout, "out/images"),
+    ];
     const done = spawnSync("tools/node", argv, {
       cwd: checkout,
       encoding: "utf8",
-      env: { PATH: process.env["PATH"] ?? "", HOME: scratch, IMAGE_CACHE: cache, TZ: "Asia/Tokyo", LC_ALL: "C.UTF-8", GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "safe.directory", GIT_CONFIG_VALUE_0: "*" },
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        HOME: scratch,
+        IMAGE_CACHE: cache,
+        TZ: "Asia/Tokyo",
+        LC_ALL: "C.UTF-8",
+        GIT_CONFIG_COUNT: "1",
+        GIT_CONFIG_KEY_0: "safe.directory",
+        GIT_CONFIG_VALUE_0: "*",
+      },
       ...(process.getuid?.() === 0 ? { uid: BUILDER, gid: BUILDER } : {}),
       timeout: 400_000,
     });
     assert.equal(done.status, 0, done.stderr);
     const sizes = (folder: string): unknown[] =>
-      (JSON.parse(readFileSync(join(folder, "sizes.json"), "utf8")) as { variant: string }[]).filter(({ variant }) => variant === "fips");
+      (JSON.parse(readFileSync(join(folder, "sizes.json"), "utf8")) as { variant: string }[]).filter(
+        ({ variant }) => variant === "fips",
+      );
     assert.deepEqual(sizes(join(checkout, "out/images")), sizes(IMAGES));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -49,5 +68,6 @@ test("a second build, on another path, by another user and without a cache of la
 
 function own(path: string): void {
   lchownSync(path, BUILDER, BUILDER);
-  for (const entry of readdirSync(path, { withFileTypes: true, recursive: true })) lchownSync(join(entry.parentPath, entry.name), BUILDER, BUILDER);
+  for (const entry of readdirSync(path, { withFileTypes: true, recursive: true }))
+    lchownSync(join(entry.parentPath, entry.name), BUILDER, BUILDER);
 }
