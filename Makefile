@@ -1,12 +1,12 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build images lock demo test ok bench clean
+.PHONY: help setup build images imagetest lock demo test ok bench clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'demo, test and bench need root on Debian or Ubuntu; what they install from apt they name first.'
 
@@ -18,6 +18,9 @@ build: setup ## leave out/bin/install-cni and out/bin/istio-cni
 
 images: build ## build the container images, four variants for two architectures, into out/images; no root, no engine
 	@tools/node image/build-images.ts $(ARGS)
+
+imagetest: images ## look into the images, run them in a real containerd, verify their signatures; root
+	@tools/node image/test-images.ts
 
 lock: setup ## renew image/lock.json, the Debian packages of the images, from the mirrors of this machine
 	@tools/node image/refresh-lock.ts $(ARGS)

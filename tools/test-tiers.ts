@@ -7,6 +7,7 @@ export const UNIT_TESTS = [
   "testbed/**/*.test.ts",
   "bench/**/*.test.ts",
   "docs/**/*.test.ts",
+  "image/**/*.test.ts",
   "test/cluster/api-stand-in.test.ts",
 ];
 
@@ -20,4 +21,11 @@ export const KERNEL_TESTS = ["test/kernel/*.test.ts"];
 export const RUNTIME_TESTS = ["test/runtime/*.test.ts"];
 
 /** A real Kubernetes: KUBECONFIG, or the shared lab beside the checkout; root on Linux. */
-export const CLUSTER_TESTS = ["test/cluster/sidecar.test.ts", "test/cluster/watch.test.ts"];
+export const CLUSTER_TESTS = [
+  "test/cluster/ambient.test.ts",
+  "test/cluster/sidecar.test.ts",
+  "test/cluster/watch.test.ts",
+];
+
+/** What `make images` leaves, in containers and by other people's tools; root on Linux. Of `make imagetest`. */
+export const IMAGE_TESTS = ["test/image/*.test.ts"];
