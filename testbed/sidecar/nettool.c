@@ -7,7 +7,8 @@
  *                                sockets are for netfilter, while the process keeps the right to make them transparent
  *   ztunnel                      stands in for ztunnel in a pod: listens on 15001, 15006 and 15008, and for DNS on 15053 of
  *                                loopback; all its sockets carry mark 1337 and are transparent
- *   serve PORT|PORT/udp...       stands in for an application: answers "direct PORT"
+ *   serve PORT|PORT/udp|PORT/http...
+ *                                stands in for an application: answers "direct PORT", over HTTP as the body of a 200
  *   probe [--timeout MS] IP PORT connects, reads the answer, prints what happened
  *   pause                        process 1 of a pod sandbox
  *
@@ -42,6 +43,7 @@ struct listener {
   int fd;
   int port;
   int type;
+  int is_http;
 };
 
 static void fail(const char *action, const char *object) {
@@ -133,7 +135,7 @@ static size_t listen_in_both(struct listener *listeners, size_t count, int type,
       fprintf(stderr, "nettool: Cannot listen on port %d: at most %d listeners\n", port, MAX_LISTENERS);
       exit(2);
     }
-    listeners[count++] = (struct listener){fd, port, type};
+    listeners[count++] = (struct listener){.fd = fd, .port = port, .type = type};
   }
   return count;
 }
@@ -185,6 +187,12 @@ static void answer(const struct listener *listener, int is_sidecar) {
                       : snprintf(line, sizeof line, "direct %d\n", listener->port);
   printf("{\"event\":\"connection\",\"captured\":%s,\"port\":%d,\"peer\":\"%s\",\"original\":\"%s\"}\n",
          captured ? "true" : "false", listener->port, peer_text, original_text);
+  if (listener->is_http) {
+    struct timeval limit = {2, 0};
+    char request[4096];
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (recv(fd, request, sizeof request, 0) > 0) dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", size);
+  }
   if (send(fd, line, (size_t)size, MSG_NOSIGNAL) == size) shutdown(fd, SHUT_WR);
   close(fd);
 }
@@ -243,9 +251,11 @@ static _Noreturn void application(int argc, char **argv) {
   size_t count = 0;
   for (int i = 0; i < argc; i++) {
     char *protocol = strchr(argv[i], '/');
-    int is_udp = protocol && !strcmp(protocol, "/udp");
-    if (is_udp) *protocol = 0;
+    int is_udp = protocol && !strcmp(protocol, "/udp"), is_http = protocol && !strcmp(protocol, "/http");
+    if (is_udp || is_http) *protocol = 0;
+    size_t first = count;
     count = listen_in_both(listeners, count, is_udp ? SOCK_DGRAM : SOCK_STREAM, EVERYWHERE, (int)number(argv[i], 65535), 0);
+    while (first < count) listeners[first++].is_http = is_http;
   }
   serve(listeners, count, 0);
 }
@@ -370,6 +380,6 @@ int main(int argc, char **argv) {
   if (!strcmp(command, "ztunnel")) ztunnel();
   if (!strcmp(command, "serve") && argc > 1) application(argc - 1, argv + 1);
   if (!strcmp(command, "probe")) return probe(argc - 1, argv + 1);
-  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] [--dns] [--owner UID:GID] | ztunnel | serve PORT[/udp]... | probe IP PORT | pause\n");
+  fprintf(stderr, "usage: nettool [--netns PATH] [--uid N] [--gid N] sidecar [--transparent] [--dns] [--owner UID:GID] | ztunnel | serve PORT[/udp|/http]... | probe IP PORT | pause\n");
   return 2;
 }
