@@ -6,19 +6,24 @@ import { REPOSITORY } from "../node/repository.ts";
 import { renderAgentImage } from "./agent-image.ts";
 import { type Cluster, createCluster, refuseIstio, until } from "./create-cluster.ts";
 import { renderPodImage } from "./mesh-pod.ts";
+import { waitZtunnelReady } from "./observe-ambient.ts";
 import { AGENT_LABEL, AGENT_NAMESPACE, waitAgentReady } from "./observe-pods.ts";
+import { renderZtunnelImage } from "./ztunnel-image.ts";
 
 /** A folder of manifests/. */
-export type AgentMode = "sidecar";
+export type AgentMode = "sidecar" | "ambient";
 
 export interface AgentCluster extends AsyncDisposable {
   readonly cluster: Cluster;
-  /** Applies the manifests of the mode: rights, configuration, DaemonSet. Waits until it is Ready. */
-  installAgent(): Promise<void>;
+  /** Applies the manifests of the mode: rights, configuration, DaemonSet, in ambient mode ztunnel's too. Waits until all
+   * is Ready. Of another mode: changes to it, what only the former had stays. */
+  installAgent(other?: AgentMode): Promise<void>;
   /** The agent did not become Ready when it was last installed: what needs it can only fail, and slowly. */
   isBroken(): boolean;
   /** Gives back the rights a test has taken. */
   applyRights(): Promise<void>;
+  /** The same for what only ambient mode may. */
+  applyAmbientRights(): Promise<void>;
   /** Deletes the agent's pods while the DaemonSet stays. Returns when they have ended; new ones are on their way. */
   deleteAgentPods(): Promise<void>;
   /** Deletes the DaemonSet and waits for the end of its pods. Plugin and chain stay on the node, as after every uninstall. */
@@ -37,6 +42,7 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
   await refuseIstio(cluster);
   await cluster.loadImage(await renderAgentImage());
   await cluster.loadImage(renderPodImage());
+  if (mode === "ambient") await cluster.loadImage(renderZtunnelImage());
   await cluster.createNamespace(podNamespace);
   const conflist = cluster.lab && join(cluster.lab.nodeDisk, "etc/cni/net.d/10-lab.conflist");
   const original = conflist && readFileSync(conflist);
@@ -45,14 +51,16 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
   const inAgentNamespace = (...args: string[]) => cluster.kubectl(["-n", AGENT_NAMESPACE, ...args]);
   return {
     cluster,
-    async installAgent() {
+    async installAgent(other = mode) {
       isBroken = true;
-      await cluster.apply(join(MANIFESTS, mode));
+      await cluster.apply(join(MANIFESTS, other));
       await waitAgentReady(cluster);
+      if (other === "ambient") await waitZtunnelReady(cluster);
       isBroken = false;
     },
     isBroken: () => isBroken,
     applyRights: () => cluster.apply(join(MANIFESTS, "common/rbac.yaml")),
+    applyAmbientRights: () => cluster.apply(join(MANIFESTS, "ambient/rbac.yaml")),
     async deleteAgentPods() {
       await inAgentNamespace("delete", "pod", "-l", AGENT_LABEL, "--wait=true");
     },

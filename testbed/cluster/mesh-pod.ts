@@ -15,6 +15,8 @@ export interface PodChoice {
 
 const IMAGE = { image: "localhost/istio-install-cni/pod:test", imagePullPolicy: "IfNotPresent" };
 export const APPLICATION_PORT = 8080;
+/** Where it answers over HTTP. */
+export const HTTP_PORT = 8081;
 
 /** Renders the archive of the one image that all these pods run. */
 export function renderPodImage(): Uint8Array {
@@ -30,9 +32,12 @@ export function renderPodImage(): Uint8Array {
   });
 }
 
-/** A pod outside the mesh: an application on APPLICATION_PORT, probed there by the kubelet. */
-export function renderPlainPod(choice: PodChoice): JsonObject {
-  return renderPod(choice, { labels: {}, annotations: {}, initContainers: [], containers: [] });
+/** How the kubelet asks the application whether it is Ready. */
+export type ProbeKind = "tcpSocket" | "httpGet";
+
+/** A pod without sidecar: an application on APPLICATION_PORT and HTTP_PORT, probed there by the kubelet each second. */
+export function renderPlainPod(choice: PodChoice, probe: ProbeKind = "tcpSocket"): JsonObject {
+  return renderPod(choice, { labels: {}, annotations: {}, initContainers: [], containers: [] }, probe);
 }
 
 /** How a pod is put into the mesh. */
@@ -64,7 +69,9 @@ export function renderMeshPod(
 function renderPod(
   { name, namespace }: PodChoice,
   added: Pick<Injection, "labels" | "annotations" | "initContainers" | "containers">,
+  probe: ProbeKind = "tcpSocket",
 ): JsonObject {
+  const probed = probe === "httpGet" ? { path: "/ready", port: HTTP_PORT } : { port: APPLICATION_PORT };
   return {
     apiVersion: "v1",
     kind: "Pod",
@@ -77,9 +84,9 @@ function renderPod(
         {
           name: "app",
           ...IMAGE,
-          command: ["/nettool", "serve", String(APPLICATION_PORT)],
+          command: ["/nettool", "serve", String(APPLICATION_PORT), `${HTTP_PORT}/http`],
           securityContext: { runAsUser: 1000 },
-          readinessProbe: { tcpSocket: { port: APPLICATION_PORT }, periodSeconds: 1 },
+          readinessProbe: { [probe]: probed, periodSeconds: 1 },
         },
         ...added.containers,
       ],

@@ -32,9 +32,14 @@ export async function openPodNetns(lab: Lab, { namespace, name }: PodChoice): Pr
   const label = (key: string, value: string): string => `labels."io.${key}"==${value}`;
   const pod = [label("kubernetes.pod.namespace", namespace), label("kubernetes.pod.name", name)];
   const ids = await ctr("containers", "ls", "-q", [...pod, label("cri-containerd.kind", "sandbox")].join(","));
-  const id = ids.trim().split("\n").at(-1) ?? "";
-  if (id === "") throw new Error(`Cannot open the network namespace of ${namespace}/${name}: it has no sandbox`);
-  const info: unknown = JSON.parse(await ctr("containers", "info", id));
+  // After a power cut the sandbox of before is still listed.
+  const sandboxes: unknown[] = [];
+  for (const id of ids.split("\n").filter((line) => line !== ""))
+    sandboxes.push(JSON.parse(await ctr("containers", "info", id)));
+  const createdMs = (info: unknown): number => Date.parse(readText(info, "CreatedAt"));
+  const info = sandboxes.toSorted((left, right) => createdMs(left) - createdMs(right)).at(-1);
+  if (info === undefined)
+    throw new Error(`Cannot open the network namespace of ${namespace}/${name}: it has no sandbox`);
   const namespaces = readPath(info, "Spec", "linux", "namespaces");
   const network = Array.isArray(namespaces) ? namespaces.find((each) => readText(each, "type") === "network") : {};
   if (!isJsonObject(network))
