@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { type ProbePathOptions, tryProbePath } from "../../src/agent/ambient/try-probe-path.ts";
+import { type ProbePathDeps, type ProbePathOptions, tryProbePath } from "../../src/agent/ambient/try-probe-path.ts";
 import { formatIp } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { decideSelfTest, type ProbeEvidence, type SelfTestOutcome } from "../../src/core/policy/probe-self-test.ts";
@@ -36,7 +36,12 @@ interface Scene extends AsyncDisposable {
   readonly host: TestNetns;
   readonly pod: TestNetns;
   /** What is seen, and what it means. */
-  test(family: Family, options?: ProbePathOptions): Promise<{ evidence: ProbeEvidence; outcome: SelfTestOutcome }>;
+  test(
+    family: Family,
+    options?: ProbePathOptions,
+    change?: Partial<ProbePathDeps>,
+    signal?: AbortSignal,
+  ): Promise<{ evidence: ProbeEvidence; outcome: SelfTestOutcome }>;
 }
 
 /** A pod whose ways are known to work in both families; captured, and exempt for the node's probes, where that is asked for. */
@@ -57,8 +62,15 @@ async function createScene(
     watch: poller.watch,
     randomBytes: (count: number) => new Uint8Array(randomBytes(count)),
   };
-  const attempt = (family: Family, options: ProbePathOptions = { timeoutMs: SHORT_MS }) =>
-    tryProbePath(deps, { podNetnsFd: pod.fd, nodeNetnsFd: host.fd, address: addresses[family] }, never, options);
+  const attempt = (
+    family: Family,
+    options: ProbePathOptions = { timeoutMs: SHORT_MS },
+    change: Partial<ProbePathDeps> = {},
+    signal = never,
+  ) => {
+    const path = { podNetnsFd: pod.fd, nodeNetnsFd: host.fd, address: addresses[family] };
+    return tryProbePath({ ...deps, ...change }, path, signal, options);
+  };
   for (const family of FAMILIES) {
     const evidence = await attempt(family, { timeoutMs: PATIENCE_MS });
     assert.deepEqual(evidence, { kind: "arrived", source: ip(NODE[family]) }, "before there is anything");
@@ -73,12 +85,15 @@ async function createScene(
   const all = owned.move();
   return {
     ...{ host, pod },
-    async test(family, options) {
+    async test(family, options, change, signal) {
       const before = descriptors();
-      const evidence = await attempt(family, options);
-      assert.deepEqual(descriptors(), before, "descriptors");
-      for (const netns of [host, pod]) await untilNoSockets(netns);
-      return { evidence, outcome: decideSelfTest(evidence, SOURCE[family]) };
+      try {
+        const evidence = await attempt(family, options, change, signal);
+        return { evidence, outcome: decideSelfTest(evidence, SOURCE[family]) };
+      } finally {
+        assert.deepEqual(descriptors(), before, "descriptors");
+        for (const netns of [host, pod]) await untilNoSockets(netns);
+      }
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
@@ -200,6 +215,75 @@ test("a network that gives probes another port, and the right source, is fine", 
     const { outcome } = await scene.test(family, { timeoutMs: PATIENCE_MS });
     assert.equal(outcome.result, "works");
   }
+});
+
+/** A listener to which somebody in the pod has connected `count` times before anybody else could, with words of his own. */
+function besieged(pod: TestNetns, count: number, strangers: Disposable[]): typeof listenTcp {
+  return (netnsFd, address) => {
+    const listener = listenTcp(netnsFd, address);
+    for (let number = 0; number < count; number++) {
+      const stranger = connectTcp(pod.fd, address, listener.port);
+      stranger.send(new Uint8Array(number % 3 === 0 ? 16 : 5 * number));
+      if (number % 2 === 0) strangers.push(stranger);
+      else stranger[Symbol.dispose]();
+    }
+    return {
+      ...listener,
+      [Symbol.dispose]() {
+        for (const one of [listener, ...strangers.splice(0)]) one[Symbol.dispose]();
+      },
+    };
+  };
+}
+
+test("who else connects to the port of the test is not taken for the node, and many of them end it", async () => {
+  await using scene = await createScene("iptables-nft");
+  for (const family of FAMILIES) {
+    const few = { listenTcp: besieged(scene.pod, 6, []) };
+    const { evidence } = await scene.test(family, { timeoutMs: PATIENCE_MS }, few);
+    assert.deepEqual(evidence, { kind: "arrived", source: SOURCE[family] });
+    const many = { listenTcp: besieged(scene.pod, 16, []) };
+    const problem = "too many others connect to the port of the test";
+    assert.deepEqual((await scene.test(family, { timeoutMs: PATIENCE_MS }, many)).evidence, {
+      kind: "untried",
+      problem,
+    });
+  }
+});
+
+test("whoever knows the token of another try does not pass for the node", async () => {
+  await using scene = await createScene("iptables-nft", { isExempt: false, ztunnel: "deaf" });
+  // The stranger sends sixteen zeros first, which are no token: this one has others.
+  const change = {
+    listenTcp: besieged(scene.pod, 1, []),
+    randomBytes: (count: number) => new Uint8Array(count).fill(7),
+  };
+  const { evidence } = await scene.test(4, undefined, change);
+  assert.equal(evidence.kind, "intercepted");
+});
+
+test("the agent's end ends a try at once, and closes everything", async () => {
+  await using scene = await createScene("iptables-nft");
+  foreign(scene.host, "filter hook output priority 0", ["meta l4proto tcp drop"]);
+  const ending = new AbortController();
+  const reason = new Error("the agent ends");
+  const trying = scene.test(4, { timeoutMs: PATIENCE_MS }, {}, ending.signal);
+  ending.abort(reason);
+  await assert.rejects(trying, reason);
+  await assert.rejects(scene.test(4, {}, {}, ending.signal), reason);
+});
+
+test("a kernel that tells nothing of connections only makes the finding vaguer", async () => {
+  await using scene = await createScene("iptables-nft");
+  foreign(scene.host, "filter hook output priority 0", ["meta l4proto tcp drop"]);
+  const change: Partial<ProbePathDeps> = {
+    openNetlink(protocol, netnsFd) {
+      const socket = openNetlink(protocol, netnsFd);
+      return { ...socket, send: () => assert.fail("ENOENT") };
+    },
+  };
+  const { evidence } = await scene.test(4, undefined, change);
+  assert.deepEqual(evidence, { kind: "silent", source: "unknown" });
 });
 
 test("an address that the pod does not have, or not yet, says nothing of probes", async () => {
