@@ -33,7 +33,6 @@
 static const char *const node_flags[] = {
 	"--disable-warning=ExperimentalWarning",
 	"--max-semi-space-size=1",
-	"--expose-gc",
 #ifdef OPENSSL_CONFIG
 	("--openssl-config=" OPENSSL_CONFIG),
 	"--force-fips",

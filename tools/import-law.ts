@@ -34,7 +34,7 @@ const MODULE_ROOMS: Record<string, readonly string[]> = {
   "node:fs": ["src/platform/"],
   "node:fs/promises": ["src/platform/"],
   "node:worker_threads": [],
-  "node:vm": [],
+  "node:vm": ["src/platform/linux/"],
 };
 
 const DRAWERS = /(^|\/)(utils?|helpers?|common|lib|misc|types)(\.ts|\/)/;

@@ -3,7 +3,7 @@
 import type { Clock } from "../../platform/clock.ts";
 
 export interface TrimAtRestDeps {
-  /** Gives back what is not needed; takes some 30 ms, in which no pod is answered. */
+  /** Gives back what is not needed; takes some 20 ms and more on a busy node, in which no pod is answered. */
   trim(): void;
   /** CPU time of the whole process so far, in milliseconds. */
   cpuMs(): number;
