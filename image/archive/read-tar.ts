@@ -32,7 +32,7 @@ export function readTar(archive: Uint8Array): TarEntry[] {
   let capabilities: Uint8Array | undefined;
   for (let offset = 0; offset + BLOCK <= archive.length; ) {
     const header = archive.subarray(offset, offset + BLOCK);
-    if (header.every((byte) => byte === 0)) break;
+    if (header.every((byte) => byte === 0)) return entries;
     checkSum(header, offset);
     const size = number(header, 124, 12);
     const content = archive.subarray(offset + BLOCK, offset + BLOCK + size);
@@ -71,7 +71,7 @@ export function readTar(archive: Uint8Array): TarEntry[] {
       capabilities = undefined;
     }
   }
-  return entries;
+  throw new Error("Cannot read tar: it has no end");
 }
 
 function normalPath(name: string): string {

@@ -8,10 +8,17 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { cacheFolder } from "../../image/inputs/cache.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
-import { IMAGES } from "./built-images.ts";
+import { IMAGES, NATIVE_ARCHITECTURE } from "./built-images.ts";
+import { readImage } from "./image-content.ts";
 
 /** Not root, and nobody this machine knows. */
 const BUILDER = 54321;
+
+test("the images were made from what the checkout has built now", () => {
+  const bundle = readImage("fips", NATIVE_ARCHITECTURE).files.get("usr/local/lib/istio-install-cni/agent.mjs");
+  const built = readFileSync(join(REPOSITORY, "out/lib/istio-install-cni/agent.mjs"));
+  assert.ok(Buffer.from(bundle?.content ?? []).equals(built), "Cannot compare builds: out/ is newer; run make images");
+});
 
 test("a second build, on another path, by another user and without a cache of layers, has the same digests", () => {
   const scratch = mkdtempSync(join(tmpdir(), "second-build-"));
@@ -57,9 +64,9 @@ test("a second build, on another path, by another user and without a cache of la
     });
     assert.equal(done.status, 0, done.stderr);
     const sizes = (folder: string): unknown[] =>
-      (JSON.parse(readFileSync(join(folder, "sizes.json"), "utf8")) as { variant: string }[]).filter(
-        ({ variant }) => variant === "fips",
-      );
+      (
+        JSON.parse(readFileSync(join(folder, "sizes.json"), "utf8")) as { variant: string; architecture: string }[]
+      ).filter(({ variant, architecture }) => variant === "fips" && architecture === NATIVE_ARCHITECTURE);
     assert.deepEqual(sizes(join(checkout, "out/images")), sizes(IMAGES));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
