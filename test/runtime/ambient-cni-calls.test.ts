@@ -273,7 +273,8 @@ describe("an ambient node", () => {
         }
     })();
     for (const victim of [server, client, server, client]) {
-      for (const tool of ["iptables-nft", "ip6tables-nft"]) await victim.exec([tool, "-t", "nat", "-F", "ISTIO_PRERT"]);
+      for (const tool of ["iptables-nft", "ip6tables-nft"])
+        assert.equal((await victim.exec([tool, "-t", "nat", "-F", "ISTIO_PRERT"])).status, 0);
       await until(`the rules of ${victim.name} are back`, () => isRedirected(victim));
     }
     stopping.abort();
