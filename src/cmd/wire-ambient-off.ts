@@ -123,8 +123,12 @@ export function wireAmbientOff(input: AmbientOffInput): WiredAmbientOff {
     await informers.pods.waitSynced(ending).catch(ignoreAbort(ending));
     // Where the chart mounts no /proc the agent does not see the node.
     if (firstExisting(["/host/proc"]) === undefined) return;
+    // Not before the agent is ready: to ask the kernel what it can do takes longer than most of the start.
+    let waitMs = LOOK_AGAIN_MS;
     while (!ending.aborted) {
-      let waitMs = LOOK_AGAIN_MS;
+      await clock.sleep(waitMs, ending).catch(ignoreAbort(ending));
+      if (ending.aborted) return;
+      waitMs = LOOK_AGAIN_MS;
       if (concerned().length === 0) {
         try {
           const isRemoved = await removeHostProbes({ probeSource, backend: input.decision() });
@@ -135,7 +139,6 @@ export function wireAmbientOff(input: AmbientOffInput): WiredAmbientOff {
           log.warn(`Cannot look for the node's rules for probes of ambient mode, trying again: ${String(error)}`);
         }
       }
-      await clock.sleep(waitMs, ending).catch(ignoreAbort(ending));
     }
   }
 
