@@ -106,12 +106,12 @@ function readBuilt(path: string): Uint8Array {
 function readBuiltModules(folder: string): ReadonlyMap<string, Uint8Array> {
   readBuilt(`${folder}/agent.mjs`);
   const names = readdirSync(join(REPOSITORY, folder)).filter((name) => name.endsWith(".mjs"));
-  return new Map(names.sort().map((name) => [name, readBuilt(`${folder}/${name}`)]));
+  return new Map(names.toSorted().map((name) => [name, readBuilt(`${folder}/${name}`)]));
 }
 
 function readNpmPackage(pkg: NpmPackage): readonly TarEntry[] {
   fetchNpmPackages([pkg]);
-  return readTar(gunzipSync(readInput("sha512", pkg.sha512, `${pkg.name} ${pkg.version}`)));
+  return readTar(gunzipSync(readInput("sha512", pkg.sha512, `${pkg.name} ${pkg.version}`), { chunkSize: 1 << 24 }));
 }
 
 /** The launcher with FIPS mode compiled in. */

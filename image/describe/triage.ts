@@ -1,5 +1,5 @@
-// What is known of vulnerabilities in what the images have, and what was found out about each: image/triage.json. People
-// write statuses there; find-vulnerabilities.ts tells what has none yet.
+// What is known of vulnerabilities in what the images have, and what was found out about each: image/triage.json, which
+// people write (docs/images.md, "Vulnerabilities").
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 

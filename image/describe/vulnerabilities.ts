@@ -90,9 +90,10 @@ function isEvident(evidence: Evidence, tree: FileTree): boolean {
     return ![...tree.keys()].some((path) => pattern.test(path));
   }
   if (evidence.kind === "modules-not-used") {
-    const bundle = tree.get(`${PARTS}/agent.mjs`);
-    if (bundle?.kind !== "file") return false;
-    const text = new TextDecoder().decode(bundle.content);
+    const isBundle = (path: string): boolean => path.startsWith(`${PARTS}/agent`) && path.endsWith(".mjs");
+    const parts = [...tree.values()].filter((entry) => entry.kind === "file" && isBundle(entry.path));
+    if (parts.length === 0) return false;
+    const text = parts.map((part) => (part.kind === "file" ? new TextDecoder().decode(part.content) : "")).join("\n");
     return !evidence.modules.some(
       (name) => text.includes(`"${name}"`) || text.includes(`"${name.replace("node:", "")}"`),
     );
