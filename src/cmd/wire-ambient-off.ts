@@ -74,6 +74,7 @@ export function wireAmbientOff(input: AmbientOffInput): WiredAmbientOff {
         informers.pods.subscribe((event) => {
           if (isConcerned(event.pod)) listener(event);
         }),
+      isCurrent: () => true,
       waitSynced: informers.pods.waitSynced,
     },
     // Labels have no say any more.

@@ -32,6 +32,7 @@ import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET } from "../platform/linux/unix-socket.ts";
 import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pods.ts";
 import { ambientSettings } from "./ambient-settings.ts";
+import { isWatched } from "./is-watched.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
@@ -119,7 +120,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
 
   const annotate = createAnnotate(api);
   const enrolment = createEnrolment({
-    pods: informers.pods,
+    pods: { ...informers.pods, isCurrent: () => isWatched(informers) },
     namespaces: {
       subscribe: (listener) => informers.namespaces.subscribe(({ namespace }) => listener(namespace.name)),
       waitSynced: informers.namespaces.waitSynced,

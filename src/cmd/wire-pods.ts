@@ -27,6 +27,7 @@ import type { Poller } from "../platform/linux/poller.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 import { createBackendOnce, trialCaptures, usualCaptures } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
+import { isWatched } from "./is-watched.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
 import type { WiredAmbient, wireAmbient } from "./wire-ambient.ts";
@@ -201,6 +202,8 @@ export function wirePods(input: PodsInput): WiredPods {
         get: netns.get,
         find: netns.find,
         retain(pods) {
+          // While nothing is shown, an ADD may have found a pod that is not in the list yet.
+          if (!isWatched(informers)) return;
           netns.retain(pods);
           decisions.retain(pods);
         },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type IpAddress, parseIpAddress } from "../../core/address.ts";
+import { formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { CNI_ERROR_CODES, CniError } from "../../core/cni/cni-error.ts";
 import { parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
@@ -72,7 +72,12 @@ class FakeAdd {
       isForbidden: () => this.isForbidden,
     },
     probes: {
-      put: async () => {
+      remove: async () => void this.asked.push("no probes"),
+      put: async (_uid, ips) => {
+        assert.deepEqual(
+          ips.map(formatIp),
+          this.addresses.filter((text) => !/^(127|fe80)/.test(text)),
+        );
         this.asked.push("probes");
         if (this.probeFailure !== undefined) throw new Error(this.probeFailure);
       },
@@ -185,6 +190,7 @@ describe("createAmbientSandboxes()", () => {
       const add = new FakeAdd();
       add.outcome = outcome;
       await refuses(add, message, outcome.result === "invalid" ? "invalidNetworkConfig" : "tryAgainLater");
+      assert.equal(add.asked.at(-1), "no probes", outcome.result);
       assert.equal(
         add.asked.some((what) => /^(adopt|added)/.test(what)),
         false,

@@ -11,7 +11,7 @@ import type {
   AmbientPlan,
   AmbientReason,
 } from "../../core/policy/ambient-decision.ts";
-import type { FamilyDecision } from "../../core/policy/capture-families.ts";
+import { addressesInUse, type FamilyDecision } from "../../core/policy/capture-families.ts";
 import type { AmbientCapture } from "../../core/rules/ambient-capture.ts";
 import { type Workload, workloadOf } from "./workload.ts";
 
@@ -79,7 +79,10 @@ export interface AmbientSandboxesDeps {
     drift(netnsFd: number, capture: AmbientCapture, pod: AmbientPodHints): Promise<readonly string[]>;
     isForbidden(netnsFd: number): boolean;
   };
-  readonly probes: { put(podUid: string, ips: readonly IpAddress[]): Promise<void> };
+  readonly probes: {
+    put(podUid: string, ips: readonly IpAddress[]): Promise<void>;
+    remove(podUid: string): Promise<void>;
+  };
   readonly ztunnel: {
     /** Waits for a ztunnel and its word. On anything but "acknowledged" the pod is in no later snapshot. */
     enroll(workload: Workload, netnsFd: number, signal: AbortSignal): Promise<EnrollOutcome>;
@@ -174,7 +177,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
   /** The probe set is the node's business: a pod whose probes may fail is reported and mended, not kept from starting. */
   async function listProbes(sandbox: AmbientSandbox, pod: Pod): Promise<void> {
     try {
-      await deps.probes.put(pod.uid, deps.netfilter.addresses(sandbox.netnsFd));
+      await deps.probes.put(pod.uid, addressesInUse(deps.netfilter.addresses(sandbox.netnsFd)));
     } catch (error) {
       deps.log.warn("Cannot exempt the kubelet's probes of a pod yet; they may fail until that succeeds", {
         ns: pod.namespace,
@@ -207,7 +210,11 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       await listProbes(sandbox, pod);
       const outcome = await deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal);
       deps.observe("ztunnel", dialect, (deps.nowMs() - programmedMs) / 1000);
-      if (outcome.result !== "acknowledged") throw refusalOf(sandbox, outcome);
+      if (outcome.result !== "acknowledged") {
+        // The runtime gives the address to another pod.
+        void deps.probes.remove(pod.uid).catch(() => undefined);
+        throw refusalOf(sandbox, outcome);
+      }
       deps.namespaces.adopt(pod.uid, sandbox.containerId, sandbox.netnsFd);
       deps.added(pod, { containerId: sandbox.containerId, netnsFd: sandbox.netnsFd, capture, reason: decision.reason });
       const tookMs = Math.round((deps.nowMs() - startedMs) * 1000) / 1000;

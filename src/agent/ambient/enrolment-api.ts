@@ -15,6 +15,8 @@ export interface EnrolmentDeps {
     get(uid: string): Pod | undefined;
     list(): readonly Pod[];
     subscribe(listener: (event: { readonly type: "add" | "update" | "delete"; readonly pod: Pod }) => void): Disposable;
+    /** Whether what the API shows is what there is now: it is listed and watched, without a fault. */
+    isCurrent(): boolean;
     waitSynced(signal: AbortSignal): Promise<void>;
   };
   readonly namespaces: {

@@ -156,7 +156,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     const pod = deps.pods.get(uid);
     const state = pod === undefined ? states.get(uid) : stateOf(pod);
     if (state === undefined) return forgetStranger(uid, signal);
-    const unseenMs = (state.unseenUntilMs ?? 0) - deps.clock.nowMs();
+    const unseenMs = unseenMsOf(state);
     const isGone = pod === undefined && unseenMs <= 0;
     const gathered = look(state, isGone);
     const plan = decideEnrolmentSteps(gathered.facts);
@@ -199,6 +199,13 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       deps.rules.request(state.pod.uid);
     }
     return state.asked.againMs - nowMs;
+  }
+
+  /** For how long a pod may be unknown to the watch; 0: it is gone. A watch that shows nothing shows no end either. */
+  function unseenMsOf({ unseenUntilMs }: PodState): number {
+    if (unseenUntilMs === undefined) return 0;
+    const leftMs = Math.max(0, unseenUntilMs - deps.clock.nowMs());
+    return deps.pods.isCurrent() ? leftMs : Math.max(leftMs, WAITING_RETRY_MS);
   }
 
   /** Listed somewhere, by a predecessor or because a pod's end was missed, and not on this node any more. */

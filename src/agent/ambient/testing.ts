@@ -48,6 +48,7 @@ export class FakeMesh {
   /** What the wall clock jumped by. */
   wallJumpMs = 0;
   isConnected = true;
+  isWatchCurrent = true;
   /** ztunnel says nothing. */
   isSilent = false;
   hasAdmitted = false;
@@ -102,6 +103,7 @@ export class FakeMesh {
           get: (uid) => this.pods.get(uid),
           list: () => [...this.pods.values()],
           subscribe: (listener) => subscription(this.#podListeners, listener),
+          isCurrent: () => this.isWatchCurrent,
           waitSynced: async () => {},
         },
         namespaces: {
