@@ -9,7 +9,7 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { type ImageAgent, type ImageAgentOptions, startImageAgent } from "../../testbed/node/image-agent.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { assertCaptured } from "../runtime/captured-pods.ts";
+import { assertCaptured, eventually } from "../runtime/captured-pods.ts";
 import { archiveOf, NATIVE_ARCHITECTURE, referenceOf, VARIANTS } from "./built-images.ts";
 
 enterNodeNamespaces();
@@ -74,3 +74,35 @@ for (const variant of VARIANTS) {
     });
   });
 }
+
+describe("the runtime image in other pods than the chart's", () => {
+  const image = referenceOf("runtime");
+  before(() => mesh.node.runtime.importImageFile(archiveOf("runtime", NATIVE_ARCHITECTURE)));
+
+  test("captures a pod as the guide's DaemonSet has it: privileged, the image's own user and entry point (P11, P31)", async () => {
+    await doTheMainJob({ image, uid: "image", rights: "privileged", command: undefined, args: [] }, (agent) => {
+      const [thread] = readThreads(agent);
+      assert.equal(thread?.uid, NON_ROOT);
+      // The launcher takes the five and leaves the rest of what privileged means.
+      assert.equal(thread?.effective, CHART_CAPABILITIES);
+    });
+  });
+
+  for (const { what, options } of [
+    { what: "no capability is granted", options: { rights: "none" } },
+    { what: "file capabilities are void (allowPrivilegeEscalation: false)", options: { noNewPrivileges: true } },
+  ] as const) {
+    test(`starts as user 65532 where ${what}, and says what it lacks`, async () => {
+      const agent = await startImageAgent(mesh.node, { image, uid: NON_ROOT, ...options, apiServer: mesh.api });
+      await eventually(
+        () =>
+          agent
+            .log()
+            .some((line) => /CAP_[A-Z_]+|capabilit|EACCES|EPERM|[Pp]ermission denied|not permitted/.test(line)),
+        () => `nothing said\n${agent.log().slice(-30).join("\n")}`,
+      );
+      assert.ok(!agent.log().some((line) => /^\s+at .*\(.*:\d+:\d+\)$/.test(line)), "a stack trace");
+      await agent.stop();
+    });
+  }
+});
