@@ -3,6 +3,7 @@
 import { formatCidr, type IpAddress } from "../../core/address.ts";
 import { decodeAddresses, encodeGetAddresses } from "../../core/netlink/addresses.ts";
 import { decodeLoopbackHasIpv6, encodeGetLoopback } from "../../core/netlink/loopback-ipv6.ts";
+import { encodeRaiseLoopback, parseRaiseLoopback } from "../../core/netlink/loopback-up.ts";
 import {
   encodeAddPodNetwork,
   encodeRemovePodNetwork,
@@ -39,6 +40,7 @@ const FAMILIES = [4, 6] as const;
 /** As often a picture is taken again that changed while it was drawn. */
 const MAX_DUMPS = 5;
 const EAFNOSUPPORT = 97;
+const ENETDOWN = 100;
 
 export function createPodRouting({ openNetlink }: PodRoutingDeps) {
   const open = (netnsFd: number) => openNetlink(NETLINK_PROTOCOL.route, netnsFd);
@@ -68,6 +70,12 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
     if (first !== undefined) throw new KernelRefusalError(action, first);
   }
 
+  function raiseLoopback(netnsFd: number): void {
+    using socket = open(netnsFd);
+    const refusal = parseRaiseLoopback(exchange(socket, encodeRaiseLoopback()));
+    if (refusal !== undefined) throw new KernelRefusalError("switch lo on, which the capture needs", refusal);
+  }
+
   return {
     /** The addresses in the namespace, in the kernel's order. */
     addresses(netnsFd: number): readonly IpAddress[] {
@@ -78,7 +86,16 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
     drift,
     /** Adds all of it. @throws {KernelRefusalError} */
     add(netnsFd: number, network: PodNetwork): void {
-      send(netnsFd, "add the routing the capture needs", encodeAddPodNetwork(network));
+      const add = () => send(netnsFd, "add the routing the capture needs", encodeAddPodNetwork(network));
+      try {
+        add();
+      } catch (error) {
+        if (!(error instanceof KernelRefusalError) || error.refusal.errno !== ENETDOWN) throw error;
+        // containerd calls the loopback plugin beside the pod's network, not before it (go-cni attachNetworks): on a busy node
+        // we are sometimes first, and do what it is about to do.
+        raiseLoopback(netnsFd);
+        add();
+      }
     },
     /** Removes all of it. @throws {KernelRefusalError} */
     remove(netnsFd: number, network: PodNetwork): void {
