@@ -15,7 +15,7 @@ export interface TrimAtRestOptions {
   readonly firstMs?: number;
   /** The longest wait. @default 30000 */
   readonly maxMs?: number;
-  /** CPU time since the last trim that may have left something behind: some hundred ADDs or a long list. @default 500 */
+  /** CPU time since the last trim that may have left something behind: some fifty ADDs or a long list. @default 250 */
   readonly workMs?: number;
   /** Share of one processor below which it rests: ADDs come seldom enough not to meet the trim. @default 0.04 */
   readonly restingShare?: number;
@@ -24,7 +24,7 @@ export interface TrimAtRestOptions {
 /** Runs until the signal aborts, then resolves. */
 export async function runTrimAtRest(
   { trim, cpuMs, clock }: TrimAtRestDeps,
-  { firstMs = 2000, maxMs = 30_000, workMs = 500, restingShare = 0.04 }: TrimAtRestOptions,
+  { firstMs = 2000, maxMs = 30_000, workMs = 250, restingShare = 0.04 }: TrimAtRestOptions,
   signal: AbortSignal,
 ): Promise<void> {
   // Starting has left something behind, however little work it was.
