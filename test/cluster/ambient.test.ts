@@ -52,7 +52,6 @@ describe("the agent's DaemonSet in ambient mode", () => {
     const pods = [lateByHttp, lateBySocket] as const;
     await cluster.apply([renderPlainPod(lateByHttp, "httpGet"), renderPlainPod(lateBySocket)]);
     await waitReady(cluster, pods);
-    await scene.assertOutside(...pods);
     const ready = await scene.readySince(...pods);
     await scene.labelNamespace(LATE_NAMESPACE, "ambient");
     await waitRedirection(cluster, pods, "enabled");
