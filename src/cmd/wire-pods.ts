@@ -273,7 +273,7 @@ export function wirePods(input: PodsInput): WiredPods {
     await clock.sleep(REHEARSE_AFTER_MS, ending).catch(ignoreAbort(ending));
     if (ending.aborted) return;
     const { backend: tried, decision } = node();
-    const problems = await tryCaptures({ backend: tried, createThrowawayNetns, openNetlink }, trialCaptures(config));
+    const problems = await tryCaptures({ backend: tried, createThrowawayNetns }, trialCaptures(config));
     decided = withTrial(decision, problems);
     for (const problem of problems) {
       log.warn(`Cannot capture: ${describeTrial(problem)}; pods that need it will be refused`);

@@ -125,7 +125,7 @@ const TRIALS: readonly PodCapture[] = [
 
 test("trial captures of every kind work in every dialect and leave no descriptor", async () => {
   for (const dialect of DIALECTS) {
-    const deps = { backend: backendOf(dialect), createThrowawayNetns, openNetlink };
+    const deps = { backend: backendOf(dialect), createThrowawayNetns };
     assert.deepEqual(await tryCaptures(deps, TRIALS), []);
     const descriptors = readdirSync("/proc/self/fd").length;
     assert.deepEqual(await tryCaptures(deps, TRIALS), []);
@@ -136,7 +136,7 @@ test("trial captures of every kind work in every dialect and leave no descriptor
 test("a trial tells which captures this kernel cannot do, and of which families", async () => {
   const without = kernelWithout("connmark");
   const backend = backendOf("iptables-nft", { openNetlink: without });
-  const problems = await tryCaptures({ backend, createThrowawayNetns, openNetlink }, TRIALS);
+  const problems = await tryCaptures({ backend, createThrowawayNetns }, TRIALS);
   assert.deepEqual(
     problems.map(({ mode, families }) => ({ mode, families })),
     [
@@ -148,7 +148,6 @@ test("a trial tells which captures this kernel cannot do, and of which families"
   const none = await tryCaptures(
     {
       backend,
-      openNetlink,
       createThrowawayNetns() {
         throw new Error("Cannot make a network namespace: unshare failed with ENOSPC");
       },
@@ -159,29 +158,6 @@ test("a trial tells which captures this kernel cannot do, and of which families"
     { mode: "ambient", families: [4, 6], why: "Cannot make a network namespace: unshare failed with ENOSPC" },
   ]);
 });
-
-test("the kernel takes ambient mode's IPv6 routes in a trial, because lo is up there", async () => {
-  const backend = backendOf("iptables-nft");
-  const down: typeof openNetlink = (protocol, netnsFd) => {
-    const socket = openNetlink(protocol, netnsFd);
-    return protocol === NETLINK_PROTOCOL.route ? ignoringLinks(socket) : socket;
-  };
-  const deps = { backend, createThrowawayNetns };
-  assert.deepEqual(await tryCaptures({ ...deps, openNetlink }, [ambientCase()]), []);
-  const problems = await tryCaptures({ ...deps, openNetlink: down }, [ambientCase()]);
-  assert.equal(problems.length, 1);
-});
-
-/** Says yes to every change of a link, and changes none. */
-function ignoringLinks(socket: NetlinkSocket): NetlinkSocket {
-  return {
-    fd: socket.fd,
-    send() {},
-    receive: () => undefined,
-    close: () => socket.close(),
-    [Symbol.dispose]: () => socket.close(),
-  };
-}
 
 /** The kernel of this machine, told to do what it has no module for: the extension's name is misspelt on the way. */
 function kernelWithout(extension: string): typeof openNetlink {

@@ -69,15 +69,16 @@ for (const dialect of DIALECTS) {
       const backend = backendOf(dialect);
       for (const family of [4, 6] as const) {
         await using slow = await startSlowServer(mesh.b);
+        const before = mesh.ztunnel.connections().length;
         const answer = ask(mesh.a, MESH_ADDRESSES.b[family], 9090, 30_000);
         await slow.waitForLine((line) => line === "asked");
+        await mesh.rig.until("ztunnel tells of both", () => mesh.ztunnel.connections().length === before + 2);
         for (const pod of [mesh.a, mesh.b]) {
           const { changed, connections = 0 } = await backend.release(pod.fd);
           assert.ok(changed && connections > 0);
         }
-        const seen = mesh.ztunnel.connections().length;
         assert.deepEqual(await ask(mesh.a, MESH_ADDRESSES.b[family]), { outcome: "direct", port: 8080 });
-        assert.equal(mesh.ztunnel.connections().length, seen, "a new request passes by ztunnel");
+        assert.equal(mesh.ztunnel.connections().length, before + 2, "a new request passes by ztunnel");
         process.kill(slow.pid, "SIGUSR1");
         assert.deepEqual(await answer, { outcome: "direct", port: 9090 });
         for (const pod of [mesh.a, mesh.b]) {

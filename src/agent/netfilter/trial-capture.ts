@@ -1,19 +1,13 @@
 // Captures a namespace that nobody uses, once at start and in every way in which this node's pods may be captured: the first
 // pod then meets warm code and loaded kernel modules, and what does not work on this node is known before a pod is refused.
-import { encodeRaiseLoopback, parseRaiseLoopback } from "../../core/netlink/loopback-up.ts";
-import { KernelRefusalError } from "../../core/netlink/reply.ts";
-import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
 import type { TrialProblem } from "../../core/policy/backend-decision.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
-import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import { exchange } from "./netlink-conversation.ts";
 import type { PodBackend } from "./pod-backend.ts";
 
 export interface TrialDeps {
   readonly backend: Pick<PodBackend, "apply" | "drift" | "remove">;
   /** A namespace nobody uses, gone when disposed of. */
   createThrowawayNetns(): { readonly fd: number } & Disposable;
-  openNetlink(protocol: number, netnsFd: number): NetlinkSocket;
 }
 
 /**
@@ -41,7 +35,6 @@ async function tryOne(deps: TrialDeps, capture: PodCapture): Promise<string | un
   const { backend } = deps;
   try {
     using netns = deps.createThrowawayNetns();
-    raiseLoopback(deps, netns.fd);
     await backend.apply(netns.fd, capture);
     const [difference] = await backend.drift(netns.fd, capture);
     if (difference !== undefined) return `the kernel does not show what was written: ${difference}`;
@@ -50,10 +43,4 @@ async function tryOne(deps: TrialDeps, capture: PodCapture): Promise<string | un
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-}
-
-function raiseLoopback({ openNetlink }: TrialDeps, netnsFd: number): void {
-  using socket = openNetlink(NETLINK_PROTOCOL.route, netnsFd);
-  const refusal = parseRaiseLoopback(exchange(socket, encodeRaiseLoopback()));
-  if (refusal !== undefined) throw new KernelRefusalError("switch lo on", refusal);
 }
