@@ -1,7 +1,7 @@
 // Many ADDs at once: how long each pod waits, in which order they come through, whether anything stands still meanwhile,
 // and what stays in the agent. Empty processes of the same number, and every side, take turns.
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AddContest, type AddKind, type PreparedAdd, prepareAdd, type Side } from "./add-contest.ts";
+import { type AddContest, type AddKind, endPods, type PreparedAdd, prepareAdd, type Side } from "./add-contest.ts";
 import { LIMITS } from "./budget.ts";
 import { type Burst, describeBurst } from "./burst.ts";
 import { runCrowd } from "./crowd.ts";
@@ -115,6 +115,7 @@ async function runOurs(contest: AddContest, side: Side, kind: AddKind, size: num
   keep(`${key} fds before`, fdsBefore);
   keep(`${key} fds meanwhile`, countDescriptors(pid));
   await runCrowd(calls.flatMap(({ undo }) => (undo === undefined ? [] : [undo])));
+  await endPods(side, kind, [...calls.keys()]);
   for (const deadline = performance.now() + SETTLE_MS; performance.now() < deadline; await sleep(20))
     if (countDescriptors(pid) <= fdsBefore) break;
   keep(`${key} fds left`, Math.max(0, countDescriptors(pid) - fdsBefore));

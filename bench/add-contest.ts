@@ -21,11 +21,16 @@ export interface Side {
 /** A kind of pod. */
 export interface AddKind {
   /** The stand-in's name for it. */
-  readonly pods: "plain" | "sidecar";
+  readonly pods: "plain" | "sidecar" | "ambient";
   /** For people. */
   readonly text: string;
   /** Its namespace is changed, so each ADD needs a fresh one. */
   readonly isCaptured: boolean;
+  /** After its DEL the pod is deleted, and the next ADD is another pod's: what is done to a pod's object afterwards is done
+   * every time. */
+  readonly livesOnce?: boolean;
+  /** Of the agent's work, so long after its answer still counts as the ADD's. */
+  readonly afterwardsMs?: number;
   /** Given an empty process of the same run, and upstream's median where it was measured. */
   budget(floorMs: number, upstreamMs: number | undefined): Budget | undefined;
   /** Upstream's in the baseline. */
@@ -41,6 +46,10 @@ export interface AddContest {
   readonly agent: MeasuredAgent;
   readonly sides: readonly Side[];
   readonly kinds: readonly AddKind[];
+  /** Requests that are known to come after the answer, as "verb resource". */
+  readonly afterwards?: readonly string[];
+  /** Upstream's requests per ADD in the baseline; sidecar mode's unless told. */
+  readonly baselineRequests?: number;
   /** Namespaces live as long as the contest: the kernel takes them down in the background, which would disturb. */
   readonly netnses: DisposableStack;
 }
@@ -70,13 +79,19 @@ export interface PreparedAdd {
 /** Of the pod of that number, in a namespace of its own where the kind needs one. */
 export function prepareAdd(contest: AddContest, side: Side, kind: AddKind, index: number): PreparedAdd {
   const { bench, netnses } = contest;
-  const netns = kind.isCaptured ? netnses.use(createPodNetns("dual")) : sharedNetns(contest);
   const { program, entry, api } = side;
-  const call = { program, entry, pod: api.pod(`${kind.pods}-${index}`), netns };
+  const pod = api.pod(`${kind.pods}-${index}`);
+  const netns = kind.isCaptured ? netnses.use(createPodNetns("dual", pod.ips)) : sharedNetns(contest);
+  const call = { program, entry, pod, netns };
   const add = renderPluginCall(bench, { ...call, command: "ADD" });
   const { containerId } = add;
   const undo = side.who === "ours" ? renderPluginCall(bench, { ...call, command: "DEL", containerId }) : undefined;
   return { add, undo };
+}
+
+/** After the DELs of the pods of these numbers. */
+export async function endPods({ api }: Side, kind: AddKind, indices: readonly number[]): Promise<void> {
+  if (kind.livesOnce === true) await api.renew(indices.map((index) => `${kind.pods}-${index}`));
 }
 
 const shared = new WeakMap<AddContest, TestNetns>();

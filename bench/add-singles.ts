@@ -1,7 +1,7 @@
 // ADDs one after the other: how long the plugin runs, what it and the agent use, what is executed and asked for. An empty
 // process and every side take turns, so that what the machine does meanwhile hits all alike.
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AddContest, type AddKind, prepareAdd, type Side } from "./add-contest.ts";
+import { type AddContest, type AddKind, endPods, prepareAdd, type Side } from "./add-contest.ts";
 import { BASELINE, LIMITS } from "./budget.ts";
 import { traceExecutions } from "./executions.ts";
 import { createFigure, type Figure } from "./figure.ts";
@@ -47,7 +47,7 @@ export async function measureSingles(contest: AddContest): Promise<Figure[]> {
       const { add, undo } = prepareAdd(contest, side, kind, 0);
       const [cpuBefore, childrenBefore] = [readCpuMs(agent.pid), readChildrenCpuMs(agent.pid)];
       const measurement = await bench.meter.measure(add);
-      await sleep(AFTERWARDS_MS);
+      await sleep(kind.afterwardsMs ?? AFTERWARDS_MS);
       const kept = series.get(nameOf(side, kind));
       if (round >= 0 && kept !== undefined) {
         kept.wall.push(measurement.wallMs);
@@ -57,6 +57,9 @@ export async function measureSingles(contest: AddContest): Promise<Figure[]> {
         kept.childrenCpuMs += readChildrenCpuMs(agent.pid) - childrenBefore;
       }
       if (undo !== undefined) await bench.meter.measure(undo);
+      await endPods(side, kind, [0]);
+      // What the agent does once a pod is gone is not the next ADD's.
+      if (kind.livesOnce === true) await sleep(kind.afterwardsMs ?? AFTERWARDS_MS);
     }
   }
   const requests = await Promise.all(sides.map(({ api }) => api.requests()));
@@ -94,22 +97,24 @@ export async function measureSingles(contest: AddContest): Promise<Figure[]> {
   }
   for (const kind of kinds) figures.push(renderCpu(section, kind, seriesOf("ours", kind), seriesOf("upstream", kind)));
   for (const kind of kinds) figures.push(await countExecutions(contest, section, kind));
-  figures.push(renderRequests(section, rounds * kinds.length, oursAsked, upstreamAsked));
+  figures.push(renderRequests(contest, section, oursAsked, upstreamAsked));
   return figures;
 }
 
 function renderRequests(
+  { bench, kinds, afterwards, baselineRequests }: AddContest,
   section: string,
-  adds: number,
   ours: readonly string[],
   theirs: readonly string[] | undefined,
 ): Figure {
-  const asked = ours.filter(isForAdd);
+  const adds = bench.plan.addRounds * kinds.length;
+  const isAsked = (request: string): boolean => isForAdd(request, afterwards);
+  const asked = ours.filter(isAsked);
   const which = asked.length === 0 ? "" : ` (${[...new Set(asked)].join(", ")})`;
   return createFigure(section, `API requests, per ADD${which}`, "count", [asked.length / adds], {
     budget: { limit: LIMITS.apiRequestsPerPod, because: "0 before ADD answers" },
-    baseline: BASELINE.apiRequestsPerAdd,
-    ...(theirs === undefined ? {} : { upstream: summarize([theirs.filter(isForAdd).length / adds]) }),
+    baseline: baselineRequests ?? BASELINE.apiRequestsPerAdd,
+    ...(theirs === undefined ? {} : { upstream: summarize([theirs.filter(isAsked).length / adds]) }),
   });
 }
 
@@ -129,7 +134,7 @@ async function countExecutions(contest: AddContest, section: string, kind: AddKi
   const perAdd = new Map<Side["who"], readonly number[]>();
   const programs = new Set<string>();
   for (const side of sides) {
-    const calls = Array.from({ length: bench.plan.tracedAdds }, () => prepareAdd(contest, side, kind, 0));
+    const calls = Array.from({ length: bench.plan.tracedAdds }, (_, index) => prepareAdd(contest, side, kind, index));
     const pid = side.who === "ours" ? agent.pid : undefined;
     const traced = await traceExecutions(
       calls.map(({ add }) => add),
@@ -145,6 +150,7 @@ async function countExecutions(contest: AddContest, section: string, kind: AddKi
     if (side.who === "ours")
       for (const path of [...traced.plugin.flat(), ...traced.agent]) programs.add(path.split("/").at(-1) ?? path);
     for (const { undo } of calls) if (undo !== undefined) await bench.meter.measure(undo);
+    await endPods(side, kind, [...calls.keys()]);
   }
   const upstream = peerOf(perAdd.get("upstream"));
   const which = programs.size === 0 ? "" : ` (${[...programs].join(", ")})`;

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { enterNodeNamespaces } from "../testbed/node/enter.ts";
 import { REPOSITORY } from "../testbed/node/repository.ts";
 import { measureAgent } from "./agent-section.ts";
+import { measureAmbientAdd } from "./ambient-add-section.ts";
 import { type Bench, createBench, OURS } from "./bench-node.ts";
 import { judge } from "./budget.ts";
 import type { Figure } from "./figure.ts";
@@ -23,6 +24,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = 
   agent: measureAgent,
   netfilter: measureNetfilter,
   "sidecar-add": measureSidecarAdd,
+  "ambient-add": measureAmbientAdd,
 };
 
 interface Load {

@@ -11,6 +11,13 @@ import { readCpuMs } from "./process-figures.ts";
 /** `floor`: the pinned Node with a server that answers 200 to everything, in the agent's place. */
 export type AgentKind = "ours" | "upstream" | "floor";
 
+export interface MeasuredAgentOptions {
+  /** Added to the chart's. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** In ambient mode it is ready when a ztunnel is connected. */
+  readonly ambient?: boolean;
+}
+
 export interface MeasuredAgent extends AsyncDisposable {
   readonly agent: TestAgent;
   /** The agent itself, where it runs under an init. */
@@ -33,7 +40,7 @@ export async function startMeasuredAgent(
   bench: Bench,
   kind: AgentKind,
   apiServer: AgentApiServer,
-  env: Readonly<Record<string, string>> = {},
+  { env = {}, ambient = false }: MeasuredAgentOptions = {},
 ): Promise<MeasuredAgent> {
   bench.resetHost();
   const { meter, argv, plugin } = commandOf(bench, kind);
@@ -42,6 +49,7 @@ export async function startMeasuredAgent(
     args: ["stamp", ...argv],
     env: { ...AGENT_ENVIRONMENT, ...env },
     apiServer,
+    ambient,
     ...(plugin === undefined ? {} : { plugin }),
   });
   try {

@@ -18,6 +18,8 @@ export interface Plan {
   readonly tracedAdds: number;
   /** Plugins at once, per backend. */
   readonly bursts: readonly AtOnce[];
+  /** The same of pods in ambient mode. */
+  readonly ambientBursts: readonly AtOnce[];
 }
 
 /** So many at once, so often. */
@@ -44,6 +46,7 @@ export const FULL_PLAN: Plan = {
     { size: 20, rounds: 10 },
     { size: 100, rounds: 5 },
   ],
+  ambientBursts: [{ size: 50, rounds: 10 }],
 };
 
 export const QUICK_PLAN: Plan = {
@@ -61,6 +64,7 @@ export const QUICK_PLAN: Plan = {
     { size: 20, rounds: 1 },
     { size: 100, rounds: 1 },
   ],
+  ambientBursts: [{ size: 50, rounds: 1 }],
 };
 
 /** The largest crowd of a plan. */

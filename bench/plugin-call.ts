@@ -29,14 +29,15 @@ export interface RenderedCall extends MeterRequest {
 const ADDRESSES = { v4: "10.88.0.5/24", v6: "fd00:88::5/64" } as const;
 let calls = 0;
 
-/** A fresh network namespace with a veth that is up and has an address of each family. */
-export function createPodNetns(families: NodeFamilies): TestNetns {
+/** A fresh network namespace with a veth that is up and has an address of each family, or these. */
+export function createPodNetns(families: NodeFamilies, ips: readonly string[] = []): TestNetns {
   const netns = createNetns({ loopbackUp: false });
   const lines = [
     "link set lo up",
     "link add eth0 type veth peer name peer0",
-    ...(families === "v6" ? [] : [`address add ${ADDRESSES.v4} dev eth0`]),
-    ...(families === "v4" ? [] : [`address add ${ADDRESSES.v6} dev eth0 nodad`]),
+    ...(ips.length > 0 ? ips.map(withPrefix) : [ADDRESSES.v4, ADDRESSES.v6])
+      .filter((address) => families === "dual" || (families === "v6") === address.includes(":"))
+      .map((address) => `address add ${address} dev eth0${address.includes(":") ? " nodad" : ""}`),
     "link set eth0 up",
     "link set peer0 up",
   ];
@@ -87,9 +88,16 @@ function renderNetconf({ entry, pod, netns }: PluginCall): string {
         { name: "cni0", mac: "02:00:00:00:00:01" },
         { name: "eth0", mac: "02:00:00:00:00:02", sandbox: netns.path },
       ],
-      ips: [{ address: ADDRESSES.v4, interface: 1, gateway: "10.88.0.1" }],
+      ips: (pod.ips.length > 0 ? pod.ips.map(withPrefix) : [ADDRESSES.v4]).map((address) => ({
+        ...{ address, interface: 1 },
+        gateway: address.includes(":") ? "fd00:88::1" : "10.88.0.1",
+      })),
       routes: [{ dst: "0.0.0.0/0" }],
       dns: {},
     },
   });
+}
+
+function withPrefix(ip: string): string {
+  return `${ip}/${ip.includes(":") ? 64 : 16}`;
 }

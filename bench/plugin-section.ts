@@ -142,7 +142,7 @@ export async function measurePlugin(bench: Bench): Promise<Figure[]> {
     }
     for (const side of who) await call({ ...side, row: CHECK_CAPTURED });
   }
-  const requests = (await api.requests()).filter(isForAdd).length;
+  const requests = (await api.requests()).filter((request) => isForAdd(request)).length;
 
   const floor = summarize(seriesOf(series, "floor").wall).median;
   const rows = [...ROWS, CHECK_CAPTURED];

@@ -66,7 +66,7 @@ async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figu
   const size = largestOf(plan.atOnce);
   await using api = await bench.startStandIn({ plain: size, sidecar: size }, { starting: true });
   if (upstream !== undefined) writeUpstreamKubeconfig(upstream, api.kubeconfig);
-  await using _agent = await startMeasuredAgent(bench, "ours", api, backend.env);
+  await using _agent = await startMeasuredAgent(bench, "ours", api, { env: backend.env });
   const all = upstream === undefined ? VARIANTS : [...VARIANTS, ...UPSTREAM_VARIANTS];
   const isFirst = backend === BACKENDS[0];
   // Upstream has one of two: which iptables it uses it finds out by itself.

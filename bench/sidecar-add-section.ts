@@ -1,5 +1,5 @@
-// 5. The time added to ADD, by calls of the plugin alone: one by one and many at once, for each way to write rules. Another
-// mode (ambient) is another section of this form: its pods, its agent's environment, its budgets.
+// 5. The time added to ADD in sidecar mode, by calls of the plugin alone: one by one and many at once, for each way to write
+// rules. Ambient mode's is ambient-add-section.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { measureBurst } from "./add-burst.ts";
 import { type AddContest, type AddKind, prepareSides } from "./add-contest.ts";
@@ -30,7 +30,7 @@ async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figu
   await using api = await bench.startStandIn(pods, { starting: true });
   await using upstreamApi =
     bench.upstream === undefined ? undefined : await bench.startStandIn(pods, { starting: true });
-  await using agent = await startMeasuredAgent(bench, "ours", api, backend.env);
+  await using agent = await startMeasuredAgent(bench, "ours", api, { env: backend.env });
   using netnses = new DisposableStack();
   const contest: AddContest = {
     bench,

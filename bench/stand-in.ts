@@ -10,9 +10,12 @@ export interface StandInSetup {
   readonly namespace: string;
   /** The pods have no address yet and their containers wait. */
   readonly starting: boolean;
-  /** How many pods of each kind, about 9 kB of JSON each with a sidecar; `dual`: a proxy with ISTIO_DUAL_STACK. */
-  readonly pods: { readonly plain?: number; readonly sidecar?: number; readonly dual?: number };
+  /** How many pods of each kind, about 9 kB of JSON each with a sidecar; `dual`: a proxy with ISTIO_DUAL_STACK; `ambient`: in
+   * ambient mode by their label; `resident`: the same, and running whatever `starting` says. */
+  readonly pods: Readonly<Partial<Record<PodKind, number>>>;
 }
+
+export type PodKind = "plain" | "sidecar" | "dual" | "ambient" | "resident";
 
 export interface StandInPod {
   readonly name: string;
@@ -20,6 +23,8 @@ export interface StandInPod {
   readonly uid: string;
   readonly annotations: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  /** Of pods in ambient mode: what they get, each its own, v4 first. */
+  readonly ips: readonly string[];
 }
 
 export interface StandInAccess extends AgentApiServer {
@@ -27,7 +32,7 @@ export interface StandInAccess extends AgentApiServer {
   readonly pods: readonly StandInPod[];
 }
 
-export type StandInRequest = "requests" | "clear";
+export type StandInRequest = "requests" | "clear" | { readonly renew: readonly string[] };
 
 export interface StandIn extends StandInAccess, AsyncDisposable {
   /** A pod by its name, `plain-0`, `sidecar-0`, ... @throws {Error} when there is none. */
@@ -35,12 +40,14 @@ export interface StandIn extends StandInAccess, AsyncDisposable {
   /** "verb resource" of every request since the start or the last clear. */
   requests(): Promise<readonly string[]>;
   clearRequests(): Promise<void>;
+  /** Deletes these pods and makes others of the same names, with new UIDs, as a controller does. */
+  renew(names: readonly string[]): Promise<void>;
 }
 
 /** Whether an ADD may have waited for a request: Events are written later, by whoever verifies (that a family of the pod
- * passes by its proxy, once per pod). */
-export function isForAdd(request: string): boolean {
-  return request !== "create events";
+ * passes by its proxy, once per pod), and so is what else is known to come after the answer. */
+export function isForAdd(request: string, afterwards: readonly string[] = []): boolean {
+  return request !== "create events" && !afterwards.includes(request);
 }
 
 /** Starts one; it ends with `dispose` or with this process. @throws {Error} when it does not come up. */
@@ -60,15 +67,19 @@ export async function startStandIn(setup: StandInSetup): Promise<StandIn> {
   };
   // The other side of the channel is our own file: its messages are what it declares.
   const access = (await next()) as StandInAccess;
+  const pods = new Map(access.pods.map((pod) => [pod.name, pod]));
   return {
     ...access,
     pod(name) {
-      const found = access.pods.find((pod) => pod.name === name);
-      if (found === undefined) throw new Error(`Cannot use pod ${name}: the stand-in has ${access.pods.length} others`);
+      const found = pods.get(name);
+      if (found === undefined) throw new Error(`Cannot use pod ${name}: the stand-in has ${pods.size} others`);
       return found;
     },
     requests: async () => (await ask("requests")) as readonly string[],
     clearRequests: async () => void (await ask("clear")),
+    async renew(names) {
+      for (const pod of (await ask({ renew: names })) as readonly StandInPod[]) pods.set(pod.name, pod);
+    },
     async [Symbol.asyncDispose]() {
       child.disconnect();
       await exited;

@@ -1,0 +1,27 @@
+// The ztunnel of an agent that is measured in ambient mode: the testbed's, in C. It acknowledges a pod once listeners stand in
+// the pod's namespace and a process waits at them, as the real one does; so an ADD's figure holds that work.
+
+import type { AgentApiServer } from "../testbed/node/agent.ts";
+import { startZtunnel, type ZtunnelProcess } from "../testbed/ztunnel/ztunnel-process.ts";
+import type { Bench } from "./bench-node.ts";
+import { type MeasuredAgent, startMeasuredAgent } from "./measured-agent.ts";
+
+const SOCKET_PATH = "/run/ztunnel/ztunnel.sock";
+
+export interface AmbientAgent extends AsyncDisposable {
+  readonly measured: MeasuredAgent;
+  readonly ztunnel: ZtunnelProcess;
+}
+
+/** Starts both; resolves when the agent is ready, which takes a ztunnel. @throws {Error} as `startMeasuredAgent()`. */
+export async function startAmbientAgent(
+  bench: Bench,
+  apiServer: AgentApiServer,
+  env: Readonly<Record<string, string>>,
+): Promise<AmbientAgent> {
+  await using undo = new AsyncDisposableStack();
+  const ztunnel = undo.use(await startZtunnel({ socketPath: SOCKET_PATH }));
+  const measured = undo.use(await startMeasuredAgent(bench, "ours", apiServer, { env, ambient: true }));
+  const lasting = undo.move();
+  return { measured, ztunnel, [Symbol.asyncDispose]: () => lasting.disposeAsync() };
+}
