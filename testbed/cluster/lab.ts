@@ -2,8 +2,8 @@
 // (keep-lab) that takes it down whatever ends this process. One lab at a time on a machine: its cgroups are the machine's.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { setns } from "../../src/platform/linux/libc.ts";
@@ -32,6 +32,8 @@ export interface Lab extends AsyncDisposable {
 }
 
 const LOCK = "/tmp/lab.lock";
+/** Not the same: whoever has a lab up holds that for minutes. */
+const SETUP_LOCK = "/tmp/lab-setup.lock";
 const LOCK_WAIT_S = 900;
 const UP_TIMEOUT_MS = (LOCK_WAIT_S + 300) * 1000;
 /** Our own is built at first, at low priority: half an hour on two cores that have other work. */
@@ -83,18 +85,8 @@ export async function startLab(source: string): Promise<Lab> {
 async function setUp(source: string): Promise<string> {
   const folder = join(REPOSITORY, ".cache", source === OWN_LAB ? "own-lab" : "lab");
   if (existsSync(folder)) return folder;
-  const path = (process.env["PATH"] ?? "").split(delimiter);
-  const isComplete = PROGRAMS.split(" ").every((name) => path.some((each) => existsSync(join(each, name))));
-  // Renamed when it is whole: nobody meets half of it, and of two that make it the first one's stays.
-  const unfinished = `${folder}.${process.pid}`;
-  try {
-    await mustRun([join(source, "setup"), ...(isComplete ? ["--no-apt"] : []), unfinished], {
-      timeoutMs: SETUP_TIMEOUT_MS,
-    });
-    if (!existsSync(folder)) renameSync(unfinished, folder);
-  } finally {
-    rmSync(unfinished, { recursive: true, force: true });
-  }
+  const make = [join(import.meta.dirname, "set-up-lab"), source, folder, ...PROGRAMS.split(" ")];
+  await mustRun(["flock", "--close", SETUP_LOCK, ...make], { timeoutMs: SETUP_TIMEOUT_MS });
   return folder;
 }
 
