@@ -7,6 +7,7 @@ import { enterNodeNamespaces } from "../testbed/node/enter.ts";
 import { REPOSITORY } from "../testbed/node/repository.ts";
 import { measureAgent } from "./agent-section.ts";
 import { measureAmbientAdd } from "./ambient-add-section.ts";
+import { measureAmbientScale } from "./ambient-scale-section.ts";
 import { type Bench, createBench, OURS } from "./bench-node.ts";
 import { judge } from "./budget.ts";
 import type { Figure } from "./figure.ts";
@@ -25,6 +26,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = 
   netfilter: measureNetfilter,
   "sidecar-add": measureSidecarAdd,
   "ambient-add": measureAmbientAdd,
+  "ambient-scale": measureAmbientScale,
 };
 
 interface Load {

@@ -31,7 +31,8 @@ export interface MeasuredAgent extends AsyncDisposable {
 }
 
 const POLL_MS = 5;
-const READY_DEADLINE_MS = 30_000;
+/** With hundreds of pods on a busy machine it takes long. */
+const READY_DEADLINE_MS = 120_000;
 const FLOOR_SERVER = 'require("node:http").createServer((_, response) => response.end("ok")).listen(8000)';
 
 /** Starts one on a host that has not seen it before, and waits until it is ready.

@@ -20,6 +20,19 @@ export interface Plan {
   readonly bursts: readonly AtOnce[];
   /** The same of pods in ambient mode. */
   readonly ambientBursts: readonly AtOnce[];
+  readonly scale: ScalePlan;
+}
+
+/** On a node that is full of pods, per backend. */
+export interface ScalePlan {
+  /** Of agents with and without passes of verification, in turning order. */
+  readonly rounds: number;
+  /** Of ADDs for each agent. */
+  readonly adds: number;
+  readonly generationPasses: number;
+  readonly wholePasses: number;
+  /** For CPU time while nothing happens. */
+  readonly windowMs: number;
 }
 
 /** So many at once, so often. */
@@ -47,6 +60,7 @@ export const FULL_PLAN: Plan = {
     { size: 100, rounds: 5 },
   ],
   ambientBursts: [{ size: 50, rounds: 10 }],
+  scale: { rounds: 4, adds: 150, generationPasses: 20, wholePasses: 5, windowMs: 30_000 },
 };
 
 export const QUICK_PLAN: Plan = {
@@ -65,6 +79,7 @@ export const QUICK_PLAN: Plan = {
     { size: 100, rounds: 1 },
   ],
   ambientBursts: [{ size: 50, rounds: 1 }],
+  scale: { rounds: 1, adds: 40, generationPasses: 5, wholePasses: 1, windowMs: 10_000 },
 };
 
 /** The largest crowd of a plan. */
