@@ -22,6 +22,8 @@ const PODS = 500;
 /** Pods that start and end meanwhile, in turn. */
 const NEWCOMERS = 10;
 const AFTERWARDS_MS = 15;
+/** What the agent does once a pod is gone is not the next ADD's. */
+const AFTER_DEL_MS = 100;
 const ADMIN_SOCKET = "/run/istio-cni/admin.sock";
 /** Two passes that come every 12 to 15 s. */
 const WHOLE_WINDOW_MS = 30_000;
@@ -163,6 +165,7 @@ async function keepAdds({ bench, backend, api, keep }: Stage, verifying: Verifyi
       await sleep(AFTERWARDS_MS);
       if (undo !== undefined) await bench.meter.measure(undo);
       await endPods(side, kind, [index]);
+      await sleep(AFTER_DEL_MS);
     }
   const after = await readPhases(agent);
   for (const phase of ["program", "ztunnel"] as const) {
