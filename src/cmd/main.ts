@@ -2,6 +2,7 @@
 import { ConfigError } from "../core/config/config-error.ts";
 import { renderHelp } from "../core/config/help-text.ts";
 import { resolveConfig } from "../core/config/resolve-config.ts";
+import { messageOf } from "../core/error-message.ts";
 import { createLogLevelTable } from "../core/log-levels.ts";
 import { createLogger } from "../core/log-writer.ts";
 import { createSystemClock } from "../platform/clock.ts";
@@ -115,7 +116,7 @@ async function run(flags: OptionFlags): Promise<number> {
     log.info("Ended");
     return EXIT_CODES.ok;
   } catch (error) {
-    log.error(`Cannot go on: ${error instanceof Error ? error.message : String(error)}`);
+    log.error(`Cannot go on: ${messageOf(error)}`);
     graceMs = EXIT_AT_ONCE_MS;
     return EXIT_CODES.failure;
   } finally {

@@ -2,6 +2,7 @@
 import type { PluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { ConfigError } from "../core/config/config-error.ts";
+import { messageOf } from "../core/error-message.ts";
 import { readBounded } from "../platform/fs/read-bounded.ts";
 
 const MAX_BYTES = 64 * 1024;
@@ -17,10 +18,7 @@ export async function readNetworkConfig({ install }: Pick<AgentConfig, "install"
     return parseObject("CNI_NETWORK_CONFIG_FILE", new TextDecoder().decode(bytes));
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw refusal(
-      "CNI_NETWORK_CONFIG_FILE",
-      `${networkConfigFile}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw refusal("CNI_NETWORK_CONFIG_FILE", `${networkConfigFile}: ${messageOf(error)}`);
   }
 }
 

@@ -6,6 +6,7 @@ import { createHostProbes, type HostProbes } from "../agent/netfilter/host-probe
 import { keepHostProbes } from "../agent/netfilter/host-probes-keeper.ts";
 import { findKubeletUser } from "../agent/netfilter/kubelet-user.ts";
 import { openChangeMonitor } from "../agent/verify/change-monitor.ts";
+import { messageOf } from "../core/error-message.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
@@ -147,8 +148,4 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
       }
     },
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

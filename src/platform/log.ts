@@ -4,6 +4,7 @@
  */
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
+import { messageOf } from "../core/error-message.ts";
 
 export interface LogSink {
   /** Takes one line without its line break. Never throws, never waits. */
@@ -32,7 +33,7 @@ export function openLogSink(targets: readonly string[]): OpenedLogSink {
     try {
       opened.push(openTarget(target));
     } catch (error) {
-      problems.push(`Cannot log to ${target}: ${error instanceof Error ? error.message : String(error)}`);
+      problems.push(`Cannot log to ${target}: ${messageOf(error)}`);
     }
   }
   if (opened.length === 0) opened.push(openTarget("stdout"));

@@ -2,6 +2,7 @@
 // ztunnel's word, probe set, annotation) at start, on every event and on a timer, and does the steps in between. Which steps:
 // core/policy/enrolment-steps.ts. Rules in a pod's namespace are the verifier's, which is told here what to make of them.
 import { createDueQueue } from "../../core/due-queue.ts";
+import { messageOf } from "../../core/error-message.ts";
 import { isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import { type Redirection, redirectionOf } from "../../core/policy/ambient-redirection.ts";
@@ -352,8 +353,4 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     records: () => [...states.values()].map(({ record }) => record),
     record: (podUid) => states.get(podUid)?.record,
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 // The end of ambient mode on this node, in one go: no agent comes after this one that would serve ztunnel or keep rules, so the
 // pods that are in are let out, and then the node's rules for their probes. To be called when nothing else works on them any more.
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 
 /** A pod that is in, or may be. */
@@ -72,8 +73,4 @@ export async function leaveAmbient(
   if (released > 0) deps.log.warn(`Took ${released} pods out of the ambient mesh: no agent comes after this one`);
   for (const { what, reason } of left) deps.log.warn(`Left in ambient mode: ${what}: ${reason}`);
   return { released, left };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

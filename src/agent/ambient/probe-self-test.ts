@@ -2,6 +2,7 @@
 // tried, then in turn. What was found wrong is tried once more before it is told. How one pod is tried: try-probe-path.ts; what
 // it means: core/policy/probe-self-test.ts. Changes nothing in any pod and decides nothing for anybody.
 import { formatIp, type IpAddress } from "../../core/address.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import { renderProbePathHint } from "../../core/policy/probe-path-hints.ts";
 import {
@@ -157,7 +158,7 @@ export function createProbeSelfTest(deps: ProbeSelfTestDeps, options: ProbeSelfT
       return await deps.tryPath({ podNetnsFd: netns.pod, nodeNetnsFd: netns.node, address }, signal);
     } catch (error) {
       signal.throwIfAborted();
-      return { kind: "untried", problem: error instanceof Error ? error.message : String(error) };
+      return { kind: "untried", problem: messageOf(error) };
     }
   }
 

@@ -2,6 +2,7 @@
 // nobody uses, and the node connects to it as its kubelet would. The application gets no traffic, sockets and their traces are
 // gone afterwards, and everything waits in the event loop, for a second at most. What it means is decided in core/policy.
 import type { IpAddress } from "../../core/address.ts";
+import { messageOf } from "../../core/error-message.ts";
 import {
   decodeTcpConnections,
   encodeGetTcpConnections,
@@ -211,10 +212,6 @@ export async function tryProbePath(
   function* replies(): Generator<Uint8Array> {
     for (let reply = questions.receive(0); reply !== undefined; reply = questions.receive(0)) yield reply;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The errno's name, for what the network itself says no to at once. */

@@ -1,5 +1,6 @@
 // Tells about pods by Kubernetes Events, never at the expense of anything else: recording returns at once, memory and
 // requests are bounded, repetitions are counted in one Event, and a missing right is said once and ends it.
+import { messageOf } from "../../core/error-message.ts";
 import { isAlreadyExists, isConflict, isForbidden, isNotFound, KubeApiError } from "../../core/kube/kube-api-error.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -241,8 +242,4 @@ function isLasting(error: unknown): boolean {
 
 function retryAfterOf(error: unknown): number {
   return error instanceof KubeApiError ? (error.retryAfterMs ?? 0) : 0;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,7 +2,9 @@
  * Asks the API server about the agent's own DaemonSet: once at the start, to know it, and once at the end, to know whether
  * it is gone. What follows from the answers is core/cni/removal-proof.ts.
  */
+
 import { type DaemonSetSight, decideRemovalProof, type RemovalProof } from "../../core/cni/removal-proof.ts";
+import { messageOf } from "../../core/error-message.ts";
 import { type DaemonSet, parseDaemonSet } from "../../core/kube/daemonset.ts";
 import { isForbidden, isNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
 import type { NodeIdentity } from "../../core/kube/node-affinity.ts";
@@ -47,7 +49,7 @@ export function createRemovalWatch(
     } catch (error) {
       if (isNotFound(error)) return { kind: "not-found" };
       const may = isForbidden(error) || isUnauthorized(error) ? "it may not be seen" : "the API server did not tell";
-      return { kind: "unknown", reason: `${may} (${error instanceof Error ? error.message : String(error)})` };
+      return { kind: "unknown", reason: `${may} (${messageOf(error)})` };
     }
   };
 

@@ -1,5 +1,6 @@
 // Gathers what this node can do with netfilter, once at start. Everything that writes does so in a network namespace made
 // for it and thrown away; iptables legacy is looked at and never asked (its answer would make the table it is about).
+import { messageOf } from "../../core/error-message.ts";
 import { encodeIptablesNft } from "../../core/netlink/iptables-nft.ts";
 import { encodeNativeNft } from "../../core/netlink/native-nft.ts";
 import { decodeGeneration, encodeGetGeneration, parseBatchOutcome } from "../../core/netlink/nfnetlink.ts";
@@ -41,7 +42,7 @@ export function gatherBackendFacts(deps: BackendFactsDeps): BackendFacts {
     };
     return { nfTables: { answers: true }, missing, legacy };
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return { nfTables: { answers: false, why }, missing: { "iptables-nft": [], nftables: [] }, legacy };
   }
 }

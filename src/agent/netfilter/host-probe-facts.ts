@@ -1,6 +1,7 @@
 // Tries the host's probe rules in a network namespace nobody uses, once at start: whether this kernel has ipset with comments,
 // xt_set, xt_owner and SNAT is known by asking it, before a pod's probes fail for it.
 import { parseIpAddress } from "../../core/address.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import type { HostProbeFacts } from "../../core/policy/host-probe-backend.ts";
 import type { AmbientHost } from "../../core/rules/ambient-host.ts";
@@ -53,6 +54,6 @@ async function tryHostProbes(
     await probes.removeAll();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

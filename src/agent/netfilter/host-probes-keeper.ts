@@ -1,6 +1,7 @@
 // Keeps the host's probe rules as they should be while the agent runs (D34): looks when the kernel tells of a change of
 // nf_tables, and on a timer, because ipsets and iptables legacy make no notifications. What another program did is put right
 // and told: `iptables -F`, `nft flush ruleset`, `ipset flush`, a firewall that starts again.
+import { messageOf } from "../../core/error-message.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HostEnsured } from "./host-probes.ts";
@@ -82,7 +83,7 @@ export async function keepHostProbes(
       if (told.failure !== "") deps.onFailure(undefined);
       told.failure = "";
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
+      const text = messageOf(error);
       if (text !== told.failure) deps.onFailure(error);
       told.failure = text;
     }

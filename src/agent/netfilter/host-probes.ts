@@ -7,6 +7,7 @@
 // time; addresses go in and out in between, at once and in the order they are told in, because a pod that starts does not wait
 // for a program of iptables legacy. Not here: when to look (host-probes-keeper.ts), which pods there are.
 import { formatIp, type IpAddress, isSameIp, unmapIp } from "../../core/address.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { addressesInUse } from "../../core/policy/capture-families.ts";
 import { type AmbientHost, ambientHostInetRules, ambientHostRules } from "../../core/rules/ambient-host.ts";
@@ -268,7 +269,7 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       }
       return [];
     } catch (error) {
-      return [error instanceof Error ? error.message : String(error)];
+      return [messageOf(error)];
     }
   }
 

@@ -1,5 +1,6 @@
 // Captures a namespace that nobody uses, once at start and in every way in which this node's pods may be captured: the first
 // pod then meets warm code and loaded kernel modules, and what does not work on this node is known before a pod is refused.
+import { messageOf } from "../../core/error-message.ts";
 import type { TrialProblem } from "../../core/policy/backend-decision.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { PodBackend } from "./pod-backend.ts";
@@ -41,6 +42,6 @@ async function tryOne(deps: TrialDeps, capture: PodCapture): Promise<string | un
     await backend.remove(netns.fd, capture);
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

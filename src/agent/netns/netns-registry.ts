@@ -1,6 +1,7 @@
 // A handle on the network namespace of every pod of the node: what the runtime passed at ADD, and for pods that were there
 // before the agent, what a look through the node's processes finds and the pod's address confirms (contract 7.5).
 
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import {
   chooseNetns,
@@ -230,7 +231,7 @@ export function createNetnsRegistry(deps: NetnsRegistryDeps, options: NetnsRegis
       try {
         handle = deps.dup(netnsFd);
       } catch (error) {
-        return { kind: "refused", reason: "unusable", message: error instanceof Error ? error.message : String(error) };
+        return { kind: "refused", reason: "unusable", message: messageOf(error) };
       }
       const isForbidden = options.forbidden.some(({ dev, ino }) => dev === handle.dev && ino === handle.ino);
       if (isForbidden || isClosed || podUidKey(podUid) === "") {

@@ -1,6 +1,7 @@
 // One pass over the node's processes for many pods: which network namespaces hold an address of one of them, opened, with
 // what their processes tell. Gives the thread back often, so that a pod that is being started meanwhile does not wait.
 import type { IpAddress } from "../../core/address.ts";
+import { messageOf } from "../../core/error-message.ts";
 import { parseCgroup } from "../../core/netns/cgroup-text.ts";
 import {
   ipKey,
@@ -86,7 +87,7 @@ export async function scanNetns(
     node = proc.nodeNetns();
     pids = await proc.pids();
   } catch (error) {
-    return { kind: "unavailable", reason: error instanceof Error ? error.message : String(error) };
+    return { kind: "unavailable", reason: messageOf(error) };
   }
   signal.throwIfAborted();
   const forbidden = [...options.forbidden, { dev: node.dev, ino: node.ino }];

@@ -3,6 +3,7 @@
  * and when somebody else has changed it, and stays when the agent ends, which is what it is for. Its form and what the
  * plugin makes of it: plugin/CONTRACT.md. Where the facts come from is the business of whoever calls.
  */
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import {
   type Enrollment,
@@ -78,7 +79,7 @@ export function createPluginState(deps: PluginStateDeps, options: PluginStateOpt
     try {
       await files.write(options.runDir, STATE_FILE_NAME, desired, { mode: 0o600, keepOf: undefined, expected: "any" });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       if (reason !== complaint)
         log.warn(`Cannot keep the plugin's state file, pods wait while the agent is away: ${reason}`);
       complaint = reason;

@@ -1,5 +1,6 @@
 // The two repairs that go through the API: deleting broken pods, or labelling them for somebody else to delete (contract 6.2,
 // 6.4). Repair in place is the verifier's, which sees the rules themselves.
+import { messageOf } from "../../core/error-message.ts";
 import { isConflict, isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
@@ -136,7 +137,7 @@ export async function runRepairController(
   function fail(pod: Pod, state: Attempt, error: unknown): void {
     const verb = repair.mode;
     const labels = { ns: pod.namespace, name: pod.name, podUid: pod.uid };
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     if (isNotFound(error)) {
       waiting.delete(pod.uid);
       deps.log.debug("Broken pod is gone already", labels);

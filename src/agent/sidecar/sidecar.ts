@@ -2,6 +2,7 @@
 // Keeps for every pod of the node what was decided and done, which is what status and verification read.
 import type { IpAddress } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import { decideFamilies, type FamilyOptions } from "../../core/policy/capture-families.ts";
@@ -185,7 +186,7 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     try {
       return await deps.netfilter.apply(sandbox.netnsFd, capture, pod);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = messageOf(cause);
       throw new CniError("tryAgainLater", `Cannot capture pod ${sandbox.podNamespace}/${sandbox.podName}: ${why}`, {
         details:
           "The pod is not started outside the mesh. The runtime tries again by itself; the log of the istio-cni-node pod of this node has more.",

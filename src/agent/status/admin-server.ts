@@ -4,6 +4,7 @@
  * have it says so, tries again, and does its work.
  */
 
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HttpConnections } from "../../platform/http/http-connections.ts";
@@ -61,7 +62,7 @@ export async function serveAdmin(
       if (said !== undefined) log.info("Listening on the admin socket now", { path: listener.path });
       said = undefined;
     } catch (error) {
-      tell(`Cannot listen on the admin socket: ${describe(error)}; trying again`);
+      tell(`Cannot listen on the admin socket: ${messageOf(error)}; trying again`);
     }
   }
 
@@ -89,7 +90,7 @@ export async function serveAdmin(
       }
     } catch (error) {
       // No descriptors left, for instance: the socket stays readable, so it is let be until the next look.
-      tell(`Cannot take a connection on the admin socket: ${describe(error)}; trying again`);
+      tell(`Cannot take a connection on the admin socket: ${messageOf(error)}; trying again`);
       watch.want({ readable: false, writable: false });
     }
   }
@@ -105,8 +106,4 @@ export async function serveAdmin(
     if (what !== said) log.warn(what);
     said = what;
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

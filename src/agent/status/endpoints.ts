@@ -3,6 +3,7 @@
  * reported and tried again, because a predecessor on the host network may still hold it; meanwhile the agent works on.
  */
 
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import { METRICS_CONTENT_TYPE } from "../../core/metrics/registry.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -51,7 +52,7 @@ async function listenPersistently(
   { name, port, routes, condition }: EndpointOptions,
   signal: AbortSignal,
 ): Promise<HttpListener | undefined> {
-  const onError = (error: unknown): void => log.error(`${name} endpoint failed to answer: ${describe(error)}`);
+  const onError = (error: unknown): void => log.error(`${name} endpoint failed to answer: ${messageOf(error)}`);
   let said: string | undefined;
   for (let waitMs = RETRY_FIRST_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
     try {
@@ -59,7 +60,7 @@ async function listenPersistently(
       if (said !== undefined) log.info(`Listening on port ${port} now`, { endpoint: name });
       return listener;
     } catch (error) {
-      const reason = `Cannot listen on port ${port}: ${describe(error)}`;
+      const reason = `Cannot listen on port ${port}: ${messageOf(error)}`;
       // A port that stays taken for hours is worth one line, not one per attempt.
       if (reason !== said) log.warn(`${reason}; trying again`, { endpoint: name });
       said = reason;
@@ -82,8 +83,4 @@ export function healthRoutes(readiness: Readiness): Record<"/readyz" | "/healthz
 /** /metrics in the Prometheus text format. */
 export function metricsRoutes(registry: { render(): string }): Record<"/metrics", () => HttpAnswer> {
   return { "/metrics": () => ({ status: 200, contentType: METRICS_CONTENT_TYPE, body: registry.render() }) };
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

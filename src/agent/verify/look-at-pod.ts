@@ -1,5 +1,6 @@
 // One look at one namespace: is what should be there, there, and did it stay so while we looked? What is not is repaired
 // where that is allowed, and looked at again.
+import { messageOf } from "../../core/error-message.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { ChangeMonitor, RuleChange } from "./change-monitor.ts";
 
@@ -84,7 +85,7 @@ export async function lookAtPod(
       const { dialect, replaced } = await backend.apply(netnsFd, capture, pod);
       if (replaced.length > 0) moved = { from: replaced, to: dialect };
     } catch (error) {
-      return { kind: "failed", drift: found, message: error instanceof Error ? error.message : String(error) };
+      return { kind: "failed", drift: found, message: messageOf(error) };
     }
   }
   const message = `Cannot keep the redirection in place: it was altered again after each of ${MAX_ROUNDS} repairs`;

@@ -1,4 +1,5 @@
 // Looks through the node for the namespaces of all pods that need one and have none, one look after the other.
+import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 
 export interface NetnsSearchDeps {
@@ -53,7 +54,7 @@ export function createNetnsSearch(deps: NetnsSearchDeps, listener: NetnsSearchLi
       }
     } catch (error) {
       if (signal.aborted) return;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       for (const uid of missing.keys()) missing.set(uid, notFound(message));
     } finally {
       sought.clear();

@@ -1,5 +1,6 @@
 // One monitor for each pod, on the namespace that it has now: what the kernel tells of rules and routing makes somebody look.
 // Without a monitor the timer looks.
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import { type PodCapture, podNetwork } from "../../core/rules/pod-capture.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
@@ -34,7 +35,7 @@ export function createPodMonitors(deps: PodMonitorsDeps, changed: (uid: string) 
       isFailureSaid = true;
       deps.log.warn("Cannot listen to a pod's network namespace: changes of rules are found by the timer only", {
         podUid: uid,
-        err: error instanceof Error ? error.message : String(error),
+        err: messageOf(error),
       });
     }
   }

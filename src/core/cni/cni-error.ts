@@ -2,6 +2,7 @@
  * The errors a CNI plugin answers with: the code table of the CNI specification and the one place where an error
  * becomes the JSON a runtime reads. Which situation deserves which code is decided by who throws.
  */
+import { messageOf } from "../error-message.ts";
 
 /** CNI SPEC 1.1.0 "Error" and "STATUS"; 8 and 999 are libcni's own (pkg/types/types.go@v1.3.0). */
 export const CNI_ERROR_CODES = {
@@ -48,7 +49,7 @@ export class CniError extends Error {
 /** Any failure as a CniError; one that is none yet becomes code 999 with its own message. Never wraps a CniError. */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return new CniError("internal", message === "" ? "unknown error" : message, { cause: error });
 }
 

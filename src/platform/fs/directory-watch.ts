@@ -3,8 +3,10 @@
  * not there yet, is renamed or replaced is noticed too. What changed is not told: the reader looks at everything anew.
  * Folders that are missing, and systems without free inotify watches, are why the caller always gives a time limit.
  */
+
 import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
+import { messageOf } from "../../core/error-message.ts";
 
 export interface DirectoryWatch {
   /**
@@ -53,7 +55,7 @@ export function createDirectoryWatch(folders: readonly string[]): DirectoryWatch
       follow(folder, folder);
       failures.delete(folder);
     } catch (error) {
-      failures.set(folder, error instanceof Error ? error.message : String(error));
+      failures.set(folder, messageOf(error));
       try {
         follow(folder, nearestAbove(folder));
       } catch {

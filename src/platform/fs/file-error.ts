@@ -1,6 +1,7 @@
 /**
  * Why something with a file could not be done: the one place where errno names become the codes callers ask for.
  */
+import { messageOf } from "../../core/error-message.ts";
 
 /**
  * not-found; not-a-file (folder, fifo, device, socket); outside (a symlink that leads out of its folder, to where we cannot
@@ -52,7 +53,7 @@ const CODES: Readonly<Record<string, readonly [FileErrorCode, string]>> = {
 export function toFileError(error: unknown, action: string, path: string): FileError {
   if (error instanceof FileError) return error;
   const errno = errnoName(error);
-  const [code, reason] = (errno === undefined ? undefined : CODES[errno]) ?? ["failed", describe(error)];
+  const [code, reason] = (errno === undefined ? undefined : CODES[errno]) ?? ["failed", messageOf(error)];
   return new FileError(code, action, path, reason, error);
 }
 
@@ -64,8 +65,4 @@ export function isFileError(error: unknown, ...codes: readonly FileErrorCode[]):
 /** "ENOENT" and the like of an error that Node's fs made. */
 export function errnoName(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -6,6 +6,7 @@
 
 import { closeSync, openSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { messageOf } from "../../core/error-message.ts";
 import { KubeApiError } from "../../core/kube/kube-api-error.ts";
 import { type Kubeconfig, type KubeconfigBlob, parseKubeconfig } from "../../core/kube/kubeconfig.ts";
 
@@ -177,7 +178,7 @@ function readText(path: string, maxBytes: number): string {
       closeSync(fd);
     }
   } catch (cause) {
-    throw credentialsError(`Cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+    throw credentialsError(`Cannot read ${path}: ${messageOf(cause)}`, cause);
   }
   if (length > maxBytes) throw credentialsError(`Cannot read ${path}: it is larger than ${maxBytes} bytes`);
   return Buffer.concat(chunks).toString("utf8");
