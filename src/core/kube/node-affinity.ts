@@ -2,6 +2,7 @@
  * Whether a node is one that a pod template requires by affinity (core/v1 NodeAffinity). The template's `nodeSelector` is
  * not looked at, nor is it by upstream at its shutdown (contract 3.8): scaling a DaemonSet to none by it is a pause.
  */
+import { meetsOperator } from "../policy/label-selector.ts";
 import {
   childObject,
   type ObjectFields,
@@ -55,13 +56,10 @@ function parseRequirement(entry: ObjectFields): NodeRequirement {
 function meets({ operator, values }: NodeRequirement, value: string | undefined): boolean {
   switch (operator) {
     case "In":
-      return value !== undefined && values.includes(value);
     case "NotIn":
-      return value === undefined || !values.includes(value);
     case "Exists":
-      return value !== undefined;
     case "DoesNotExist":
-      return value === undefined;
+      return meetsOperator(operator, values, value);
     case "Gt":
     case "Lt": {
       const [bound, own] = [integerOf(values[0]), integerOf(value)];

@@ -15,9 +15,12 @@ export type LabelSelector = readonly LabelRequirement[];
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** NotIn is met by labels without the key, too. */
 export function meetsRequirement({ key, operator, values }: LabelRequirement, labels: Labels): boolean {
-  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+  return meetsOperator(operator, values, Object.hasOwn(labels, key) ? labels[key] : undefined);
+}
+
+/** Whether a value, undefined where there is none, is as asked. NotIn is met where there is none, too. */
+export function meetsOperator(operator: LabelOperator, values: readonly string[], value: string | undefined): boolean {
   switch (operator) {
     case "In":
       return value !== undefined && values.includes(value);
