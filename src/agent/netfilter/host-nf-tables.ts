@@ -15,14 +15,7 @@ import {
 } from "../../core/netlink/host-rules.ts";
 import type { HeldRule } from "../../core/netlink/iptables-nft.ts";
 import type { NetlinkMessage } from "../../core/netlink/message.ts";
-import {
-  type BatchOutcome,
-  decodeGeneration,
-  describeRefused,
-  encodeBatch,
-  encodeGetGeneration,
-  parseBatchOutcome,
-} from "../../core/netlink/nfnetlink.ts";
+import { type BatchOutcome, describeRefused, encodeBatch } from "../../core/netlink/nfnetlink.ts";
 import { createElements, deleteElements, encodeGetElements, encodeGetSets } from "../../core/netlink/nft-set.ts";
 import { decodeElements, decodeSets } from "../../core/netlink/nft-set-dump.ts";
 import { KernelRefusalError, parseReplies } from "../../core/netlink/reply.ts";
@@ -41,7 +34,7 @@ import {
   joinFindings,
   throwAll,
 } from "./host-rule-store.ts";
-import { dump, exchange } from "./netlink-conversation.ts";
+import { commit, dump, exchange, readGeneration } from "./netlink-conversation.ts";
 import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
 import { NetfilterError } from "./rule-store.ts";
 
@@ -168,7 +161,7 @@ export function createHostNftables(deps: HostNfTablesDeps, netnsFd: number): Hos
         if (held === undefined) throw noSet(family);
         const batch = encodeElementChanges(family, held, put, remove);
         if (batch === undefined) return;
-        const outcome = commit(socket, batch);
+        const outcome = commit(socket, "change the host's rules", batch);
         if (outcome.kind === "committed") return;
         // Somebody else was there in between.
         if (!outcome.refusals.some(({ errno }) => errno === EEXIST || errno === ENOENT)) throw refusal(batch, outcome);
@@ -211,14 +204,14 @@ function converge(
 ): HostPlan<HeldRule> {
   let first: HostPlan<HeldRule> | undefined;
   for (let round = 1; round <= MAX_ROUNDS; round++) {
-    const generation = readGeneration(socket);
+    const generation = readGeneration(socket, "the host's rules");
     const { plan, encode } = look();
     first ??= plan;
     if (plan.obstacle !== undefined)
       throw new NetfilterError("unsupported", `Cannot let probes of the node into pods: ${plan.obstacle}`);
     const batch = encode(generation);
     if (batch === undefined) return first;
-    const outcome = commit(socket, batch);
+    const outcome = commit(socket, "change the host's rules", batch);
     if (outcome.kind === "committed") return first;
     if (!outcome.refusals.some(({ errno }) => errno === ERESTART || errno === EEXIST)) throw refusal(batch, outcome);
   }
@@ -250,17 +243,6 @@ function dumpIfThere(
     if (error instanceof KernelRefusalError && error.refusal.errno === ENOENT) return undefined;
     throw error;
   }
-}
-
-function readGeneration(socket: NetlinkSocket): number {
-  for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
-  throw new Error("Cannot read the generation of the host's rules: the kernel did not answer");
-}
-
-function commit(socket: NetlinkSocket, batch: Uint8Array): BatchOutcome {
-  const outcome = parseBatchOutcome(exchange(socket, batch));
-  if (outcome === undefined) throw new Error("Cannot change the host's rules: the kernel did not answer the batch");
-  return outcome;
 }
 
 function refusal(batch: Uint8Array, { refusals: [first] }: Refused): Error {

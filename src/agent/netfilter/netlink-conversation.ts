@@ -1,5 +1,11 @@
 // One request to the kernel and all of its answer. The kernel has answered by the time `send` returns, so the first empty
 // read is the end and nothing here waits.
+import {
+  type BatchOutcome,
+  decodeGeneration,
+  encodeGetGeneration,
+  parseBatchOutcome,
+} from "../../core/netlink/nfnetlink.ts";
 import { collectDump, type Dump } from "../../core/netlink/reply.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 
@@ -20,4 +26,17 @@ export function dump(socket: NetlinkSocket, action: string, request: Uint8Array)
     if (!interrupted) return messages;
   }
   throw new Error(`Cannot ${action}: it changed during each of ${MAX_DUMPS} reads`);
+}
+
+/** The generation of nf_tables in the socket's namespace. `what` are the rules it is asked for, for the message. */
+export function readGeneration(socket: NetlinkSocket, what: string): number {
+  for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
+  throw new Error(`Cannot read the generation of ${what}: the kernel did not answer`);
+}
+
+/** Sends a batch to nf_tables: all or nothing. `action` completes "Cannot …". */
+export function commit(socket: NetlinkSocket, action: string, batch: Uint8Array): BatchOutcome {
+  const outcome = parseBatchOutcome(exchange(socket, batch));
+  if (outcome === undefined) throw new Error(`Cannot ${action}: the kernel did not answer the batch`);
+  return outcome;
 }

@@ -15,15 +15,7 @@ import {
   encodeNativeSetRequests,
   type HeldNativeRuleset,
 } from "../../core/netlink/native-nft.ts";
-import {
-  type BatchOptions,
-  type BatchOutcome,
-  decodeGeneration,
-  describeRefused,
-  encodeBatch,
-  encodeGetGeneration,
-  parseBatchOutcome,
-} from "../../core/netlink/nfnetlink.ts";
+import { type BatchOptions, type BatchOutcome, describeRefused, encodeBatch } from "../../core/netlink/nfnetlink.ts";
 import { encodePlainChange } from "../../core/netlink/nft-change.ts";
 import { encodeNftDumpRequests } from "../../core/netlink/nft-dump.ts";
 import { KernelRefusalError } from "../../core/netlink/reply.ts";
@@ -34,7 +26,7 @@ import { diffRulesets } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
 import { type PodCapture, podInetRules, podRules } from "../../core/rules/pod-capture.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import { dump, exchange } from "./netlink-conversation.ts";
+import { commit, dump, readGeneration } from "./netlink-conversation.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
 
 export interface NfTablesStore extends RuleStore {
@@ -121,10 +113,10 @@ function createStore<H extends Ruleset<HeldRule>>(
   ): boolean {
     using socket = open(netnsFd);
     for (let round = 1; round <= MAX_ROUNDS; round++) {
-      const generation = readGeneration(socket);
+      const generation = readGeneration(socket, "the rules");
       const batch = encode(codec.read(socket), generation);
       if (batch === undefined) return false;
-      const outcome = commit(socket, batch);
+      const outcome = commit(socket, "program the pod", batch);
       if (outcome.kind === "committed") return true;
       if (!isOvertaken(outcome)) throw refusal(dialect, batch, outcome);
     }
@@ -143,7 +135,7 @@ function createStore<H extends Ruleset<HeldRule>>(
       if (batch === undefined) return false;
       firstBatches.set(desired, batch);
       using socket = open(netnsFd);
-      const outcome = commit(socket, batch);
+      const outcome = commit(socket, "program the pod", batch);
       if (outcome.kind === "committed") return true;
       if (isOvertaken(outcome)) return false;
       throw refusal(dialect, batch, outcome);
@@ -164,17 +156,6 @@ function createStore<H extends Ruleset<HeldRule>>(
 
 function dumpAll(socket: NetlinkSocket, family: 4 | 6 | "inet"): NetlinkMessage[] {
   return encodeNftDumpRequests(family).flatMap((request) => dump(socket, "read the rules", request));
-}
-
-function readGeneration(socket: NetlinkSocket): number {
-  for (const datagram of exchange(socket, encodeGetGeneration())) return decodeGeneration(datagram);
-  throw new Error("Cannot read the generation of the rules: the kernel did not answer");
-}
-
-function commit(socket: NetlinkSocket, batch: Uint8Array): BatchOutcome {
-  const outcome = parseBatchOutcome(exchange(socket, batch));
-  if (outcome === undefined) throw new Error("Cannot program the pod: the kernel did not answer the batch");
-  return outcome;
 }
 
 /** Refused because the namespace is not as it was thought to be. */
