@@ -2,6 +2,7 @@
 // pod, and only then let it start. What comes after the answer (the annotation) is enrolment.ts's.
 import type { IpAddress } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Namespace } from "../../core/kube/namespace.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
@@ -139,7 +140,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
   function captureOf(
     sandbox: AmbientSandbox,
     plan: AmbientPlan,
-  ): { capture: AmbientCapture; bypassed: readonly string[] } {
+  ): { capture: AmbientCapture; bypassed: readonly string[]; addresses: readonly IpAddress[] } {
     const pod = where(sandbox);
     if (deps.netfilter.isForbidden(sandbox.netnsFd)) {
       throw new CniError(
@@ -147,7 +148,8 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
         `Cannot capture pod ${pod}: its network namespace is the node's or the agent's own`,
       );
     }
-    const inside = deps.decideFamilies(deps.netfilter.addresses(sandbox.netnsFd));
+    const addresses = deps.netfilter.addresses(sandbox.netnsFd);
+    const inside = deps.decideFamilies(addresses);
     const families = inside.kind === "families" ? inside : deps.decideFamilies(sandbox.ips);
     if (families.kind === "no-address") {
       throw new CniError(
@@ -160,7 +162,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       );
     }
     const { v4, v6, bypassed } = families;
-    return { capture: { ...plan, families: { v4, v6 } }, bypassed };
+    return { capture: { ...plan, families: { v4, v6 } }, bypassed, addresses };
   }
 
   async function program(sandbox: AmbientSandbox, capture: AmbientCapture, pod: Pod) {
@@ -175,9 +177,9 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
   }
 
   /** The probe set is the node's business: a pod whose probes may fail is reported and mended, not kept from starting. */
-  async function listProbes(sandbox: AmbientSandbox, pod: Pod): Promise<void> {
+  async function listProbes(pod: Pod, addresses: readonly IpAddress[]): Promise<void> {
     try {
-      await deps.probes.put(pod.uid, addressesInUse(deps.netfilter.addresses(sandbox.netnsFd)));
+      await deps.probes.put(pod.uid, addressesInUse(addresses));
     } catch (error) {
       deps.log.warn("Cannot exempt the kubelet's probes of a pod yet; they may fail until that succeeds", {
         ns: pod.namespace,
@@ -203,11 +205,11 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       deps.countDecision("in", decision.reason);
       for (const hint of decision.hints) deps.log.warn(hint, { ns: pod.namespace, name: pod.name });
       const decidedMs = deps.nowMs();
-      const { capture, bypassed } = captureOf(sandbox, decision.plan);
+      const { capture, bypassed, addresses } = captureOf(sandbox, decision.plan);
       const { dialect, changed } = await program(sandbox, capture, pod);
       const programmedMs = deps.nowMs();
       deps.observe("program", dialect, (programmedMs - decidedMs) / 1000);
-      await listProbes(sandbox, pod);
+      await listProbes(pod, addresses);
       const outcome = await deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal);
       deps.observe("ztunnel", dialect, (deps.nowMs() - programmedMs) / 1000);
       if (outcome.result !== "acknowledged") {
@@ -297,8 +299,4 @@ function where({ podNamespace, podName }: AmbientSandbox): string {
 
 function hintsOf({ hostUsers }: Pod): AmbientPodHints {
   return hostUsers === undefined ? {} : { hostUsers };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,6 +2,7 @@
 // the API tells of a change, and on a timer, and repairs in place. Level-triggered: what is missed once is found the next time.
 import type { IpAddress } from "../../core/address.ts";
 import { createDueQueue } from "../../core/due-queue.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { FamilyOptions } from "../../core/policy/capture-families.ts";
 import type { RepairOptions } from "../../core/policy/repair-decision.ts";
@@ -11,7 +12,7 @@ import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import { ambientDesired, type VerifiedAmbient } from "./ambient-rules.ts";
 import { type Desired, decideDesired, type StartedWith } from "./desired-capture.ts";
 import { lookAtPod, type VerifiedBackend } from "./look-at-pod.ts";
-import { createNetnsSearch } from "./netns-search.ts";
+import { createNetnsSearch, type NetnsSearchDeps } from "./netns-search.ts";
 import { createPodMonitors, type PodMonitorsDeps } from "./pod-monitors.ts";
 import {
   createPodReporter,
@@ -39,18 +40,8 @@ export interface VerifierDeps extends PodMonitorsDeps, PodReporterDeps {
     subscribe(listener: (event: { readonly type: "add" | "update" | "delete"; readonly pod: Pod }) => void): Disposable;
     waitSynced(signal: AbortSignal): Promise<void>;
   };
-  readonly netns: {
+  readonly netns: Omit<NetnsSearchDeps["netns"], "get"> & {
     get(pod: Pod): LentNetns | undefined;
-    /** One look through the node for the namespaces of all these pods; `get` lends what was found. */
-    find(
-      pods: readonly Pod[],
-      signal: AbortSignal,
-    ): Promise<
-      ReadonlyMap<
-        { readonly uid: string },
-        { readonly kind: string; readonly message?: string; readonly reason?: string }
-      >
-    >;
     /** The complete list of the node's pods. */
     retain(pods: readonly Pod[]): void;
   };
@@ -391,8 +382,4 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     records: () => [...states.values()].map(({ record }) => record),
     record: (podUid) => states.get(podUid)?.record,
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
