@@ -19,8 +19,16 @@ export interface PodState {
   applied: PodCapture | undefined;
   /** What ambient mode wanted at the last look, as text. */
   wish: string | undefined;
-  /** The pod was let go, and finishes what it has open: since when by both clocks, and what was in place. */
-  released: { readonly atMs: number; readonly sinceMs: number; readonly formerly: PodCapture | undefined } | undefined;
+  /** The pod was let go, and finishes what it has open: since when by both clocks, what was in place, and when what was on
+   * its way has arrived. */
+  released:
+    | {
+        readonly atMs: number;
+        readonly sinceMs: number;
+        readonly formerly: PodCapture | undefined;
+        firstLookMs: number;
+      }
+    | undefined;
   /** Times on the monotonic clock. */
   wholeLookDueMs: number;
   quietUntilMs: number;

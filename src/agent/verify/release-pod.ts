@@ -37,15 +37,18 @@ export async function releasePod(
 ): Promise<ReleasePass> {
   const { changed, connections } = await deps.backend.release(netnsFd);
   const nowMs = deps.clock.nowMs();
-  state.released ??= { atMs: nowMs, sinceMs: deps.wallMs(), formerly: state.applied };
-  const { atMs, sinceMs, formerly } = state.released;
+  state.released ??= { atMs: nowMs, sinceMs: deps.wallMs(), formerly: state.applied, firstLookMs: nowMs };
+  if (changed) state.released.firstLookMs = nowMs + FIRST_LOOK_MS;
+  const { atMs, sinceMs, formerly, firstLookMs } = state.released;
   // Should it come back in, that is no repair.
   state.applied = undefined;
   Object.assign(state.record, { state: "out", message: undefined, desired: undefined, bypassed: [] });
   const untilMs = atMs + (connections === undefined ? UNSEEN_MS : finishMs);
-  if (nowMs < untilMs && (changed || connections !== 0)) {
+  // Other events bring us here early, of which our own change is one.
+  const earlyMs = firstLookMs - nowMs;
+  if (nowMs < untilMs && (earlyMs > 0 || connections !== 0)) {
     state.record.finishing = { connections, sinceMs };
-    return { kind: "finishing", againMs: changed ? FIRST_LOOK_MS : NEXT_LOOK_MS };
+    return { kind: "finishing", againMs: earlyMs > 0 ? earlyMs : NEXT_LOOK_MS };
   }
   await deps.backend.remove(netnsFd, anyCapture, { ...hostUsersOf(pod), ...(formerly !== undefined && { formerly }) });
   state.released = undefined;
