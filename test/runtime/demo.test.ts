@@ -10,10 +10,11 @@ const DEMO = [join(REPOSITORY, "tools/node"), join(REPOSITORY, "testbed/demo/mai
 
 test("the demo finds every pod as expected, in plain text of 100 columns, and leaves the machine as it was", async () => {
   const before = await readMachine();
-  const { status, stdout, stderr } = await runCommand(DEMO, { env: OUTSIDE, timeoutMs: 60_000 });
+  const { status, stdout, stderr } = await runCommand(DEMO, { env: OUTSIDE, timeoutMs: 120_000 });
   assert.equal(stderr, "");
   assert.equal(status, 0, stdout);
   assert.match(stdout, /As expected: 5 pods are in the mesh and captured, 4 are outside and untouched\./);
+  assert.match(stdout, /As expected: 3 pods are in the mesh by ztunnel, 2 are outside and untouched\./);
   for (const line of stdout.split("\n"))
     assert.ok(line.length <= 100 && !line.includes("\u001b"), `${line.length}: ${line}`);
   await assertNothingLeft(before);

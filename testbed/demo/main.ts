@@ -1,6 +1,8 @@
 // The demo: real pods on a real container runtime, the agent of this checkout beside them, real connections in and out
-// of each, and a table of what happened. Everything it makes lives in namespaces of its own and is gone at its end.
-// Usage: tools/node testbed/demo/main.ts [--keep]; exit status 1 when anything is not as expected.
+// of each, and a table of what happened; first sidecar mode, then ambient mode (ambient-act.ts). Everything it makes lives in
+// namespaces of its own and is gone at its end.
+// Usage: tools/node testbed/demo/main.ts [--keep]; --keep stays in sidecar mode's node. Exit status 1 when anything is not as
+// expected.
 import { appendFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { summarize } from "../../bench/statistics.ts";
@@ -11,6 +13,7 @@ import { joinMesh, type MeshNode } from "../node/mesh-node.ts";
 import { renderPodNetwork } from "../node/node-network.ts";
 import type { TestPod } from "../node/pod.ts";
 import { type Listener, startApplication, startSidecar } from "../sidecar/sidecar.ts";
+import { runAmbientAct } from "./ambient-act.ts";
 import { AGENT_LOG, renderExplanation, waitForEnd } from "./keep.ts";
 import { observePod, timePlugin } from "./observe-pod.ts";
 import { CLIENT, type DemoPod, describeDemoPods } from "./pods.ts";
@@ -27,14 +30,20 @@ interface StartedPod {
 const { values: flags } = parseArgs({ options: { keep: { type: "boolean", default: false } } });
 const { initPid } = enterNodeNamespaces();
 const paint = createPaint(process.stdout, process.env);
-const { step, say } = createSteps(process.stdout, paint, () => performance.now());
+const steps = createSteps(process.stdout, paint, () => performance.now());
+const { step, say } = steps;
 
 say(`\n${paint.strong("istio-install-cni: pods go into the mesh as their sandbox is made")}\n`);
 const startedMs = performance.now();
-const surprises = await run();
+let surprises = await runSidecarAct();
+if (!flags.keep) {
+  say(`\n${paint.strong("Ambient mode: no proxy in the pod, one ztunnel for the node")}\n`);
+  surprises += await runAmbientAct(steps, paint);
+}
+say(paint.faint(`  in all ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`));
 process.exitCode = surprises === 0 ? 0 : 1;
 
-async function run(): Promise<number> {
+async function runSidecarAct(): Promise<number> {
   const node = await step("A node of its own with containerd, runc, bridge, host-local, portmap", () =>
     createNode({ families: "dual" }),
   );
@@ -80,7 +89,6 @@ async function run(): Promise<number> {
     await agent.stop();
     await mesh.destroy();
   });
-  say(paint.faint(`  in all ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`));
   return found.length;
 }
 

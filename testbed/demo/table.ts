@@ -1,6 +1,7 @@
 // The result as a table for people, at most 100 columns wide, and the verdict on it: what was seen against what is
 // expected of each pod.
 import type { CaptureObservation } from "../node/connections.ts";
+import { renderColumns, type TableColumn, type TableLine } from "./columns.ts";
 import type { PodObservation } from "./observe-pod.ts";
 import type { DemoPod } from "./pods.ts";
 import type { Paint } from "./steps.ts";
@@ -13,9 +14,8 @@ export interface DemoRow {
 }
 
 type Direction = CaptureObservation["direction"];
-type Align = "left" | "right";
 
-const COLUMNS: readonly (readonly [head: readonly [string, string], width: number, align: Align])[] = [
+const COLUMNS: readonly TableColumn[] = [
   [["", "POD"], 21, "left"],
   [["IN THE", "MESH"], 6, "left"],
   [["", "REASON"], 18, "left"],
@@ -29,9 +29,11 @@ const COLUMNS: readonly (readonly [head: readonly [string, string], width: numbe
 
 /** Renders all rows; cells that differ from what is expected are marked with "!". */
 export function renderTable(rows: readonly DemoRow[], paint: Paint): string {
-  const heads = [0, 1].map((line) => paint.strong(renderLine(COLUMNS.map(([head]) => head[line] ?? ""))));
-  const rule = "─".repeat(COLUMNS.reduce((sum, [, width]) => sum + width + 2, -2));
-  return [...heads, paint.faint(rule), ...rows.map((row) => renderRow(row, paint))].join("\n");
+  return renderColumns(
+    COLUMNS,
+    rows.map((row) => describeRow(row, paint)),
+    paint,
+  );
 }
 
 /** What is not as expected, one sentence each; empty when all is well. */
@@ -63,11 +65,11 @@ export function findSurprises(rows: readonly DemoRow[]): readonly string[] {
   });
 }
 
-function renderRow(row: DemoRow, paint: Paint): string {
+function describeRow(row: DemoRow, paint: Paint): TableLine {
   const { pod, observation, pluginMs } = row;
   const { product, rules } = observation;
   const isSurprising = findSurprises([row]).length > 0;
-  const text = renderLine([
+  const cells = [
     `${pod.namespace}/${pod.name}`,
     product.decision === "in" ? "yes" : "no",
     product.reason,
@@ -77,9 +79,8 @@ function renderRow(row: DemoRow, paint: Paint): string {
     renderCaptured(pod, observation, "inbound"),
     renderCaptured(pod, observation, "outbound"),
     `${pluginMs.toFixed(1)} ms`,
-  ]);
-  if (isSurprising) return paint.bad(text);
-  return product.decision === "in" ? paint.good(text) : text;
+  ];
+  return { cells, paint: isSurprising ? paint.bad : product.decision === "in" ? paint.good : undefined };
 }
 
 /** "yes": the sidecar got it, with its original destination. "no": the application got it. */
@@ -103,13 +104,4 @@ function isAsExpected({ expected }: DemoPod, { family, result, target }: Capture
 function describe({ result }: CaptureObservation): string {
   if (result.outcome === "captured") return `captured, with ${result.original} as original destination`;
   return result.outcome === "direct" ? "not captured" : `${result.outcome} (${result.error})`;
-}
-
-function renderLine(cells: readonly string[]): string {
-  return COLUMNS.map(([, width, align], index) => {
-    const text = cells[index] ?? "";
-    return align === "left" ? text.padEnd(width) : text.padStart(width);
-  })
-    .join("  ")
-    .trimEnd();
 }
