@@ -126,6 +126,50 @@ describe("createHttpConnections() and getOverUnix()", () => {
     await until(async () => (await getOverUnix(scene.path, "/", LIMITS).catch(() => undefined)) !== undefined);
   });
 
+  it("give the whole body to who asks for it, however it arrives, and none where there is none", async () => {
+    await using scene = serve({
+      maxBodyBytes: 100_000,
+      answer: async (_method, _target, { body }) => ({ status: 200, body: `got ${(await body()).length}` }),
+    });
+    const pieces = connect(scene.path);
+    pieces.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    for (let index = 0; index < 10; index++) {
+      pieces.write("x".repeat(10_000));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.match(await readAll(pieces), /got 100000$/);
+    const without = connect(scene.path);
+    without.write("POST / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert.match(await readAll(without), /got 0$/);
+    const tooLong = connect(scene.path);
+    tooLong.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n186a1\r\n");
+    tooLong.write("x".repeat(100_001));
+    assert.doesNotMatch(await readAll(tooLong), /got/);
+  });
+
+  it("tell an answer that is still sought that its client has hung up, and report no defect for that", async () => {
+    const errors: unknown[] = [];
+    const told = Promise.withResolvers<void>();
+    await using scene = serve({
+      onError: (error) => void errors.push(error),
+      answer: (_method, _target, { signal }) =>
+        new Promise((_resolve, reject) => {
+          const end = () => {
+            told.resolve();
+            reject(new Error("given up"));
+          };
+          signal.addEventListener("abort", end, { once: true });
+        }),
+    });
+    const socket = connect(scene.path);
+    socket.on("error", () => undefined);
+    socket.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    await until(() => scene.taken.length === 1);
+    socket.destroy();
+    await told.promise;
+    assert.deepEqual(errors, []);
+  });
+
   it("cut what runs at the end's deadline, and take nothing more", async () => {
     await using scene = serve({ answer: () => new Promise(() => undefined) });
     const asked = assert.rejects(getOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));

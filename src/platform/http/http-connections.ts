@@ -7,15 +7,25 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { Socket } from "node:net";
 import type { HttpAnswer } from "./server.ts";
 
+/** What else there is of a request, for whom it matters. */
+export interface HttpRequestRest {
+  /** The whole body once it has come; rejects when the client goes before. Call it at once or never. */
+  body(): Promise<Uint8Array>;
+  /** Aborts when the client has hung up, or the connection's time is over. */
+  readonly signal: AbortSignal;
+}
+
 export interface HttpConnectionsOptions {
   /** `target` is the request's as it came. What rejects becomes 500. */
-  answer(method: string, target: string): Promise<HttpAnswer>;
+  answer(method: string, target: string, rest: HttpRequestRest): Promise<HttpAnswer>;
   /** An answer that rejected. */
   onError(error: unknown): void;
   /** @default 8 */
   readonly maxConnections?: number;
   /** From the accepted connection to the last byte of its answer. @default 10000 */
   readonly timeoutMs?: number;
+  /** A longer body ends the connection. @default 65536 */
+  readonly maxBodyBytes?: number;
 }
 
 export interface HttpConnections {
@@ -28,6 +38,7 @@ export interface HttpConnections {
 
 const HEADER_BYTES_MAX = 8192;
 const BODY_BYTES_MAX = 65_536;
+const NO_BYTES = new Uint8Array(0);
 
 export function createHttpConnections(options: HttpConnectionsOptions): HttpConnections {
   const { maxConnections = 8, timeoutMs = 10_000 } = options;
@@ -72,18 +83,32 @@ export function createHttpConnections(options: HttpConnectionsOptions): HttpConn
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  { answer, onError }: HttpConnectionsOptions,
+  { answer, onError, maxBodyBytes = BODY_BYTES_MAX }: HttpConnectionsOptions,
 ): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  let isKept = false;
   let bodyBytes = 0;
+  const chunks: Buffer[] = [];
   request.on("data", (chunk: Buffer) => {
     bodyBytes += chunk.length;
-    if (bodyBytes > BODY_BYTES_MAX) request.destroy();
+    if (bodyBytes > maxBodyBytes) request.destroy();
+    else if (isKept) chunks.push(chunk);
   });
   request.on("error", () => response.destroy());
+  const body = (): Promise<Uint8Array> => {
+    isKept = true;
+    if (request.readableEnded) return Promise.resolve(NO_BYTES);
+    return new Promise((resolve, reject) => {
+      request.once("end", () => resolve(Buffer.concat(chunks)));
+      request.once("close", () => reject(new Error("the client has gone before its request was whole")));
+    });
+  };
   let result: HttpAnswer;
   try {
-    result = await answer(request.method ?? "", request.url ?? "");
+    result = await answer(request.method ?? "", request.url ?? "", { body, signal: gone.signal });
   } catch (error) {
+    if (gone.signal.aborted) return;
     onError(error);
     result = { status: 500, body: "Internal Server Error\n" };
   }
