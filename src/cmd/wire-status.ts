@@ -2,9 +2,9 @@
 // and `explain`. Part of wire.ts, which joins the rest.
 import type { Informers } from "../agent/informers/informers.ts";
 import { type AdminHandler, answerJson, createAdminRouter, refuse } from "../agent/status/admin-router.ts";
-import { serveAdmin } from "../agent/status/admin-server.ts";
 import { createNodeStatus, type NodeStatus, type NodeStatusDeps } from "../agent/status/node-status.ts";
 import type { Readiness } from "../agent/status/readiness.ts";
+import { serveUnixHttp } from "../agent/status/unix-http-server.ts";
 import type { WatchAges } from "../agent/status/watch-age.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
@@ -67,7 +67,7 @@ export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise
   });
   const path = adminSocketPath(config.install.runDir);
   return (ending) =>
-    serveAdmin(
+    serveUnixHttp(
       {
         poller: input.poller,
         clock,
@@ -76,6 +76,7 @@ export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise
         connections,
       },
       {
+        name: "admin socket",
         allowedUids: [...new Set([0, process.getuid?.() ?? 0])],
         recheckMs: RECHECK_MS,
         closeDeadlineMs: CLOSE_DEADLINE_MS,

@@ -1,7 +1,7 @@
 /**
- * The agent's own socket for people on the node, beside the plugin's: who may connect, and that it is there. What is
- * spoken on it is HTTP (platform/http); what is answered is admin-router.ts. Nothing depends on it: an agent that cannot
- * have it says so, tries again, and does its work.
+ * A socket in the run directory on which HTTP is spoken (platform/http): who may connect, and that it is there. The agent's
+ * own for people on the node is one, upstream's two are others. What is answered is the caller's business. Nothing depends on
+ * it: an agent that cannot have it says so, tries again, and does its work.
  */
 
 import { messageOf } from "../../core/error-message.ts";
@@ -11,7 +11,7 @@ import type { HttpConnections } from "../../platform/http/http-connections.ts";
 import type { Poller, Watch } from "../../platform/linux/poller.ts";
 import type { UnixListener } from "../../platform/linux/unix-socket.ts";
 
-export interface AdminServerDeps {
+export interface UnixHttpDeps {
   readonly poller: Pick<Poller, "watch">;
   readonly clock: Pick<Clock, "sleep">;
   readonly log: Logger;
@@ -21,7 +21,9 @@ export interface AdminServerDeps {
   readonly connections: HttpConnections;
 }
 
-export interface AdminServerOptions {
+export interface UnixHttpOptions {
+  /** For the log: "admin socket". */
+  readonly name: string;
   /** Besides the mode of the file: whoever connects must have been one of these. */
   readonly allowedUids: readonly number[];
   readonly recheckMs: number;
@@ -34,11 +36,7 @@ const READABLE = { readable: true, writable: false };
 
 /** Serves until the signal aborts; the socket's file is then left to a successor that has taken it over. Rejects for
  * nothing. */
-export async function serveAdmin(
-  deps: AdminServerDeps,
-  options: AdminServerOptions,
-  signal: AbortSignal,
-): Promise<void> {
+export async function serveUnixHttp(deps: UnixHttpDeps, options: UnixHttpOptions, signal: AbortSignal): Promise<void> {
   const { log } = deps;
   let open: { readonly listener: UnixListener; readonly watch: Watch } | undefined;
   let said: string | undefined;
@@ -59,10 +57,10 @@ export async function serveAdmin(
       const listener = deps.listen();
       close();
       open = { listener, watch: watchOver(listener) };
-      if (said !== undefined) log.info("Listening on the admin socket now", { path: listener.path });
+      if (said !== undefined) log.info(`Listening on the ${options.name} now`, { path: listener.path });
       said = undefined;
     } catch (error) {
-      tell(`Cannot listen on the admin socket: ${messageOf(error)}; trying again`);
+      tell(`Cannot listen on the ${options.name}: ${messageOf(error)}; trying again`);
     }
   }
 
@@ -84,13 +82,13 @@ export async function serveAdmin(
         const { uid, pid } = connection.peer;
         if (options.allowedUids.includes(uid)) deps.connections.take(connection.fd);
         else {
-          log.warn("Refused a peer on the admin socket: it is not root", { uid, PID: pid });
+          log.warn(`Refused a peer on the ${options.name}: it is not root`, { uid, PID: pid });
           connection.close();
         }
       }
     } catch (error) {
       // No descriptors left, for instance: the socket stays readable, so it is let be until the next look.
-      tell(`Cannot take a connection on the admin socket: ${messageOf(error)}; trying again`);
+      tell(`Cannot take a connection on the ${options.name}: ${messageOf(error)}; trying again`);
       watch.want({ readable: false, writable: false });
     }
   }

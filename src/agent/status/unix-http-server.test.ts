@@ -3,9 +3,9 @@ import { describe, it } from "node:test";
 import type { Logger } from "../../core/log.ts";
 import type { Interest } from "../../platform/linux/poller.ts";
 import type { UnixConnection, UnixListener } from "../../platform/linux/unix-socket.ts";
-import { type AdminServerOptions, serveAdmin } from "./admin-server.ts";
+import { serveUnixHttp, type UnixHttpOptions } from "./unix-http-server.ts";
 
-const OPTIONS: AdminServerOptions = { allowedUids: [0], recheckMs: 2000, closeDeadlineMs: 500 };
+const OPTIONS: UnixHttpOptions = { name: "admin socket", allowedUids: [0], recheckMs: 2000, closeDeadlineMs: 500 };
 
 /** A socket on which peers of these users wait, and everything that happens. */
 function createScene({ failures = 0 } = {}) {
@@ -53,7 +53,7 @@ function createScene({ failures = 0 } = {}) {
     };
   };
   const ending = new AbortController();
-  const running = serveAdmin(
+  const running = serveUnixHttp(
     {
       log,
       listen,
@@ -110,7 +110,7 @@ function createScene({ failures = 0 } = {}) {
   };
 }
 
-describe("serveAdmin()", () => {
+describe("serveUnixHttp()", () => {
   it("takes root's connections, hangs up on others, and leaves nothing at its end", async () => {
     const scene = createScene();
     scene.connect(0, 65_534, 0);
