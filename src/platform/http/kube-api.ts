@@ -34,6 +34,9 @@ export type KubeWatchQuery = KubeSelection & {
 /** The object may only be deleted while these hold (409 Conflict otherwise). */
 export type KubePreconditions = { readonly uid?: string; readonly resourceVersion?: string };
 
+/** Foreground: the object stands, being deleted, until what it owns is gone. Otherwise as the kind has it by default. */
+export type KubeDeletion = KubePreconditions & { readonly propagation?: "Foreground" };
+
 export interface KubeApi {
   /**
    * Resolves when the server has begun to answer. The chunks are the body of one page as it arrives, bounded; leaving the
@@ -51,7 +54,7 @@ export interface KubeApi {
   patch(ref: ResourceRef, mergePatch: object, signal: AbortSignal): Promise<unknown>;
   /** `ref` is the collection; the created object. */
   create(ref: ResourceRef, object: object, signal: AbortSignal): Promise<unknown>;
-  delete(ref: ResourceRef, preconditions: KubePreconditions, signal: AbortSignal): Promise<void>;
+  delete(ref: ResourceRef, deletion: KubeDeletion, signal: AbortSignal): Promise<void>;
   /** The next request reads token and certificates from disk, however recently that was done. */
   refreshCredentials(): void;
 }

@@ -144,11 +144,18 @@ test("patch(), create() and delete() send their bodies", async () => {
   await pair.client.patch({ ...pod, subresource: "status" }, { metadata: { annotations: { é: null } } }, never);
   await pair.client.create({ plural: "events", namespace: "shop" }, { kind: "Event" }, never);
   await pair.client.delete(pod, { uid: "u1" }, never);
+  await pair.client.delete(pod, { propagation: "Foreground" }, never);
   const path = "/api/v1/namespaces/shop/pods/web-0";
   assert.deepEqual(seen, [
     ["PATCH", `${path}/status`, "application/merge-patch+json", '{"metadata":{"annotations":{"é":null}}}'],
     ["POST", "/api/v1/namespaces/shop/events", "application/json", '{"kind":"Event"}'],
     ["DELETE", path, "application/json", '{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"u1"}}'],
+    [
+      "DELETE",
+      path,
+      "application/json",
+      '{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{},"propagationPolicy":"Foreground"}',
+    ],
   ]);
 });
 

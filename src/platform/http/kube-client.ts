@@ -197,8 +197,9 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
       const body = JSON.stringify(object);
       return exchangeJson({ action: `create ${nameOf(ref)}`, method: "POST", path: resourcePath(ref), body }, signal);
     },
-    delete: async (ref, preconditions, signal) => {
-      const body = JSON.stringify({ apiVersion: "v1", kind: "DeleteOptions", preconditions });
+    delete: async (ref, { propagation, ...preconditions }, signal) => {
+      const options = { apiVersion: "v1", kind: "DeleteOptions", preconditions };
+      const body = JSON.stringify({ ...options, ...(propagation && { propagationPolicy: propagation }) });
       await exchange({ action: `delete ${nameOf(ref)}`, method: "DELETE", path: resourcePath(ref), body }, signal);
     },
     refreshCredentials: () => credentials.refresh(),
