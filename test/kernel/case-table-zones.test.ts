@@ -4,9 +4,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseIpAddress } from "../../src/core/address.ts";
+import type { Packet } from "../../src/core/rules/match-packet.ts";
 import { sidecarInetRules, sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
-import { type Packet, trace } from "../../src/core/rules/tracer.ts";
+import { trace } from "../../src/core/rules/tracer.ts";
 import { backendOf, DIALECTS } from "./backend-fixture.ts";
 import { type Family, PLACES, USERS } from "./case-table-probes.ts";
 import { createStage, type Stage } from "./case-table-stage.ts";

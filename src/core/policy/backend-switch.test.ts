@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import type { IpAddress } from "../address.ts";
+import type { Packet } from "../rules/match-packet.ts";
 import type { Ruleset } from "../rules/model.ts";
 import { renderIptables } from "../rules/render-iptables.ts";
 import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
-import { type Packet, trace } from "../rules/tracer.ts";
+import { trace } from "../rules/tracer.ts";
 import { besideAnother, disturbsAnother, joinRulesets } from "./backend-switch.ts";
 
 const TPROXY: SidecarCapture = { ...DEFAULT_SIDECAR_CAPTURE, mode: "TPROXY" };

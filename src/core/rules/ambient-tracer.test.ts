@@ -9,7 +9,7 @@ import { formatIp, parseIpAddress } from "../address.ts";
 import { ambientHostInetRules, ambientHostRules } from "./ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "./ambient-numbers.ts";
 import { ambientInetRules, ambientNetwork, ambientRules } from "./ambient-pod.ts";
-import type { Packet } from "./tracer.ts";
+import type { Packet } from "./match-packet.ts";
 import { policyRuleFor, TraceError, trace, traceAnswer } from "./tracer.ts";
 
 type Family = 4 | 6;
@@ -166,7 +166,7 @@ test("both dialects do the same to any packet of any ambient pod", () => {
   fc.assert(
     fc.property(anyCapture, anyPacket, direction, (capture, sent, way) => {
       const [iptables, native] = Object.values(DIALECTS).map((rulesFor) => {
-        const { path: _, ...result } = trace(rulesFor(capture), sent, way);
+        const { path: _, steps: _steps, ...result } = trace(rulesFor(capture), sent, way);
         return result;
       });
       assert.deepEqual(iptables, native);

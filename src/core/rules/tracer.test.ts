@@ -3,10 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { parseIpAddress } from "../address.ts";
+import type { Packet } from "./match-packet.ts";
 import type { Rule, Ruleset } from "./model.ts";
 import { sidecarInetRules, sidecarRules } from "./sidecar.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
-import type { Packet } from "./tracer.ts";
 import { TraceError, trace } from "./tracer.ts";
 
 const POD = { 4: "10.1.0.7", 6: "fd00:1::7" } as const;
@@ -17,6 +17,7 @@ const PROXY = { uid: 1337, gid: 1337 };
 const APP = { uid: 1000, gid: 1000 };
 const FAMILIES = [4, 6] as const;
 const DIALECTS = [sidecarRules, (capture: SidecarCapture) => [sidecarInetRules(capture)]];
+const OPAQUE = { kind: "opaque", summary: "match set revision 4" } as const;
 type Family = 4 | 6;
 
 /** What is sent, from where to where. Fields left out: TCP, port 9000, by eth0 (out) or to the pod (in). */
@@ -211,7 +212,7 @@ test("both dialects do the same to any packet", () => {
       // Upstream's native rules drop invalid packets of TCP only (contract 5.5 row 4).
       if (capture.dropInvalid && sent.ctstate === "INVALID" && sent.protocol === "udp") return;
       const [iptables, native] = DIALECTS.map((rulesOf) => {
-        const { path: _, ...result } = trace(rulesOf(capture), packetOf(sent, family), way);
+        const { path: _, steps: _steps, ...result } = trace(rulesOf(capture), packetOf(sent, family), way);
         return result;
       });
       assert.deepEqual(iptables, native);
@@ -239,9 +240,8 @@ test("the path names every rule that matched, in order", () => {
 });
 
 test("trace() refuses what it does not understand, a jump into nothing and a jump in a circle", () => {
-  const opaque = { kind: "opaque", summary: "match set revision 4" } as const;
   const rules: Rule[] = [
-    { intent: "", matches: [opaque], verdict: { kind: "accept" } },
+    { intent: "", matches: [OPAQUE], verdict: { kind: "accept" } },
     { intent: "", matches: [], verdict: { kind: "jump", chain: "GONE" } },
     { intent: "", matches: [], verdict: { kind: "jump", chain: "ROUND" } },
   ];
@@ -250,7 +250,85 @@ test("trace() refuses what it does not understand, a jump into nothing and a jum
   }
 });
 
-function rulesetOf(rule: Rule): Ruleset {
+test("trace() says where it cannot go on, and what happened before", () => {
+  const udpOnly: Rule = {
+    intent: "",
+    matches: [{ kind: "protocol", protocol: "udp", negated: false }, OPAQUE],
+    verdict: OPAQUE,
+  };
+  const untouched = trace([rulesetOf(udpOnly)], packetOf(TO_POD, 4), "inbound");
+  assert.deepEqual([untouched.end, untouched.steps], [{ kind: "untouched" }, []], "what is not asked needs no answer");
+  const marked: Rule = { intent: "", matches: [], verdict: { kind: "set-xmark", value: 1, mask: 0xffffffff } };
+  const logged: Rule = { intent: "", matches: [], verdict: OPAQUE };
+  const error = failureOf(() => trace([rulesetOf(marked, logged)], packetOf(TO_POD, 4), "inbound"));
+  assert.equal(error.message, "Cannot trace mangle PREROUTING: match set revision 4 is not understood");
+  assert.deepEqual(error.place, { family: 4, table: "mangle", chain: "PREROUTING", hook: "prerouting" });
+  assert.deepEqual(
+    error.steps.map(({ what }) => what),
+    [{ kind: "rule", rule: marked }],
+    "the rule itself did not happen",
+  );
+});
+
+test("a chain's policy drops what no rule has decided, and is a step of its own", () => {
+  const dropping = rulesetOf();
+  const tables = dropping.tables.map(({ name, chains }) => ({
+    name,
+    chains: chains.map((chain) => (chain.kind === "base" ? { ...chain, policy: "drop" as const } : chain)),
+  }));
+  const { end, steps } = trace([{ family: 4, tables }], packetOf(TO_POD, 4), "inbound");
+  assert.deepEqual(end, { kind: "dropped" });
+  assert.deepEqual(steps, [
+    { family: 4, table: "mangle", chain: "PREROUTING", hook: "prerouting", what: { kind: "policy" } },
+  ]);
+});
+
+test("what goes to the pod itself passes POSTROUTING on its way", () => {
+  const chain = { kind: "base", name: "POSTROUTING", type: "filter", hook: "postrouting", priority: 0 } as const;
+  const drop: Rule = { intent: "", matches: [], verdict: { kind: "drop" } };
+  const foreign: Ruleset = {
+    family: 4,
+    tables: [{ name: "filter", chains: [{ ...chain, policy: "accept", rules: [drop] }] }],
+  };
+  const rulesets = [...sidecarRules(SIDECAR_CASES["default"] ?? assert.fail()), foreign];
+  assert.deepEqual(trace(rulesets, packetOf(TO_PEER, 4), "outbound").end, { kind: "dropped" });
+});
+
+test("a mark that a chain of type route sets routes the packet anew", () => {
+  const chain = { kind: "base", name: "OUTPUT", type: "route", hook: "output", priority: -150 } as const;
+  const mark: Rule = { intent: "", matches: [], verdict: { kind: "set-xmark", value: 7, mask: 0xffffffff } };
+  const byLo: Rule = {
+    intent: "",
+    matches: [{ kind: "oifname", name: "lo", negated: false }],
+    verdict: { kind: "drop" },
+  };
+  const after = { ...chain, name: "POSTROUTING", type: "filter", hook: "postrouting", rules: [byLo] } as const;
+  const tables = [
+    {
+      name: "mangle",
+      chains: [
+        { ...chain, policy: "accept" as const, rules: [mark] },
+        { ...after, policy: "accept" as const },
+      ],
+    },
+  ];
+  const end = (reroute: (mark: number) => string | undefined) =>
+    trace([{ family: 4, tables }], packetOf(TO_PEER, 4), "outbound", { reroute });
+  assert.deepEqual(end((value) => (value === 7 ? "eth1" : "lo")).end, { kind: "untouched" });
+  assert.deepEqual(end((value) => (value === 7 ? "lo" : "eth1")).end, { kind: "dropped" });
+  assert.deepEqual(end(() => undefined).steps.at(-1)?.what, { kind: "no-route" });
+});
+
+function failureOf(action: () => unknown): TraceError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof TraceError) return error;
+  }
+  return assert.fail("nothing was refused");
+}
+
+function rulesetOf(...rules: Rule[]): Ruleset {
   const round: Rule = { intent: "", matches: [], verdict: { kind: "jump", chain: "ROUND" } };
   const base = {
     kind: "base",
@@ -260,7 +338,7 @@ function rulesetOf(rule: Rule): Ruleset {
     priority: 0,
     policy: "accept",
   } as const;
-  const chains = [{ ...base, rules: [rule] }, { kind: "own", name: "ROUND", rules: [round] } as const];
+  const chains = [{ ...base, rules }, { kind: "own", name: "ROUND", rules: [round] } as const];
   return { family: 4, tables: [{ name: "mangle", chains }] };
 }
 

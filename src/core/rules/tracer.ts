@@ -3,40 +3,30 @@
 // Left out: routing. The mark a packet leaves with is reported, and `policyRuleFor` says which route rule it chooses.
 
 import type { IpAddress } from "../address.ts";
-import { cidrContains, isSameIp } from "../address.ts";
-import type {
-  BaseChain,
-  Chain,
-  ConntrackState,
-  Hook,
-  Match,
-  PodNetwork,
-  PolicyRule,
-  Protocol,
-  Rule,
-  Ruleset,
-  Verdict,
-} from "./model.ts";
+import { and, matchHolds, type Packet, type PacketHere, whyUnmatchable } from "./match-packet.ts";
+import type { BaseChain, Chain, Hook, PodNetwork, PolicyRule, Rule, Ruleset, Verdict } from "./model.ts";
 import { renderIptablesRule } from "./render-iptables.ts";
 
-/** The first packet of a connection, unless `ctstate` says otherwise. */
-export type Packet = {
-  readonly protocol: Protocol;
-  readonly source: IpAddress;
-  readonly destination: IpAddress;
-  readonly sport: number;
-  readonly dport: number;
-  /** The interface it comes in by or goes out by. Outbound by `lo` means to the pod itself: it comes in again there. */
-  readonly interface: string;
-  /** Who sends it; undefined: no socket of this netns. */
-  readonly owner?: { readonly uid: number; readonly gid: number };
-  readonly mark?: number;
-  readonly connmark?: number;
-  readonly ctstate?: ConntrackState;
+/** What a walk has to know beside rules. */
+export type TraceOptions = {
+  /** Who is in the named sets that rules look into. */
+  readonly sets?: ReadonlyMap<string, readonly IpAddress[]>;
+  /** By which interface a packet of this mark leaves: the kernel routes it anew when a chain of type route has changed its
+   * mark. Undefined: by none. Without this function it stays where it was. */
+  readonly reroute?: (mark: number) => string | undefined;
 };
 
-/** What a walk has to know beside rules: who is in the named sets they look into. */
-export type TraceOptions = { readonly sets?: ReadonlyMap<string, readonly IpAddress[]> };
+/** One thing that happened to the packet: a rule matched, a chain's policy dropped it, or there was no route for its mark. */
+export type TraceStep = {
+  readonly family: Ruleset["family"];
+  readonly table: string;
+  readonly chain: string;
+  readonly hook: Hook;
+  readonly what:
+    | { readonly kind: "rule"; readonly rule: Rule }
+    | { readonly kind: "policy" }
+    | { readonly kind: "no-route" };
+};
 
 /** Where a packet ends up. */
 export type Trace = {
@@ -52,31 +42,32 @@ export type Trace = {
   readonly zone: number;
   /** The rules that matched, in order: "nat -A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN". */
   readonly path: readonly string[];
+  readonly steps: readonly TraceStep[];
 };
 
 /** A walk reached something that this tracer cannot judge: an opaque rule, a jump to a chain that is not there, a loop. */
 export class TraceError extends Error {
   readonly code = "untraceable";
-  constructor(message: string) {
-    super(message);
+  /** What is in the way, as a clause: "match set revision 4 is not understood". */
+  readonly detail: string;
+  readonly place: Omit<TraceStep, "what">;
+  /** What happened to the packet before. */
+  readonly steps: readonly TraceStep[];
+  constructor(place: Omit<TraceStep, "what">, detail: string, steps: readonly TraceStep[]) {
+    super(`Cannot trace ${place.table} ${place.chain}: ${detail}`);
     this.name = "TraceError";
+    this.detail = detail;
+    this.place = place;
+    this.steps = steps;
   }
 }
 
-type State = {
-  readonly packet: Packet;
-  readonly sets: NonNullable<TraceOptions["sets"]>;
-  source: IpAddress;
-  hook: Hook;
-  interface: string;
-  destination: IpAddress;
-  dport: number;
-  mark: number;
-  connmark: number;
+type State = { -readonly [K in keyof PacketHere]: PacketHere[K] } & {
   zone: number | undefined;
   isSourceDecided: boolean;
   landed: { kind: "redirected" | "tproxied"; port: number } | undefined;
-  readonly path: string[];
+  readonly steps: TraceStep[];
+  readonly reroute: TraceOptions["reroute"];
 };
 
 type Outcome = "accept" | "drop" | "fall-through";
@@ -104,17 +95,21 @@ export function trace(
     zone: undefined,
     isSourceDecided: false,
     landed: undefined,
-    path: [],
+    steps: [],
+    reroute: options.reroute,
   };
   const isDropped = direction === "inbound" ? walkInbound(rulesets, state) : walkOutbound(rulesets, state);
-  const { source, mark, connmark, zone = 0, path, landed } = state;
+  const { source, mark, connmark, zone = 0, steps, landed } = state;
   return {
     end: isDropped ? { kind: "dropped" } : (landed ?? { kind: "untouched" }),
     source,
     mark,
     connmark,
     zone,
-    path,
+    path: steps.flatMap(({ family, table, chain, what }) =>
+      what.kind === "rule" ? [`${table} ${renderIptablesRule(chain, what.rule, family)}`] : [],
+    ),
+    steps,
   };
 }
 
@@ -155,8 +150,8 @@ function walkInbound(rulesets: readonly Ruleset[], state: State): boolean {
 
 /** NAT is decided once for a connection: what comes in by `lo` was decided when it went out, so nat is not asked again. */
 function walkOutbound(rulesets: readonly Ruleset[], state: State): boolean {
-  if (walkHook(rulesets, state, "output")) return true;
-  if (state.interface !== "lo") return walkHook(rulesets, state, "postrouting");
+  if (walkHook(rulesets, state, "output") || walkHook(rulesets, state, "postrouting")) return true;
+  if (state.interface !== "lo") return false;
   state.zone ??= 0; // tracked already
   const seenAgain = rulesets.map((ruleset) => withoutNat(ruleset));
   return walkHook(seenAgain, state, "prerouting") || walkHook(seenAgain, state, "input");
@@ -182,21 +177,39 @@ function walkHook(rulesets: readonly Ruleset[], state: State, hook: Hook): boole
     )
     .toSorted((left, right) => left.chain.priority - right.chain.priority);
   for (const { ruleset, table, chains, chain } of entries) {
-    if (chain.type === "nat" && !isFirstOfConnection(state)) continue;
+    if (chain.type === "nat" && !isNatAsked(state)) continue;
     const walk = { family: ruleset.family, table, chains };
+    const { mark } = state;
     const outcome = walkChain(walk, chain.rules, chain.name, state, 0);
-    if (outcome === "drop" || (outcome === "fall-through" && chain.policy === "drop")) return true;
+    if (outcome === "drop") return true;
+    if (outcome === "fall-through" && chain.policy === "drop") {
+      state.steps.push({ ...placeOf(walk, chain.name, state), what: { kind: "policy" } });
+      return true;
+    }
+    if (chain.type !== "route" || state.mark === mark || state.reroute === undefined) continue;
+    const leaves = state.reroute(state.mark);
+    if (leaves === undefined) {
+      state.steps.push({ ...placeOf(walk, chain.name, state), what: { kind: "no-route" } });
+      return true;
+    }
+    state.interface = leaves;
   }
   return false;
+}
+
+function placeOf({ family, table }: Walk, chain: string, { hook }: State): Omit<TraceStep, "what"> {
+  return { family, table, chain, hook };
 }
 
 type Walk = { readonly family: Ruleset["family"]; readonly table: string; readonly chains: readonly Chain[] };
 
 function walkChain(walk: Walk, rules: readonly Rule[], name: string, state: State, depth: number): Outcome {
-  if (depth > MAX_DEPTH) throw new TraceError(`Cannot trace ${walk.table} ${name}: more than ${MAX_DEPTH} jumps`);
+  if (depth > MAX_DEPTH) fail(walk, name, state, `more than ${MAX_DEPTH} jumps`);
   for (const rule of rules) {
-    if (!rule.matches.every((match) => matches(match, state, walk, name))) continue;
-    state.path.push(`${walk.table} ${renderIptablesRule(name, rule, walk.family)}`);
+    if (!allHold(rule, walk, name, state)) continue;
+    // What is not understood did not happen.
+    if (rule.verdict.kind === "opaque") fail(walk, name, state, `${rule.verdict.summary} is not understood`);
+    state.steps.push({ ...placeOf(walk, name, state), what: { kind: "rule", rule } });
     const outcome = act(rule.verdict, walk, name, state, depth);
     if (outcome === "return") return "fall-through";
     if (outcome !== "next") return outcome;
@@ -204,7 +217,25 @@ function walkChain(walk: Walk, rules: readonly Rule[], name: string, state: Stat
   return "fall-through";
 }
 
-function act(verdict: Verdict, walk: Walk, name: string, state: State, depth: number): Outcome | "return" | "next" {
+function allHold({ matches }: Rule, walk: Walk, name: string, state: State): boolean {
+  return matches.every((match) => {
+    const why = whyUnmatchable(match, state);
+    if (match.kind === "opaque" || why !== undefined) return fail(walk, name, state, why ?? "");
+    return matchHolds(match, state, walk.family);
+  });
+}
+
+function fail(walk: Walk, name: string, state: State, detail: string): never {
+  throw new TraceError(placeOf(walk, name, state), detail, state.steps);
+}
+
+function act(
+  verdict: Exclude<Verdict, { kind: "opaque" }>,
+  walk: Walk,
+  name: string,
+  state: State,
+  depth: number,
+): Outcome | "return" | "next" {
   switch (verdict.kind) {
     case "return":
     case "accept":
@@ -212,7 +243,7 @@ function act(verdict: Verdict, walk: Walk, name: string, state: State, depth: nu
       return verdict.kind;
     case "jump": {
       const target = walk.chains.find((chain) => chain.kind === "own" && chain.name === verdict.chain);
-      if (target === undefined) throw new TraceError(`Cannot trace ${walk.table} ${name}: no chain ${verdict.chain}`);
+      if (target === undefined) return fail(walk, name, state, `there is no chain ${verdict.chain}`);
       const outcome = walkChain(walk, target.rules, target.name, state, depth + 1);
       return outcome === "fall-through" ? "next" : outcome;
     }
@@ -248,84 +279,13 @@ function act(verdict: Verdict, walk: Walk, name: string, state: State, depth: nu
     case "ct-zone":
       state.zone ??= verdict.zone; // the first one counts (xt_ct_target, nft_ct_set_zone_eval)
       return "next";
-    case "opaque":
-      throw new TraceError(`Cannot trace ${walk.table} ${name}: ${verdict.summary} is not understood`);
   }
 }
 
-function matches(match: Match, state: State, walk: Walk, name: string): boolean {
-  if (match.kind === "opaque") {
-    throw new TraceError(`Cannot trace ${walk.table} ${name}: ${match.summary} is not understood`);
-  }
-  if (match.kind === "set" && match.family === state.source.family && !state.sets.has(match.name)) {
-    throw new TraceError(`Cannot trace ${walk.table} ${name}: what is in set ${match.name} was not told`);
-  }
-  return holds(match, state, walk.family) !== match.negated;
-}
-
-/** Whether the match holds before "!" is applied. */
-function holds(match: Exclude<Match, { kind: "opaque" }>, state: State, family: Ruleset["family"]): boolean {
-  const { packet } = state;
-  switch (match.kind) {
-    case "nfproto":
-      return packet.source.family === match.family;
-    case "iifname":
-      return isInbound(state.hook) && state.interface === match.name;
-    case "oifname":
-      return !isInbound(state.hook) && state.interface === match.name;
-    case "protocol":
-      return packet.protocol === match.protocol;
-    case "any-port":
-      return packet.protocol === match.protocol;
-    case "source":
-      return addressHolds(match, state.source);
-    case "destination":
-      return addressHolds(match, state.destination);
-    case "sport":
-      return packet.sport === match.port;
-    case "dport":
-      return state.dport === match.port;
-    case "sports":
-      return match.ports.includes(packet.sport);
-    case "dports":
-      return match.ports.includes(state.dport);
-    case "uid-owner":
-    case "gid-owner": {
-      // xt_owner turns "no socket" round too; `meta skuid` of native nftables matches nothing then.
-      if (packet.owner === undefined) return family === "inet" && match.negated;
-      return match.id === (match.kind === "uid-owner" ? packet.owner.uid : packet.owner.gid);
-    }
-    case "socket-exists":
-      return packet.owner !== undefined;
-    case "set":
-      return setHolds(match, state);
-    case "mark":
-      return and(state.mark, match.mask) === match.value;
-    case "connmark":
-      return and(state.connmark, match.mask) === match.value;
-    case "ctstate":
-      return match.states.includes(packet.ctstate ?? "NEW");
-  }
-}
-
-/** In an inet table a prefix of the other family never matches, turned round or not. */
-function addressHolds(match: Extract<Match, { kind: "source" | "destination" }>, address: IpAddress): boolean {
-  return match.cidr.family === address.family ? cidrContains(match.cidr, address) : match.negated;
-}
-
-/** A set is of one family: an address of the other is not in it, and in an inet table the rule is not asked. */
-function setHolds(match: Extract<Match, { kind: "set" }>, { sets, source, destination }: State): boolean {
-  const address = match.side === "source" ? source : destination;
-  if (address.family !== match.family) return match.negated;
-  return (sets.get(match.name) ?? []).some((element) => isSameIp(element, address));
-}
-
-function isInbound(hook: Hook): boolean {
-  return hook === "prerouting" || hook === "input";
-}
-
-function isFirstOfConnection(state: State): boolean {
-  return (state.packet.ctstate ?? "NEW") === "NEW" && state.landed === undefined && !state.isSourceDecided;
+/** Where it goes is decided at the first two hooks, from where it comes at the other two; each once. */
+function isNatAsked({ packet, hook, landed, isSourceDecided }: State): boolean {
+  if ((packet.ctstate ?? "NEW") !== "NEW") return false;
+  return hook === "prerouting" || hook === "output" ? landed === undefined : !isSourceDecided;
 }
 
 function loopbackAddress(family: 4 | 6): IpAddress {
@@ -337,8 +297,4 @@ function loopbackAddress(family: 4 | 6): IpAddress {
 
 function xmark(mark: number, value: number, mask: number): number {
   return ((mark & ~mask) ^ value) >>> 0;
-}
-
-function and(value: number, mask: number): number {
-  return (value & mask) >>> 0;
 }
