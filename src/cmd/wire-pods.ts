@@ -63,6 +63,8 @@ export type AmbientMode =
 export interface WiredPods extends Disposable {
   /** Answers plugins. */
   readonly handle: PluginServerDeps["handle"];
+  /** Programs pods, for plugins that ask in another way. */
+  readonly sandboxes: SandboxService;
   /** Tells about a pod; the agent's own is one too. */
   readonly recordEvent: EventRecorder["record"];
   /** What has to run until the agent ends. */
@@ -257,11 +259,15 @@ export function wirePods(input: PodsInput): WiredPods {
     netns.forget(pod.uid);
     decisions.forget(pod.uid);
   });
+  const sandboxes = ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns);
   const handle = createPluginRequests({
-    sandboxes: ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns),
+    sandboxes,
     log,
     observe: (command, seconds, result) => {
       metrics.pluginCommands.increment({ command, result });
+      // Upstream counts in ambient mode only, where its plugin asks too.
+      if (command === "ADD" && ambient !== undefined)
+        metrics.pluginRequests.increment({ response_code: result === "ok" ? "200" : "500" });
       metrics.pluginCommandSeconds.observe({ command }, seconds);
     },
     nowMs: clock.nowMs,
@@ -285,6 +291,7 @@ export function wirePods(input: PodsInput): WiredPods {
   const verify = (ending: AbortSignal): Promise<void> => decisions.loaded.then(() => verifier.run(ending));
   return {
     handle,
+    sandboxes,
     recordEvent: events.record,
     runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...((ambient ?? ambientOff)?.runs ?? [])],
     async leaveAmbient() {

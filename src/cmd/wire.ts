@@ -29,6 +29,7 @@ import { ignoreAbort } from "./ignore-abort.ts";
 import { wireInstall } from "./wire-install.ts";
 import { wirePods } from "./wire-pods.ts";
 import { wireStatus } from "./wire-status.ts";
+import { wireUpstreamPlugin } from "./wire-upstream-plugin.ts";
 
 const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
@@ -122,6 +123,9 @@ export async function runAgent(
     install: install.status,
   });
 
+  const { sandboxes } = pods;
+  const answerUpstreamPlugin = wireUpstreamPlugin({ config, log, clock, metrics, poller, sandboxes });
+
   // What the plugin may know while no agent answers.
   const pluginState = createPluginState(
     { files, clock, log },
@@ -174,6 +178,7 @@ export async function runAgent(
     run(pluginState.run(ending)),
     ...(config.ambient.enabled ? [run(tellEnrollment(ending))] : []),
     run(answerPeople(ending)),
+    ...answerUpstreamPlugin.map((work) => run(work(ending))),
     ...pods.runs.map((work) => run(work(ending))),
     run(informers.start(ending)),
     run(

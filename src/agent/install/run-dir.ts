@@ -13,9 +13,9 @@ export const UNINSTALLED_MARK = "uninstalled";
 /** One file per pod (ADR 10). */
 const RECORDS_FOLDER = "pods";
 const OURS = [STATE_FILE_NAME, "plugin.sock", "admin.sock", UNINSTALLED_MARK];
-/** Sockets of upstream's agent, which we may have served in its place. */
+/** Sockets of upstream's agent, which we serve in its place. */
 const UPSTREAMS = ["pluginevent.sock", "log.sock"];
-const TEMPORARY = /\.istio-cni-tmp\.[0-9a-f]{12}$|^\.(plug|admi)[0-9a-z]{1,6}$/;
+const TEMPORARY = /\.istio-cni-tmp\.[0-9a-f]{12}$|^\.(plug|admi|log\.)[0-9a-z]{1,6}$/;
 const RECORD = /^[0-9a-zA-Z-]{1,64}\.json$|^\.new-[0-9a-f]{12}$/;
 
 /** @throws {FileError} */

@@ -44,10 +44,10 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       help: "Connections from ztunnel.",
       labels: [],
     }),
-    /** `response_code`: 200, 400, 500 (upstream, 1.31 and later). */
+    /** `response_code`: 200, 400, 500 (upstream, 1.31 and later): every ADD in ambient mode, by our plugin or upstream's. */
     pluginRequests: registry.counter({
       name: "istio_cni_plugin_requests_total",
-      help: "Requests of CNI plugins by the code they were answered with.",
+      help: "Requests of CNI plugins to add a pod in ambient mode, by the code they were answered with.",
       labels: ["response_code"],
     }),
     /** `command`: ADD, DEL, …; `result`: ok or an error's code. */
