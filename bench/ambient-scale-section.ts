@@ -3,7 +3,7 @@
 // programs; what an agent does between two passes is chosen by VERIFY_INTERVAL and VERIFY_WHOLE_INTERVAL.
 import { setTimeout as sleep } from "node:timers/promises";
 import { STATUS_DOCUMENT } from "../src/core/status/status-document.ts";
-import { getOverUnix } from "../src/platform/http/unix-client.ts";
+import { askOverUnix } from "../src/platform/http/unix-client.ts";
 import { type AddContest, endPods, prepareAdd, prepareSides } from "./add-contest.ts";
 import { ambientKind } from "./ambient-add-section.ts";
 import { type AmbientAgent, startAmbientAgent } from "./ambient-agent.ts";
@@ -239,7 +239,7 @@ function isIn({ state, ambient }: Resident): boolean {
 
 /** @throws {Error} when the agent does not tell of all of them. */
 async function readResidents(): Promise<readonly Resident[]> {
-  const { body } = await getOverUnix(ADMIN_SOCKET, "/status", { timeoutMs: 30_000, maxBytes: 64 * 1024 * 1024 });
+  const { body } = await askOverUnix(ADMIN_SOCKET, "/status", { timeoutMs: 30_000, maxBytes: 64 * 1024 * 1024 });
   const { pods } = STATUS_DOCUMENT.read(JSON.parse(body), "");
   const residents = pods.filter(({ name }) => name.startsWith("resident-"));
   if (residents.length !== PODS) throw new Error(`Cannot use the agent's status: it tells of ${residents.length} pods`);

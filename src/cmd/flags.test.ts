@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { AGENT_COMMAND, COMMANDS } from "../core/config/commands.ts";
 import { ConfigError, type ConfigErrorCode } from "../core/config/config-error.ts";
 import { ALL_OPTIONS } from "../core/config/options.ts";
 import { BOOL } from "../core/config/value-type.ts";
-import { parseInvocation } from "./flags.ts";
+import { parseInvocation, usageStatusOf } from "./flags.ts";
 
 function flagsOf(...argv: string[]): Record<string, readonly string[]> {
   const invocation = parseInvocation(argv);
@@ -92,6 +93,9 @@ describe("parseInvocation()", () => {
     const invocation = parseInvocation(["config", "--output", "json", "--monitoring-port=1"]);
     assert.equal(invocation.command === "config" && invocation.output, "json");
     assert.deepEqual(invocation.command === "config" && invocation.flags.get("monitoring-port"), ["1"]);
+    assert.equal(invocation.command === "config" && invocation.isRunning, false);
+    const running = parseInvocation(["config", "--running"]);
+    assert.equal(running.command === "config" && running.isRunning, true);
     assertRefused(["config", "-o", "yaml"], "malformed-value", /'text' or 'json'/);
   });
 
@@ -135,12 +139,111 @@ describe("parseInvocation()", () => {
     for (const pod of ["web", "/web", "shop/", "shop/web/x", "../etc", "shop/WEB", "a b/c", "shop/web\n", "é/b"]) {
       assertRefused(["explain", pod], "malformed-value", /it is no pod; accepted: NAMESPACE\/POD/);
     }
-    assertRefused(["explain", "shop/a", "shop/b"], "unknown-command", /"shop\/b"/);
+    assertRefused(
+      ["explain", "shop/a", "shop/b"],
+      "unknown-command",
+      /"shop\/b" for "install-cni explain"; accepted: NAMESPACE\/POD$/,
+    );
+  });
+
+  it("reads `log-level`: what to change, and for how long", () => {
+    const shown = { command: "log-level", flags: new Map(), output: "text", levels: [], isReset: false };
+    assert.deepEqual(parseInvocation(["log-level"]), { ...shown, forMs: undefined });
+    const { flags: _, ...change } = {
+      flags: undefined,
+      ...parseInvocation(["log-level", "cni-agent=debug", "--for", "1h30m", "cni-plugin:warn", "error", "-ojson"]),
+    };
+    assert.deepEqual(change, {
+      command: "log-level",
+      output: "json",
+      levels: [
+        { scope: "cni-agent", level: "debug" },
+        { scope: "cni-plugin", level: "warn" },
+        { scope: "default", level: "error" },
+      ],
+      isReset: false,
+      forMs: 5_400_000,
+    });
+    const reset = parseInvocation(["log-level", "--reset"]);
+    assert.equal(reset.command === "log-level" && reset.isReset, true);
+    for (const word of ["cni-agent=loud", "nobody=debug", "a=b=c", "=debug", "cni-agent=", "info,debug", "DEBUG"]) {
+      assertRefused(
+        ["log-level", word],
+        "malformed-value",
+        /^Cannot set log level ".*"; accepted: SCOPE=LEVEL or LEVEL/,
+      );
+    }
+    assertRefused(["log-level", "--for=10m"], "contradiction", /Cannot use --for: no level is named/);
+    assertRefused(
+      ["log-level", "debug", "--for=25h"],
+      "malformed-value",
+      /--for: it is "25h"; accepted: a duration from 1s to 24h/,
+    );
+    assertRefused(["log-level", "debug", "--for"], "missing-value", /--for: it needs a value/);
+  });
+
+  it("reads `completion` for each of cobra's shells", () => {
+    for (const shell of ["bash", "zsh", "fish", "powershell"]) {
+      assert.deepEqual(parseInvocation(["completion", shell]), {
+        command: "completion",
+        shell,
+        withDescriptions: true,
+      });
+    }
+    assert.deepEqual(parseInvocation(["completion", "zsh", "--no-descriptions"]), {
+      command: "completion",
+      shell: "zsh",
+      withDescriptions: false,
+    });
+    assertRefused(["completion"], "missing-value", /no shell is named; accepted: bash, zsh, fish or powershell/);
+    assertRefused(["completion", "csh"], "malformed-value", /for "csh": it is no shell/);
+    assertRefused(["completion", "bash", "zsh"], "unknown-command", /"zsh" for "install-cni completion"/);
+  });
+
+  it("knows each command's flags by the same name and kind, wherever the command stands", () => {
+    const kinds = new Map<string, string>();
+    for (const { flags, optionFlags } of [AGENT_COMMAND, ...COMMANDS]) {
+      const names = [...flags, ...optionFlags].map(({ name }) => name);
+      assert.equal(new Set(names).size, names.length);
+      for (const { name, short, isSwitch } of [...flags, ...optionFlags]) {
+        assert.equal(kinds.get(name) ?? `${isSwitch} ${short}`, `${isSwitch} ${short}`, name);
+        kinds.set(name, `${isSwitch} ${short}`);
+      }
+    }
   });
 
   it("reads every form of help", () => {
-    for (const argv of [["help"], ["--help"], ["-h"], ["help", "version"], ["version", "--help"], ["config", "-h"]]) {
-      assert.deepEqual(parseInvocation(argv), { command: "help" }, argv.join(" "));
+    for (const argv of [["help"], ["--help"], ["-h"], ["--log_as_json", "-h"]]) {
+      assert.deepEqual(parseInvocation(argv), { command: "help", topic: undefined }, argv.join(" "));
+    }
+    for (const { name } of COMMANDS.filter((command) => command.name !== "help")) {
+      for (const argv of [
+        ["help", name],
+        [name, "--help"],
+        ["-h", name],
+      ]) {
+        assert.deepEqual(parseInvocation(argv), { command: "help", topic: name }, argv.join(" "));
+      }
+    }
+    assert.deepEqual(parseInvocation(["help", "help"]), { command: "help", topic: "help" });
+    assert.deepEqual(parseInvocation(["help", "-h"]), { command: "help", topic: undefined });
+    assertRefused(["help", "nope"], "unknown-command", /unknown command "nope" for "install-cni"; known: status, /);
+    assertRefused(["help", "status", "config"], "unknown-command", /"config" for "install-cni help"/);
+  });
+});
+
+describe("usageStatusOf()", () => {
+  it("is 2 for commands whose 1 says something about the node, and 1 for the others", () => {
+    for (const argv of [
+      ["status", "--nope"],
+      ["--nope", "explain"],
+      ["uninstall", "x"],
+      ["log-level", "x"],
+    ]) {
+      assert.equal(usageStatusOf(argv), 2, argv.join(" "));
+    }
+    for (const argv of [[], ["--nope"], ["nope"], ["version", "--nope"], ["config", "--nope"]]) {
+      assert.equal(usageStatusOf(argv), 1, argv.join(" "));
     }
   });
 });

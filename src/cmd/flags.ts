@@ -1,22 +1,37 @@
 /**
- * Reads the command line of install-cni: which command it is and what its flags say. Values of the agent's options stay
- * text here; core/config knows what they mean.
+ * Reads the command line of install-cni: which command it is and what its flags say. Commands and flags are the table of
+ * core/config/commands.ts. Values of the agent's options stay text here; core/config knows what they mean.
  */
 
-import { type CommandLine, type FlagSpec, parseCommandLine } from "../core/config/command-line.ts";
+import { type CommandLine, parseCommandLine } from "../core/config/command-line.ts";
+import {
+  AGENT_COMMAND,
+  COMMANDS,
+  type CommandName,
+  type CommandSpec,
+  findCommand,
+  parseShell,
+  type Shell,
+} from "../core/config/commands.ts";
 import { ConfigError, type ConfigProblem, malformedValue, quoteValue } from "../core/config/config-error.ts";
 import { NAMESPACE, OBJECT_NAME } from "../core/config/domain-value-type.ts";
 import { findNearMiss } from "../core/config/near-miss.ts";
-import { ALL_OPTIONS } from "../core/config/options.ts";
-import { INSTALL_OPTIONS } from "../core/config/options-install.ts";
 import { BOOL } from "../core/config/value-type.ts";
+import { LOG_CHANGE_SPAN, type LogLevelChange } from "../core/log-change.ts";
+import { parseScopeLevel, SCOPE_LEVEL_ACCEPTED, type ScopeLevels } from "../core/log-levels.ts";
 
 /** Texts per flag name, for resolveConfig(). */
 export type OptionFlags = CommandLine["flags"];
 
 export type Invocation =
   | { readonly command: "run"; readonly flags: OptionFlags }
-  | { readonly command: "config"; readonly flags: OptionFlags; readonly output: "text" | "json" }
+  | {
+      readonly command: "config";
+      readonly flags: OptionFlags;
+      readonly output: "text" | "json";
+      /** Ask the agent that runs. */
+      readonly isRunning: boolean;
+    }
   | { readonly command: "version"; readonly short: boolean; readonly output: "text" | "json" | "yaml" }
   | {
       readonly command: "status";
@@ -31,6 +46,8 @@ export type Invocation =
       readonly pod: { readonly namespace: string; readonly name: string };
       readonly withRules: boolean;
     }
+  /** Without levels and reset: show what holds. */
+  | ({ readonly command: "log-level"; readonly flags: OptionFlags; readonly output: "text" | "json" } & LogLevelChange)
   | {
       readonly command: "uninstall";
       /** For the options that say where things are. */
@@ -38,101 +55,109 @@ export type Invocation =
       readonly output: "text" | "json";
       readonly isForced: boolean;
     }
-  | { readonly command: "help" };
+  | { readonly command: "completion"; readonly shell: Shell; readonly withDescriptions: boolean }
+  /** `topic`: the command whose text is wanted; undefined: that of install-cni. */
+  | { readonly command: "help"; readonly topic: CommandName | undefined };
 
-const HELP: FlagSpec = { name: "help", short: "h", isSwitch: true };
-const OUTPUT: FlagSpec = { name: "output", short: "o", isSwitch: false };
-const FORCE: FlagSpec = { name: "force", isSwitch: true };
-const RULES: FlagSpec = { name: "rules", isSwitch: true };
-const SHORT: FlagSpec = { name: "short", short: "s", isSwitch: true };
-
-const OPTION_FLAGS: readonly FlagSpec[] = ALL_OPTIONS.flatMap(({ option }) =>
-  option.flag === undefined ? [] : [{ name: option.flag, isSwitch: option.type === BOOL }],
-);
-
-/** What a command needs that asks the agent which runs. */
-const QUERY_FLAGS: readonly FlagSpec[] = [
-  HELP,
-  OUTPUT,
-  ...OPTION_FLAGS.filter(({ name }) => name === INSTALL_OPTIONS.cniAgentRunDir.flag),
-];
-
-/** What a command needs that works on the host's folders. */
-const FOLDER_FLAGS: ReadonlySet<string | undefined> = new Set(
-  [
-    INSTALL_OPTIONS.cniAgentRunDir,
-    INSTALL_OPTIONS.mountedCniNetDir,
-    INSTALL_OPTIONS.cniConfName,
-    INSTALL_OPTIONS.istioOwnedCniConfigFilename,
-  ].map(({ flag }) => flag),
-);
-
-/** Flags per command; upstream's logging flags hold for every command (contract 1.4). */
-const COMMANDS = {
-  run: [HELP, ...OPTION_FLAGS],
-  config: [HELP, OUTPUT, ...OPTION_FLAGS],
-  version: [HELP, OUTPUT, SHORT, ...OPTION_FLAGS.filter(({ name }) => /^(?:log|ctrlz)_/.test(name))],
-  status: QUERY_FLAGS,
-  explain: [...QUERY_FLAGS, RULES],
-  uninstall: [HELP, OUTPUT, FORCE, ...OPTION_FLAGS.filter(({ name }) => FOLDER_FLAGS.has(name))],
-  help: [HELP],
-} as const;
-
-type CommandName = keyof typeof COMMANDS;
-
-const COMMAND_NAMES = Object.keys(COMMANDS).filter((name) => name !== "run");
+/** What a command makes of its own flags and arguments. @throws {ConfigError} */
+const READERS: Readonly<
+  Record<Exclude<CommandName, "help">, (line: CommandLine, words: readonly string[]) => Invocation>
+> = {
+  config: (line) => ({
+    command: "config",
+    flags: line.flags,
+    output: readOutput(line, ["text", "json"]),
+    isRunning: isGiven(line, "running"),
+  }),
+  status: (line) => ({ command: "status", flags: line.flags, output: readOutput(line, ["text", "json"]) }),
+  explain: (line, [pod]) => {
+    const output = readOutput(line, ["text", "json"]);
+    return { command: "explain", flags: line.flags, output, pod: readPod(pod), withRules: isGiven(line, "rules") };
+  },
+  "log-level": (line, words) => {
+    const output = readOutput(line, ["text", "json"]);
+    const levels = words.map(readScopeLevel);
+    const isReset = isGiven(line, "reset");
+    const forMs = readSpan(line);
+    if (forMs !== undefined && levels.length === 0) {
+      const message =
+        "Cannot use --for: no level is named that it could hold for; accepted: SCOPE=LEVEL before or after it";
+      throw new ConfigError([{ code: "contradiction", option: "--for", message }]);
+    }
+    return { command: "log-level", flags: line.flags, output, levels, isReset, forMs };
+  },
+  uninstall: (line) => {
+    const output = readOutput(line, ["text", "json"]);
+    return { command: "uninstall", flags: line.flags, output, isForced: isGiven(line, "force") };
+  },
+  version: (line) => ({
+    command: "version",
+    short: isGiven(line, "short"),
+    output: readOutput(line, ["yaml", "json"]),
+  }),
+  completion: (line, [shell]) => ({
+    command: "completion",
+    shell: readShell(shell),
+    withDescriptions: !isGiven(line, "no-descriptions"),
+  }),
+};
 
 /**
  * @param argv arguments behind the executable's name
  * @throws ConfigError for unknown commands and flags, missing values and malformed values of a command's own flags
  */
 export function parseInvocation(argv: readonly string[]): Invocation {
-  const command = findCommand(argv);
-  const line = parseCommandLine(argv, COMMANDS[command]);
-  const words = command === "run" ? ["", ...line.positionals] : line.positionals;
-  const surplus = words[command === "explain" ? 2 : 1];
-  // `help <command>` is one text for all of them.
-  if (surplus !== undefined && command !== "help") throw unknownCommand(surplus);
-  if (command === "help" || isGiven(line, "help")) return { command: "help" };
-  if (command === "run") return { command, flags: line.flags };
-  if (command === "config") return { command, flags: line.flags, output: readOutput(line, ["text", "json"]) };
-  if (command === "status") return { command, flags: line.flags, output: readOutput(line, ["text", "json"]) };
-  if (command === "explain") {
-    const output = readOutput(line, ["text", "json"]);
-    return { command, flags: line.flags, output, pod: readPod(words[1]), withRules: isGiven(line, "rules") };
+  const name = nameCommand(argv);
+  const spec = name === undefined ? AGENT_COMMAND : (findCommand(name) ?? unknownCommand(name));
+  const line = parseCommandLine(argv, [...spec.flags, ...spec.optionFlags]);
+  const words = name === undefined ? line.positionals : line.positionals.slice(1);
+  const surplus = words[spec.maxArguments];
+  if (surplus !== undefined) unknownCommand(surplus, spec);
+  if (name === undefined) {
+    return isGiven(line, "help") ? { command: "help", topic: undefined } : { command: "run", flags: line.flags };
   }
-  if (command === "uninstall") {
-    return { command, flags: line.flags, output: readOutput(line, ["text", "json"]), isForced: isGiven(line, "force") };
+  if (name === "help") {
+    const [topic] = words;
+    return {
+      command: "help",
+      topic: topic === undefined ? undefined : (findCommand(topic) ?? unknownCommand(topic)).name,
+    };
   }
-  return { command, short: isGiven(line, "short"), output: readOutput(line, ["yaml", "json"]) };
+  return isGiven(line, "help") ? { command: "help", topic: name } : READERS[name](line, words);
+}
+
+/** The status for a command line that parseInvocation() refuses: a script must not take it for an answer. */
+export function usageStatusOf(argv: readonly string[]): number {
+  const name = argv.find((arg) => findCommand(arg) !== undefined);
+  return name === undefined ? AGENT_COMMAND.usageStatus : (findCommand(name)?.usageStatus ?? 1);
 }
 
 /** The first word that is neither a flag nor a flag's value names the command, wherever it stands. */
-function findCommand(argv: readonly string[]): CommandName {
+function nameCommand(argv: readonly string[]): CommandName | undefined {
   const every = new Map(
-    [...COMMANDS.config, ...COMMANDS.version, ...COMMANDS.explain, ...COMMANDS.uninstall].map((spec) => [
-      spec.name,
-      spec,
-    ]),
+    [AGENT_COMMAND, ...COMMANDS].flatMap((spec: CommandSpec) =>
+      [...spec.flags, ...spec.optionFlags].map((flag) => [flag.name, flag] as const),
+    ),
   );
   let first: string | undefined;
   try {
     [first] = parseCommandLine(argv, [...every.values()]).positionals;
   } catch {
     // What is wrong with the flags is said with the command known, so that the flags offered are its own.
-    first = argv.find((arg) => !arg.startsWith("-") && COMMAND_NAMES.includes(arg));
+    first = argv.find((arg) => findCommand(arg) !== undefined);
   }
-  if (first === undefined) return "run";
-  const known = COMMAND_NAMES.find((name) => name === first);
-  if (known === undefined) throw unknownCommand(first);
-  return known as CommandName;
+  return first === undefined ? undefined : (findCommand(first) ?? unknownCommand(first)).name;
 }
 
-function unknownCommand(name: string): ConfigError {
-  const near = name.length > 40 ? undefined : findNearMiss(name, COMMAND_NAMES);
-  const hint = near === undefined ? `known: ${COMMAND_NAMES.join(", ")}` : `did you mean ${near}?`;
-  const message = `Cannot run: unknown command ${quoteValue(name)} for "install-cni"; ${hint}`;
-  return new ConfigError([{ code: "unknown-command", option: name, message }]);
+/** @throws {ConfigError} always; behind a command the word is one argument too many. */
+function unknownCommand(name: string, { name: command, argumentText }: CommandSpec = AGENT_COMMAND): never {
+  const names = COMMANDS.map((known) => known.name);
+  const near = name.length > 40 ? undefined : findNearMiss(name, names);
+  const known = near === undefined ? `known: ${names.join(", ")}` : `did you mean ${near}?`;
+  const [path, hint] =
+    command === "" ? ["install-cni", known] : [`install-cni ${command}`, `accepted: ${argumentText || "no argument"}`];
+  const message = `Cannot run: unknown command ${quoteValue(name)} for "${path}"; ${hint}`;
+  throw new ConfigError([{ code: "unknown-command", option: name, message }]);
 }
 
 function isGiven(line: CommandLine, name: string): boolean {
@@ -143,23 +168,62 @@ function isGiven(line: CommandLine, name: string): boolean {
   return value;
 }
 
+function readSpan(line: CommandLine): number | undefined {
+  const text = line.flags.get("for")?.at(-1);
+  if (text === undefined) return undefined;
+  const spanMs = LOG_CHANGE_SPAN.parse(text);
+  if (spanMs === undefined) throw new ConfigError([malformedValue("--for", text, LOG_CHANGE_SPAN.accepts)]);
+  return spanMs;
+}
+
+function readScopeLevel(text: string): ScopeLevels[number] {
+  const level = parseScopeLevel(text);
+  if (level !== undefined) return level;
+  const message = `Cannot set log level ${quoteValue(text)}; accepted: ${SCOPE_LEVEL_ACCEPTED}`;
+  throw new ConfigError([
+    { code: "malformed-value", option: "log-level", value: text, accepted: SCOPE_LEVEL_ACCEPTED, message },
+  ]);
+}
+
+function readShell(text: string | undefined): Shell {
+  const shell = text === undefined ? undefined : parseShell(text);
+  if (shell !== undefined) return shell;
+  throw argumentError("completion", text, {
+    missing: "Cannot print a completion script: no shell is named",
+    wrong: (quoted) => `Cannot print a completion script for ${quoted}: it is no shell that is known here`,
+    accepted: "bash, zsh, fish or powershell",
+  });
+}
+
 /** NAMESPACE/POD, as kubectl and our own log write it. */
 function readPod(text: string | undefined): { readonly namespace: string; readonly name: string } {
-  const accepted = "NAMESPACE/POD, such as default/web-0";
   const [namespace = "", name = "", ...others] = (text ?? "").split("/");
   const isPod = NAMESPACE.parse(namespace) !== undefined && OBJECT_NAME.parse(name) !== undefined;
   if (text !== undefined && isPod && namespace !== "" && name !== "" && others.length === 0) return { namespace, name };
+  throw argumentError("explain", text, {
+    missing: "Cannot explain: no pod is named",
+    wrong: (quoted) => `Cannot explain ${quoted}: it is no pod`,
+    accepted: "NAMESPACE/POD, such as default/web-0",
+  });
+}
+
+function argumentError(
+  command: CommandName,
+  value: string | undefined,
+  say: { readonly missing: string; wrong(quoted: string): string; readonly accepted: string },
+): ConfigError {
+  const { accepted } = say;
   const problem: ConfigProblem =
-    text === undefined
-      ? { code: "missing-value", option: "explain", message: `Cannot explain: no pod is named; accepted: ${accepted}` }
+    value === undefined
+      ? { code: "missing-value", option: command, message: `${say.missing}; accepted: ${accepted}` }
       : {
           code: "malformed-value",
-          option: "explain",
-          value: text,
+          option: command,
+          value,
           accepted,
-          message: `Cannot explain ${quoteValue(text)}: it is no pod; accepted: ${accepted}`,
+          message: `${say.wrong(quoteValue(value))}; accepted: ${accepted}`,
         };
-  throw new ConfigError([problem]);
+  return new ConfigError([problem]);
 }
 
 function readOutput<const W extends string>(line: CommandLine, words: readonly W[]): W | "text" {

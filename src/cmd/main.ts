@@ -1,7 +1,6 @@
 // install-cni: reads the command line, runs the command, ends the process. The agent itself is joined in wire.ts.
 import { ConfigError } from "../core/config/config-error.ts";
-import { renderHelp } from "../core/config/help-text.ts";
-import { resolveConfig } from "../core/config/resolve-config.ts";
+import { listValues, resolveConfig } from "../core/config/resolve-config.ts";
 import { messageOf } from "../core/error-message.ts";
 import { createLogLevelTable } from "../core/log-levels.ts";
 import { createLogger } from "../core/log-writer.ts";
@@ -10,15 +9,12 @@ import { openLogSink } from "../platform/log.ts";
 import { EXIT_CODES, watchLifecycle } from "../platform/process/lifecycle.ts";
 import { buildInfo } from "./build-info.ts";
 import type { QueryOutcome } from "./commands/ask-agent.ts";
-import { renderConfig } from "./commands/config.ts";
 import { longVersion, renderVersion } from "./commands/version.ts";
-import { type OptionFlags, parseInvocation } from "./flags.ts";
+import { type OptionFlags, parseInvocation, usageStatusOf } from "./flags.ts";
 
 /** What is still running so long after the agent has ended is cut; at once when it could not start. */
 const EXIT_GRACE_MS = 3000;
 const EXIT_AT_ONCE_MS = 20;
-/** QUERY_EXIT_CODES.cannotTell and UNINSTALL_EXIT_CODES.usage, whose modules are not loaded for this. */
-const USAGE_OF_QUERY = 2;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -26,14 +22,24 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     const invocation = parseInvocation(argv);
     switch (invocation.command) {
-      case "help":
-        print(renderHelp());
+      case "help": {
+        const { helpOn } = await import("./commands/help.ts");
+        print(helpOn(invocation.topic));
         return EXIT_CODES.ok;
+      }
+      case "completion": {
+        const { renderCompletion } = await import("../core/config/completion-script.ts");
+        print(renderCompletion(invocation.shell, invocation));
+        return EXIT_CODES.ok;
+      }
       case "version":
         print(renderVersion(buildInfo, invocation));
         return EXIT_CODES.ok;
       case "config": {
-        const { stdout, stderr } = renderConfig({ ...invocation, env: process.env });
+        const { renderConfig, showRunningConfig } = await import("./commands/config.ts");
+        const input = { ...invocation, env: process.env };
+        if (invocation.isRunning) return tell(await showRunningConfig(input));
+        const { stdout, stderr } = renderConfig(input);
         print(stdout, stderr);
         return EXIT_CODES.ok;
       }
@@ -44,6 +50,10 @@ async function main(argv: readonly string[]): Promise<number> {
       case "explain": {
         const { explainPod } = await import("./commands/explain.ts");
         return tell(await explainPod({ ...invocation, env: process.env, hasColours: hasColours() }));
+      }
+      case "log-level": {
+        const { logLevel } = await import("./commands/log-level.ts");
+        return tell(await logLevel({ ...invocation, env: process.env }));
       }
       case "uninstall": {
         const { uninstall } = await import("./commands/uninstall.ts");
@@ -57,10 +67,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    // 1 is what these say of the node.
-    return argv.find((arg) => !arg.startsWith("-"))?.match(/^(?:status|explain|uninstall)$/)
-      ? USAGE_OF_QUERY
-      : EXIT_CODES.failure;
+    return usageStatusOf(argv);
   }
 }
 
@@ -90,12 +97,18 @@ function hasColours(): boolean {
 }
 
 async function run(flags: OptionFlags): Promise<number> {
-  const { config, warnings, notes } = resolveConfig({ flags, env: process.env });
+  const resolved = resolveConfig({ flags, env: process.env });
+  const { config, warnings, notes } = resolved;
   const clock = createSystemClock();
   const { sink, problems } = openLogSink(config.log.targets);
-  const log = createLogger(
+  const levels = createLogLevelTable(config.log.levels);
+  const logOptions = { asJson: config.log.asJson, scope: "cni-agent" };
+  const log = createLogger({ epochMicros: clock.epochMicros, write: sink.write }, { levels, ...logOptions });
+  // Whoever turns the log down is still told of in it.
+  const allLines = createLogLevelTable([{ scope: "all", level: "debug" }]);
+  const audit = createLogger(
     { epochMicros: clock.epochMicros, write: sink.write },
-    { levels: createLogLevelTable(config.log.levels), asJson: config.log.asJson, scope: "cni-agent" },
+    { levels: allLines, ...logOptions },
   );
   using lifecycle = watchLifecycle({
     onStop: (signal) => log.info(`Received ${signal}: ending`),
@@ -112,7 +125,11 @@ async function run(flags: OptionFlags): Promise<number> {
   try {
     // Only here: a command that asks must not wait for the agent's modules.
     const { runAgent } = await import("./wire.ts");
-    await runAgent({ config, log, clock, droppedLogLines: sink.dropped, env: process.env }, lifecycle.signal);
+    const options = listValues(resolved);
+    await runAgent(
+      { config, options, log, levels, audit, clock, droppedLogLines: sink.dropped, env: process.env },
+      lifecycle.signal,
+    );
     log.info("Ended");
     return EXIT_CODES.ok;
   } catch (error) {

@@ -2,14 +2,19 @@
 // and `explain`. Part of wire.ts, which joins the rest.
 import type { Informers } from "../agent/informers/informers.ts";
 import { type AdminHandler, answerJson, createAdminRouter, refuse } from "../agent/status/admin-router.ts";
+import { createLogLevels, type LogLevels } from "../agent/status/log-levels.ts";
 import { createNodeStatus, type NodeStatus, type NodeStatusDeps } from "../agent/status/node-status.ts";
 import type { Readiness } from "../agent/status/readiness.ts";
 import { serveUnixHttp } from "../agent/status/unix-http-server.ts";
 import type { WatchAges } from "../agent/status/watch-age.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { EffectiveOption } from "../core/config/resolve-config.ts";
 import type { Logger } from "../core/log.ts";
+import { parseLogChange } from "../core/log-change.ts";
+import type { LogLevelTable } from "../core/log-levels.ts";
 import { registerPodMetrics, registerWatchMetrics } from "../core/metrics/agent-metrics.ts";
 import type { MetricsRegistry } from "../core/metrics/registry.ts";
+import { CONFIG_SCHEMA_VERSION, describeOptions, type OptionStatus } from "../core/status/config-document.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createHttpConnections } from "../platform/http/http-connections.ts";
 import type { Poller } from "../platform/linux/poller.ts";
@@ -24,7 +29,10 @@ const BACKLOG = 16;
 
 export interface StatusInput {
   readonly config: AgentConfig;
+  readonly options: readonly EffectiveOption[];
   readonly log: Logger;
+  readonly levels: LogLevelTable;
+  readonly audit: Logger;
   readonly clock: SystemClock;
   readonly registry: MetricsRegistry;
   readonly readiness: Readiness;
@@ -39,6 +47,8 @@ export interface StatusInput {
 /** Registers the gauges at once; returns what has to run until the agent ends. */
 export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise<void> {
   const { config, log, clock, informers, watches, pods } = input;
+  const options = describeOptions(input.options);
+  const logLevels = createLogLevels({ table: input.levels, clock, audit: input.audit }, config.log.levels);
   const status = createNodeStatus(
     {
       pods: informers.pods,
@@ -56,17 +66,18 @@ export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise
       mode: config.ambient.enabled ? "ambient" : "sidecar",
       settings: { excludedNamespaces: config.policy.excludeNamespaces },
       strictFamilies: config.policy.strictFamilies,
+      options,
     },
   );
   registerPodMetrics(input.registry, status.counts);
   registerWatchMetrics(input.registry, watches.all);
 
   const connections = createHttpConnections({
-    answer: createAdminRouter(routesOf(status)),
+    answer: createAdminRouter(routesOf(status, logLevels, options)),
     onError: (error) => log.error(`Cannot answer on the admin socket: ${String(error)}`),
   });
   const path = adminSocketPath(config.install.runDir);
-  return (ending) =>
+  const answer = (ending: AbortSignal): Promise<void> =>
     serveUnixHttp(
       {
         poller: input.poller,
@@ -83,9 +94,14 @@ export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise
       },
       ending,
     );
+  return async (ending) => void (await Promise.all([answer(ending), logLevels.run(ending)]));
 }
 
-function routesOf(status: NodeStatus): Readonly<Record<string, AdminHandler>> {
+function routesOf(
+  status: NodeStatus,
+  logLevels: LogLevels,
+  options: readonly OptionStatus[],
+): Readonly<Record<string, AdminHandler>> {
   return {
     "GET /status": () => answerJson(status.document()),
     "GET /pods/:namespace/:name": ({ params }) => {
@@ -94,6 +110,14 @@ function routesOf(status: NodeStatus): Readonly<Record<string, AdminHandler>> {
       return explanation === undefined
         ? refuse(404, `Cannot explain pod ${namespace}/${name}: the agent of this node knows no such pod`)
         : answerJson(explanation);
+    },
+    "GET /config": () => answerJson({ schemaVersion: CONFIG_SCHEMA_VERSION, options }),
+    "GET /log-levels": () => answerJson(logLevels.document()),
+    "PUT /log-levels": ({ query }) => {
+      const change = parseLogChange(query);
+      if (typeof change === "string") return refuse(400, change);
+      logLevels.change(change);
+      return answerJson(logLevels.document());
     },
   };
 }

@@ -11,7 +11,9 @@ import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endp
 import { createReadiness } from "../agent/status/readiness.ts";
 import { createWatchAges } from "../agent/status/watch-age.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
+import type { EffectiveOption } from "../core/config/resolve-config.ts";
 import type { Logger } from "../core/log.ts";
+import type { LogLevelTable } from "../core/log-levels.ts";
 import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
 import { createMetricsRegistry } from "../core/metrics/registry.ts";
 import type { SystemClock } from "../platform/clock.ts";
@@ -38,7 +40,13 @@ const GATHER_NAMESPACES_MS = 100;
 
 export interface AgentInput {
   readonly config: AgentConfig;
+  /** As `install-cni config` shows it. */
+  readonly options: readonly EffectiveOption[];
   readonly log: Logger;
+  /** That of `log`; changed over the admin socket. */
+  readonly levels: LogLevelTable;
+  /** A logger whose lines pass whatever the levels are. */
+  readonly audit: Logger;
   readonly clock: SystemClock;
   readonly droppedLogLines: () => number;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -46,7 +54,7 @@ export interface AgentInput {
 
 /** Runs the agent until `signal` aborts. Rejects when it cannot start: no API server named, no plugin socket. */
 export async function runAgent(
-  { config, log, clock, droppedLogLines, env }: AgentInput,
+  { config, options, log, levels, audit, clock, droppedLogLines, env }: AgentInput,
   signal: AbortSignal,
 ): Promise<void> {
   // First, so that libuv's threads are born in our own namespaces (platform/linux/netns.ts).
@@ -119,7 +127,7 @@ export async function runAgent(
   const { files } = install;
 
   const answerPeople = wireStatus({
-    ...{ config, log, clock, registry, readiness, informers, watches, pods, poller, nodeName },
+    ...{ config, options, log, levels, audit, clock, registry, readiness, informers, watches, pods, poller, nodeName },
     install: install.status,
   });
 

@@ -42,6 +42,22 @@ export function parseScopeLevels(text: string): ScopeLevels | undefined {
   return levels;
 }
 
+export const SCOPE_LEVEL_ACCEPTED =
+  "SCOPE=LEVEL or LEVEL alone; scopes are default, cni-agent, cni-plugin and all, levels are debug, info, warn, error, fatal and none";
+
+/**
+ * Reads one change that somebody makes by hand: `cni-agent=debug`, `cni-agent:debug` or `debug`. A scope to which nothing
+ * here writes is refused: it would seem to have worked.
+ */
+export function parseScopeLevel(text: string): ScopeLevels[number] | undefined {
+  const [entry, ...others] = text.includes(",") ? [] : (parseScopeLevels(text.replace("=", ":")) ?? []);
+  return entry === undefined || others.length > 0 || !isOwnScope(entry.scope) ? undefined : entry;
+}
+
+function isOwnScope(scope: string): boolean {
+  return OWN_SCOPES.includes(scope.split(".")[0] ?? scope);
+}
+
 export function renderScopeLevels(levels: ScopeLevels): string {
   return levels.map(({ scope, level }) => `${scope}:${level}`).join(",");
 }

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import { type BackendDecision, decideBackend } from "../../core/policy/backend-decision.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../core/rules/sidecar-capture.ts";
+import { describeOptions } from "../../core/status/config-document.ts";
 import type { SandboxFacts, VerificationFacts } from "../../core/status/describe-pod.ts";
 import { POD_EXPLANATION, STATUS_DOCUMENT } from "../../core/status/status-document.ts";
 import { createNodeStatus, type NodeStatusDeps } from "./node-status.ts";
@@ -83,6 +84,7 @@ function statusOf(
       mode: "sidecar",
       settings: { excludedNamespaces: [] },
       strictFamilies: false,
+      options: OPTIONS,
       ...(maxPods !== undefined && { maxPods }),
     },
   );
@@ -93,6 +95,10 @@ function statusOf(
   return { ...status, now: document };
 }
 
+const OPTIONS = describeOptions([
+  { name: "NODE_NAME", env: "NODE_NAME", value: "node-1", source: "environment", hasEffect: true },
+]);
+
 describe("createNodeStatus()", () => {
   it("tells of agent, backend, installation, watches and pods", () => {
     const { pods, summary, ...rest } = statusOf().now;
@@ -101,6 +107,7 @@ describe("createNodeStatus()", () => {
       at: "1970-01-01T00:00:00.000Z",
       isAllGood: true,
       agent: { version: "1.2.3", node: "node-1", mode: "sidecar", uptimeSeconds: 61 },
+      options: OPTIONS,
       isReady: true,
       conditions: [{ name: "install", isReady: true, reason: "" }],
       backend: {

@@ -75,6 +75,8 @@ export interface NodeStatusOptions {
   readonly mode: "sidecar" | "ambient";
   readonly settings: Pick<SidecarSettings, "excludedNamespaces">;
   readonly strictFamilies: boolean;
+  /** The effective configuration. */
+  readonly options: StatusDocument["options"];
   /** Pods in one document. @default 2000 */
   readonly maxPods?: number;
 }
@@ -146,6 +148,7 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
         mode: options.mode,
         uptimeSeconds: Math.floor((deps.nowMs() - startedMs) / 1000),
       },
+      options: options.options,
       isReady,
       conditions: conditions.map(({ name, ready, reason }) => ({ name, isReady: ready, reason })),
       backend: describeBackend(deps.backend()),

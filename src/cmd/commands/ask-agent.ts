@@ -2,7 +2,7 @@
 // and how they end.
 import { resolveConfig } from "../../core/config/resolve-config.ts";
 import { type Shape, ShapeError } from "../../core/status/shape.ts";
-import { getOverUnix, UnixRequestError, type UnixRequestErrorCode } from "../../platform/http/unix-client.ts";
+import { askOverUnix, UnixRequestError, type UnixRequestErrorCode } from "../../platform/http/unix-client.ts";
 import type { OptionFlags } from "../flags.ts";
 import { adminSocketPath } from "../paths.ts";
 
@@ -41,12 +41,17 @@ export async function askAgent<T>(
   target: string,
   shape: Shape<T>,
   { flags, env }: Pick<QueryInput, "flags" | "env">,
+  method: "GET" | "PUT" = "GET",
 ): Promise<{ readonly document: T } | { readonly outcome: QueryOutcome }> {
   // The other variables are the agent's business: asking must work where they are wrong.
   const { config } = resolveConfig({ flags, env: { [RUN_DIR_VARIABLE]: env[RUN_DIR_VARIABLE] } });
   const socketPath = adminSocketPath(config.install.runDir);
   try {
-    const { status, body } = await getOverUnix(socketPath, target, { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES });
+    const { status, body } = await askOverUnix(socketPath, target, {
+      timeoutMs: TIMEOUT_MS,
+      maxBytes: MAX_BYTES,
+      method,
+    });
     if (status === 200) return { document: shape.read(JSON.parse(body), "") };
     const reason = refusalOf(body) ?? `the agent answered ${status}`;
     const isUnknown = status === 404 && target.startsWith("/pods/");

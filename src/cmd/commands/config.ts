@@ -1,10 +1,13 @@
 /**
- * `install-cni config`: every option with its value and where it comes from; warnings and notes go to the second text.
+ * `install-cni config`: every option with its value and where it comes from, of this command line and environment or of the
+ * agent that runs; warnings and notes go to the second text.
  */
 
 import { renderConfigJson, renderConfigText } from "../../core/config/help-text.ts";
 import { listValues, resolveConfig } from "../../core/config/resolve-config.ts";
+import { CONFIG_DOCUMENT, readOptions } from "../../core/status/config-document.ts";
 import type { OptionFlags } from "../flags.ts";
+import { askAgent, QUERY_EXIT_CODES, type QueryOutcome } from "./ask-agent.ts";
 
 export interface ConfigCommandInput {
   readonly flags: OptionFlags;
@@ -29,5 +32,17 @@ export function renderConfig({ flags, env, output }: ConfigCommandInput): {
   return {
     stdout: output === "json" ? renderConfigJson(options) : renderConfigText(options),
     stderr: remarks.join(""),
+  };
+}
+
+/** The same of the agent that runs; what it warned of is in its log. @throws {ConfigError} for a run directory that is none. */
+export async function showRunningConfig(input: ConfigCommandInput): Promise<QueryOutcome> {
+  const answer = await askAgent("/config", CONFIG_DOCUMENT, input);
+  if ("outcome" in answer) return answer.outcome;
+  const options = readOptions(answer.document.options);
+  return {
+    stdout: input.output === "json" ? renderConfigJson(options) : renderConfigText(options),
+    stderr: "",
+    exitCode: QUERY_EXIT_CODES.allGood,
   };
 }

@@ -9,7 +9,7 @@ import { resolveConfig } from "../../core/config/resolve-config.ts";
 import type { Logger } from "../../core/log.ts";
 import { printable, renderJson } from "../../core/status/text-columns.ts";
 import { createSystemClock } from "../../platform/clock.ts";
-import { getOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
+import { askOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
 import type { OptionFlags } from "../flags.ts";
 import { createHostAccess } from "../host-access.ts";
 import { leaveHost } from "../leave-host.ts";
@@ -92,7 +92,7 @@ function folderVariables(env: UninstallInput["env"]): UninstallInput["env"] {
 /** Whether anybody listens there. Whoever does not let us ask is there too. */
 async function isServed(socketPath: string): Promise<boolean> {
   try {
-    await getOverUnix(socketPath, "/", { timeoutMs: ASK_TIMEOUT_MS, maxBytes: 1 << 20 });
+    await askOverUnix(socketPath, "/", { timeoutMs: ASK_TIMEOUT_MS, maxBytes: 1 << 20 });
     return true;
   } catch (error) {
     return !(error instanceof UnixRequestError) || (error.code !== "no-socket" && error.code !== "no-listener");

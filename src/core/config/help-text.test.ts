@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { renderConfigJson, renderConfigText, renderHelp } from "./help-text.ts";
+import { COMMANDS } from "./commands.ts";
+import { renderCommandHelp, renderConfigJson, renderConfigText, renderHelp } from "./help-text.ts";
 import { ALL_OPTIONS } from "./options.ts";
 import { listValues, resolveConfig } from "./resolve-config.ts";
 
@@ -38,6 +39,27 @@ describe("renderHelp()", () => {
     for (const { option } of ALL_OPTIONS) {
       if (option.flag !== undefined) assert.ok(renderHelp().includes(`--${option.flag}`), option.flag);
       if (option.env !== undefined) assert.ok(renderHelp().includes(option.env), option.env);
+    }
+  });
+});
+
+describe("renderCommandHelp()", () => {
+  it("is the text of testdata/help-commands.txt, at most 100 columns wide", () => {
+    const text = COMMANDS.map((command) => `$ install-cni help ${command.name}\n${renderCommandHelp(command)}`).join(
+      "\n",
+    );
+    assertGolden("help-commands.txt", text);
+    assert.deepEqual(
+      text.split("\n").filter((line) => line.length > 100),
+      [],
+    );
+  });
+
+  it("names every flag of the command, and how it may end where scripts care", () => {
+    for (const command of COMMANDS) {
+      const text = renderCommandHelp(command);
+      for (const { name } of command.flags) assert.ok(text.includes(`--${name}`), `${command.name} --${name}`);
+      if (command.usageStatus === 2) assert.match(text, /^ {2}2 {2}.*the command line is wrong/m, command.name);
     }
   });
 });

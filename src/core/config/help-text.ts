@@ -1,7 +1,9 @@
 /**
- * The text of `install-cni --help`, made from the options table, and the two forms of `install-cni config`.
+ * The help texts of install-cni and of its commands, in the order in which cobra's users look for things, made from the tables
+ * of options and commands; and the two forms of `install-cni config`.
  */
 
+import { AGENT_COMMAND, COMMANDS, type CommandFlag, type CommandSpec } from "./commands.ts";
 import type { OptionEntry } from "./options.ts";
 import { ALL_OPTIONS, GROUP_TITLES, type OptionGroupName } from "./options.ts";
 import type { EffectiveOption } from "./resolve-config.ts";
@@ -11,37 +13,49 @@ const WIDTH = 100;
 const HEAD = `install-cni puts the pods of this node into the Istio mesh: it installs the CNI plugin istio-cni on
 the node and programs the traffic redirection that the plugin asks for. It runs as a DaemonSet, one
 per node, and cannot do its work outside a cluster.
+`;
 
-Usage:
-  install-cni [flags]                        run the agent
-  install-cni version [-s] [-o yaml|json]    print the version
-  install-cni config [-o text|json] [flags]  print every option's value and where it comes from
-  install-cni status [-o text|json]          tell how the node and each of its pods are
-  install-cni explain NAMESPACE/POD [--rules] [-o text|json]
-                                             tell why a pod is in the mesh or not, and how it is
-  install-cni uninstall [--force] [-o text|json]
-                                             take plugin and configuration off this node
-  install-cni help                           print this text
-
-status and explain ask the agent that runs, over admin.sock in CNI_AGENT_RUN_DIR. They end with 0 if
-all is as it should be, 1 if something needs attention, 2 if the agent cannot be asked or the
-command line is wrong, 3 if the agent knows no such pod.
-
-uninstall needs neither agent nor API server. An agent that runs puts nothing back until it is
-started anew. It ends with 0 if no pod that starts now meets istio-cni, 1 if something could not be
-removed (it may be run again), 2 if the command line is wrong.
-
+const TAIL = `
 A flag wins over its environment variable, the variable over the default. A variable that is set but
 empty counts as unset. A malformed value is an error.
+
+Use "install-cni [command] --help" for more information about a command.
 `;
 
 /** Wrapped at 100 columns, ends with a line break. */
 export function renderHelp(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  const commands = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
   const sections = (Object.keys(GROUP_TITLES) as OptionGroupName[]).map((group) => {
     const entries = ALL_OPTIONS.filter((entry) => entry.group === group);
     return `\n${GROUP_TITLES[group]}:\n${entries.map(renderOption).join("")}`;
   });
-  return HEAD + sections.join("");
+  return [
+    HEAD,
+    "\nUsage:\n  install-cni [flags]    run the agent\n  install-cni [command]\n",
+    `\nAvailable Commands:\n${commands.join("")}`,
+    `\nFlags:\n${renderFlags(AGENT_COMMAND.flags)}`,
+    "\nFlags and environment variables of the agent:\n",
+    ...sections,
+    TAIL,
+  ].join("");
+}
+
+/** The text of one command; wrapped at 100 columns, ends with a line break. */
+export function renderCommandHelp(spec: CommandSpec): string {
+  const { name, argumentText, summary, doc, flags, optionFlags, exitStatus } = spec;
+  const usage = ["install-cni", name, argumentText, "[flags]"].filter((part) => part !== "").join(" ");
+  const takesAll = optionFlags.length === AGENT_COMMAND.optionFlags.length;
+  const parts = [
+    `${wrap(`install-cni ${name}: ${summary}.`, "")}\n`,
+    ...doc.map((text) => `${wrap(text, "")}\n`),
+    `Usage:\n  ${usage}\n`,
+    `Flags:\n${renderFlags(flags)}`,
+    ...(optionFlags.length === 0 || takesAll ? [] : [`Flags of the agent:\n${renderFlags(optionFlags)}`]),
+    ...(takesAll ? [`${wrap("It takes every flag of the agent besides: install-cni --help lists them.", "")}\n`] : []),
+    ...(exitStatus === undefined ? [] : [`Exit status:\n${renderStatuses(exitStatus)}`]),
+  ];
+  return parts.join("\n");
 }
 
 /** Aligned columns: name, value, source. */
@@ -64,13 +78,33 @@ export function renderConfigJson(options: readonly EffectiveOption[]): string {
   return `${JSON.stringify({ options: options.map(({ name: _, ...rest }) => rest) }, null, 2)}\n`;
 }
 
-function renderOption({ option }: OptionEntry): string {
+/** What holds where an option is not given, in words; `""` for nothing. */
+export function renderFallback({ option }: Pick<OptionEntry, "option">): string {
+  return option.fallbackText ?? (option.type.render(option.fallback) || '""');
+}
+
+function renderOption(entry: OptionEntry): string {
+  const { option } = entry;
   const flag = option.flag === undefined ? [] : [`--${option.flag}`];
   const env = option.env === undefined ? [] : [option.env];
-  const fallback = option.fallbackText ?? (option.type.render(option.fallback) || '""');
   const isObvious = option.inert !== undefined && option.flag === undefined;
-  const text = isObvious ? option.doc : `${option.doc} Default: ${fallback}.`;
+  const text = isObvious ? option.doc : `${option.doc} Default: ${renderFallback(entry)}.`;
   return `  ${[...flag, ...env].join(", ")} (${option.type.name})\n${wrap(text, "      ")}\n`;
+}
+
+function renderFlags(flags: readonly CommandFlag[]): string {
+  return flags
+    .map(({ name, short, value, doc }) => {
+      const names = [...(short === undefined ? [] : [`-${short}`]), `--${name}`].join(", ");
+      return `  ${names}${value === undefined ? "" : ` ${value}`}\n${wrap(doc, "      ")}\n`;
+    })
+    .join("");
+}
+
+function renderStatuses(statuses: Readonly<Record<number, string>>): string {
+  return Object.entries(statuses)
+    .map(([status, meaning]) => `  ${status}  ${meaning}\n`)
+    .join("");
 }
 
 function wrap(text: string, indent: string): string {

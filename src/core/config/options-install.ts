@@ -39,7 +39,7 @@ export const INSTALL_OPTIONS = {
     type: FILE_NAME,
     fallback: "",
     fallbackText: "02-istio-cni.conflist",
-    doc: "Name of that copy.",
+    doc: "Name of the copy that ISTIO_OWNED_CNI_CONFIG asks for.",
   }),
   istioOwnedCniConfFilename: option({
     env: "ISTIO_OWNED_CNI_CONF_FILENAME",

@@ -3,7 +3,7 @@
  * its chart or its framework has them. Source: contract 1.2-1.4, 8.3-8.6, 11 P22.
  */
 
-import type { LogLevel } from "../log.ts";
+import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import { parseLogLevel } from "../log-levels.ts";
 import { LOG_TARGETS, SCOPE_LEVELS } from "./domain-value-type.ts";
 import { option } from "./option.ts";
@@ -14,6 +14,7 @@ const LOG_LEVEL: ValueType<LogLevel> = {
   accepts: "debug, info, warn, error, fatal or none",
   parse: parseLogLevel,
   render: (value) => value,
+  completes: LOG_LEVELS,
 };
 
 export const LOG_OPTIONS = {

@@ -5,6 +5,9 @@
 
 import { GO_BOOLEAN_ACCEPTED, parseGoBoolean } from "../go-boolean.ts";
 
+/** What a shell can offer as a value: these words, or what lies on the disk. */
+export type Completion = readonly string[] | "file" | "directory";
+
 /** @typeParam T what the text means. `parse` and `render` are inverse for every accepted value. */
 export interface ValueType<T> {
   /** One word for help texts: "bool", "port". */
@@ -14,6 +17,7 @@ export interface ValueType<T> {
   /** undefined when the text is refused; never throws, whatever the text. */
   parse(text: string): T | undefined;
   render(value: T): string;
+  readonly completes?: Completion;
   /** A sentence about a text that is accepted and yet probably not meant. */
   caution?(text: string): string | undefined;
   /** Of a text that is refused, where one can say more than that: what is wrong, and what would be right there. */
@@ -37,6 +41,7 @@ export const BOOL: ValueType<boolean> = {
   accepts: GO_BOOLEAN_ACCEPTED,
   parse: parseGoBoolean,
   render: String,
+  completes: ["true", "false"],
 };
 
 /** Any text up to 4096 characters without control characters. */
@@ -77,6 +82,7 @@ export function absolutePath(
       return text.replace(/(?!^)\/+$/, "");
     },
     render: (value) => value,
+    completes: "file",
   };
 }
 
@@ -126,10 +132,11 @@ export function oneOf<const W extends string>(words: readonly W[]): ValueType<W>
     accepts: words.filter((word) => word !== "").join(" or "),
     parse: (text) => words.find((word) => word === text),
     render: (value) => value,
+    completes: words.filter((word) => word !== ""),
   };
 }
 
-const DURATION_UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
+const DURATION_UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 
 /** A span in Go's notation ("15s", "1m30s", "1.5s"), in whole milliseconds. */
 export function duration(minMs: number, maxMs: number): ValueType<number> {
@@ -137,9 +144,9 @@ export function duration(minMs: number, maxMs: number): ValueType<number> {
     name: "duration",
     accepts: `a duration from ${renderDuration(minMs)} to ${renderDuration(maxMs)}, such as 15s, 1m or 500ms`,
     parse: (text) => {
-      if (text.length > 32 || !/^(?:\d+(?:\.\d+)?(?:ms|s|m))+$/.test(text)) return undefined;
+      if (text.length > 32 || !/^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/.test(text)) return undefined;
       let totalMs = 0;
-      for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m)/g)) {
+      for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
         totalMs += Number(amount) * DURATION_UNIT_MS[unit as keyof typeof DURATION_UNIT_MS];
       }
       return totalMs >= minMs && totalMs <= maxMs ? Math.round(totalMs) : undefined;
@@ -173,11 +180,16 @@ function parseGoInteger(text: string): number | undefined {
   return match?.[1] === "-" && size !== 0 ? -size : size;
 }
 
-function renderDuration(totalMs: number): string {
+/** "15s", "1m30s", "24h": the form that duration() reads. */
+export function renderDuration(totalMs: number): string {
   if (totalMs % 1000 !== 0) return `${totalMs}ms`;
   const seconds = totalMs / 1000;
-  if (seconds < 60) return `${seconds}s`;
-  return seconds % 60 === 0 ? `${seconds / 60}m` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+  const parts = [
+    [Math.floor(seconds / 3600), "h"],
+    [Math.floor(seconds / 60) % 60, "m"],
+    [seconds % 60, "s"],
+  ] as const;
+  return parts.map(([count, unit]) => (count === 0 ? "" : `${count}${unit}`)).join("") || "0s";
 }
 
 function isJsonObject(text: string): boolean {

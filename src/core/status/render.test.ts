@@ -78,6 +78,7 @@ const STATUS: StatusDocument = {
   at: AT,
   isAllGood: false,
   agent: { version: "0.1.0", node: "node-1", mode: "sidecar", uptimeSeconds: 93_784 },
+  options: [],
   isReady: false,
   conditions: [
     { name: "pods", isReady: true, reason: "" },

@@ -5,6 +5,7 @@
  */
 
 import { SELF_TEST_RESULTS, SELF_TEST_VERDICTS } from "../policy/probe-self-test.ts";
+import { OPTION_STATUS } from "./config-document.ts";
 import { either, exactly, FLAG, listOf, NUMBER, object, oneOf, orNull, TEXT, type TypeOf } from "./shape.ts";
 
 export const SCHEMA_VERSION = 1;
@@ -130,6 +131,8 @@ export const STATUS_DOCUMENT = object({
   /** Ready, no pod needs attention, and there is no family whose probes reach no pod. */
   isAllGood: FLAG,
   agent: object({ version: TEXT, node: TEXT, mode: oneOf(["sidecar", "ambient"]), uptimeSeconds: NUMBER }),
+  /** Every option, its effective value and where that comes from; docs/configuration.md. */
+  options: listOf(OPTION_STATUS),
   isReady: FLAG,
   conditions: listOf(object({ name: TEXT, isReady: FLAG, reason: TEXT })),
   /** How this node writes rules; null before the first pod needed them. */

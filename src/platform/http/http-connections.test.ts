@@ -8,7 +8,7 @@ import { after, describe, it } from "node:test";
 import { createPoller } from "../linux/poller.ts";
 import { listenUnix, SOCK_STREAM } from "../linux/unix-socket.ts";
 import { createHttpConnections, type HttpConnections, type HttpConnectionsOptions } from "./http-connections.ts";
-import { getOverUnix, UnixRequestError } from "./unix-client.ts";
+import { askOverUnix, UnixRequestError } from "./unix-client.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "http-connections-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -62,17 +62,17 @@ async function readAll(socket: Socket): Promise<string> {
   return text;
 }
 
-describe("createHttpConnections() and getOverUnix()", () => {
+describe("createHttpConnections() and askOverUnix()", () => {
   it("ask and answer", async () => {
     await using scene = serve();
-    const answer = await getOverUnix(scene.path, "/pods/a%20b?x=1", LIMITS);
+    const answer = await askOverUnix(scene.path, "/pods/a%20b?x=1", LIMITS);
     assert.deepEqual(answer, { status: 200, body: "GET /pods/a%20b?x=1" });
   });
 
   it("carry an answer of any size and script", async () => {
     const body = "ä€😀".repeat(100_000);
     await using scene = serve({ answer: async () => ({ status: 404, body }) });
-    assert.deepEqual(await getOverUnix(scene.path, "/", LIMITS), { status: 404, body });
+    assert.deepEqual(await askOverUnix(scene.path, "/", LIMITS), { status: 404, body });
   });
 
   it("turn a defect into 500", async () => {
@@ -81,7 +81,7 @@ describe("createHttpConnections() and getOverUnix()", () => {
       answer: () => Promise.reject(new Error("defect")),
       onError: (error) => void errors.push(error),
     });
-    assert.equal((await getOverUnix(scene.path, "/", LIMITS)).status, 500);
+    assert.equal((await askOverUnix(scene.path, "/", LIMITS)).status, 500);
     assert.match(String(errors), /defect/);
   });
 
@@ -117,13 +117,13 @@ describe("createHttpConnections() and getOverUnix()", () => {
         return { status: 200, body: "late" };
       },
     });
-    const first = getOverUnix(scene.path, "/", LIMITS);
+    const first = askOverUnix(scene.path, "/", LIMITS);
     await until(() => scene.taken.length === 1);
-    await assert.rejects(getOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
+    await assert.rejects(askOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
     assert.deepEqual(scene.taken, [true, false]);
     answers.resolve();
     assert.equal((await first).body, "late");
-    await until(async () => (await getOverUnix(scene.path, "/", LIMITS).catch(() => undefined)) !== undefined);
+    await until(async () => (await askOverUnix(scene.path, "/", LIMITS).catch(() => undefined)) !== undefined);
   });
 
   it("give the whole body to who asks for it, however it arrives, and none where there is none", async () => {
@@ -172,28 +172,28 @@ describe("createHttpConnections() and getOverUnix()", () => {
 
   it("cut what runs at the end's deadline, and take nothing more", async () => {
     await using scene = serve({ answer: () => new Promise(() => undefined) });
-    const asked = assert.rejects(getOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
+    const asked = assert.rejects(askOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
     await until(() => scene.taken.length === 1);
     await Promise.all([scene.connections.close(10), scene.connections.close(10)]);
     await asked;
-    await assert.rejects(getOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
+    await assert.rejects(askOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
   });
 });
 
-describe("getOverUnix()", () => {
+describe("askOverUnix()", () => {
   it("tells why it has no answer", async () => {
-    await assert.rejects(getOverUnix(join(folder, "absent"), "/", LIMITS), rejectsWith("no-socket"));
+    await assert.rejects(askOverUnix(join(folder, "absent"), "/", LIMITS), rejectsWith("no-socket"));
     const path = join(folder, "dead.sock");
     // Closed while its file was elsewhere, so that the file stays.
     const listener = listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: 1 });
     renameSync(path, `${path}.moved`);
     listener.close();
     renameSync(`${path}.moved`, path);
-    await assert.rejects(getOverUnix(path, "/", LIMITS), rejectsWith("no-listener"));
+    await assert.rejects(askOverUnix(path, "/", LIMITS), rejectsWith("no-listener"));
     await using silent = serve({ answer: () => new Promise(() => undefined) });
-    await assert.rejects(getOverUnix(silent.path, "/", { ...LIMITS, timeoutMs: 30 }), rejectsWith("timeout"));
+    await assert.rejects(askOverUnix(silent.path, "/", { ...LIMITS, timeoutMs: 30 }), rejectsWith("timeout"));
     await using large = serve({ answer: async () => ({ status: 200, body: "x".repeat(1000) }) });
-    await assert.rejects(getOverUnix(large.path, "/", { ...LIMITS, maxBytes: 999 }), rejectsWith("too-large"));
+    await assert.rejects(askOverUnix(large.path, "/", { ...LIMITS, maxBytes: 999 }), rejectsWith("too-large"));
   });
 });
 

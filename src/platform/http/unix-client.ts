@@ -44,11 +44,15 @@ const ERRNO_CODES: Readonly<Record<string, UnixRequestErrorCode>> = {
   EPIPE: "hung-up",
 };
 
-/** GET `target`; the deadline covers all of it. Rejects with {UnixRequestError}. */
-export function getOverUnix(
+/** Asks for `target` without a body; the deadline covers all of it. Rejects with {UnixRequestError}. */
+export function askOverUnix(
   socketPath: string,
   target: string,
-  { timeoutMs, maxBytes }: { readonly timeoutMs: number; readonly maxBytes: number },
+  {
+    timeoutMs,
+    maxBytes,
+    method = "GET",
+  }: { readonly timeoutMs: number; readonly maxBytes: number; readonly method?: "GET" | "PUT" },
 ): Promise<UnixAnswer> {
   return new Promise((resolve, reject) => {
     const fail = (code: UnixRequestErrorCode, why: string, cause?: unknown): void => {
@@ -59,7 +63,7 @@ export function getOverUnix(
     const onError = (error: NodeJS.ErrnoException): void =>
       fail(ERRNO_CODES[error.code ?? ""] ?? "other", error.message, error);
     const deadline = setTimeout(() => fail("timeout", `no answer within ${timeoutMs} ms`), timeoutMs);
-    const asking = request({ socketPath, path: target, method: "GET", agent: false }, (response) => {
+    const asking = request({ socketPath, path: target, method, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
       response.on("data", (chunk: Buffer) => {
