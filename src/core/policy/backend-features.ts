@@ -104,6 +104,13 @@ const FEATURES = {
 /** Every feature, in the order a report names them. */
 export const FEATURE_NAMES = Object.keys(FEATURES) as readonly FeatureName[];
 
+/** Kernel modules of every feature in either dialect, and of nf_tables itself: what probing them may load. */
+export function modulesOfFeatures(): readonly string[] {
+  const named = Object.values(FEATURES).flatMap(({ modules }) => Object.values(modules));
+  const modules = named.flatMap((text) => text.replace(/ with .*$/, "").split(", "));
+  return [...new Set(["nfnetlink", "nf_tables", ...modules])];
+}
+
 /** Rules that make the kernel say whether it has these features. They belong into a namespace nobody uses. */
 export function featureProbe(dialect: NetlinkDialect, features: readonly FeatureName[], family: 4 | 6): Ruleset {
   const plan = features.map((feature): PlannedRule => {

@@ -1,0 +1,82 @@
+// Which verbs of the Kubernetes API this configuration uses: what RBAC has to grant the agent, and what is lost without.
+
+import type { AgentConfig } from "../config/agent-config.ts";
+
+/** One question to the authoriser, as in SelfSubjectAccessReview's resourceAttributes. */
+export type Right = {
+  readonly verb: "get" | "list" | "watch" | "patch" | "delete" | "create";
+  readonly group: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  readonly namespace?: string;
+  readonly name?: string;
+  /** Without it pods are not captured; otherwise `lost` is all that is lost. */
+  readonly isEssential: boolean;
+  readonly lost: string;
+};
+
+/** The name upstream's chart and ours give the DaemonSet. */
+const DAEMONSET = "istio-cni-node";
+
+/** In the order in which a report names them. */
+export function neededRights(
+  { api, ambient, repair }: Pick<AgentConfig, "api" | "ambient" | "repair">,
+  nodeName: string,
+): readonly Right[] {
+  const following = (resource: string): Right[] =>
+    (["list", "watch", "get"] as const).map((verb) => ({
+      ...{ verb, group: "", resource, isEssential: true },
+      lost: verb === "get" ? `${resource} that the watch has not shown yet are refused` : "no pod is captured",
+    }));
+  const onPods = (
+    verb: "patch" | "delete",
+    subresource: string | undefined,
+    lost: string,
+    isEssential = true,
+  ): Right => ({
+    ...{ verb, group: "", resource: "pods", isEssential, lost },
+    ...(subresource === undefined ? {} : { subresource }),
+  });
+  const { podNamespace } = api;
+  return [
+    ...following("pods"),
+    ...(ambient.enabled
+      ? [
+          ...following("namespaces"),
+          onPods("patch", "status", "pods are not marked as enrolled, and ztunnel's users cannot see it"),
+        ]
+      : []),
+    ...(repair.enabled && !repair.repairPods && repair.deletePods
+      ? [onPods("delete", undefined, "broken pods are not deleted")]
+      : []),
+    ...(repair.enabled && !repair.repairPods && !repair.deletePods && repair.labelPods
+      ? [onPods("patch", "status", "broken pods are not labelled")]
+      : []),
+    {
+      ...({ verb: "create", group: "", resource: "events", isEssential: false } as const),
+      lost: "no Events: what happens to pods is only in the log, the metrics and status",
+    },
+    ...(podNamespace === undefined
+      ? []
+      : [
+          {
+            ...({ verb: "get", group: "apps", resource: "daemonsets", isEssential: false } as const),
+            namespace: podNamespace,
+            name: DAEMONSET,
+            lost: "removal of the DaemonSet is never proven: take the plugin off by install-cni uninstall",
+          },
+        ]),
+    {
+      ...({ verb: "get", group: "", resource: "nodes", isEssential: false } as const),
+      name: nodeName,
+      lost: "a node that the DaemonSet is not meant for any more is not recognised",
+    },
+  ];
+}
+
+/** "list pods", "get daemonsets.apps istio-system/istio-cni-node" */
+export function wordsOfRight({ verb, group, resource, subresource, namespace, name }: Right): string {
+  const what = `${resource}${group === "" ? "" : `.${group}`}${subresource === undefined ? "" : `/${subresource}`}`;
+  const which = [namespace, name].filter((part) => part !== undefined).join("/");
+  return which === "" ? `${verb} ${what}` : `${verb} ${what} ${which}`;
+}
