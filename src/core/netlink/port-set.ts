@@ -10,6 +10,8 @@ import { NLM_F } from "./rtnetlink.ts";
 
 const NFTA_LIST_ELEM = 1;
 const NFTA_SET_ELEM_KEY = 1;
+/** Data, flags (the end of an interval) and a second key: what an element has that is more than one port. */
+const NFTA_SET_ELEM_MORE = [2, 3, 10] as const;
 const NFTA_DATA_VALUE = 1;
 const NFTA_SET_DESC_SIZE = 1;
 const NFT_SET_ANONYMOUS_CONSTANT = 3;
@@ -72,25 +74,33 @@ export function encodeGetPortSets(tables: readonly DumpedTable[]): Uint8Array[] 
   });
 }
 
-/** "table set" → its ports in rising order. A set of other things is left out. */
+/** "table set" → its ports in rising order. A set of other things, of ranges or with data is left out. */
 export function parsePortSets(messages: readonly NetlinkMessage[]): Map<string, number[]> {
   const sets = new Map<string, number[]>();
+  const others = new Set<string>();
   for (const { type, payload } of messages) {
     if (type !== NFT_MSG.NEWSETELEM) continue;
     const attributes = attributeMap(payload.subarray(NFGENMSG_BYTES));
     const text = (attribute: number): string => readString(attributes.get(attribute) ?? new Uint8Array());
     const key = `${text(NFTA_SET_ELEM_LIST.TABLE)} ${text(NFTA_SET_ELEM_LIST.SET)}`;
     const elements = parseAttributes(attributes.get(NFTA_SET_ELEM_LIST.ELEMENTS) ?? new Uint8Array());
-    const values = elements.map((element) => {
-      const data = attributeMap(element.payload).get(NFTA_SET_ELEM_KEY) ?? new Uint8Array();
-      return attributeMap(data).get(NFTA_DATA_VALUE) ?? new Uint8Array();
-    });
-    if (!values.every((value) => value.length === PORT_BYTES)) continue;
-    const ports = [...(sets.get(key) ?? []), ...values.map((value) => viewOf(value).getUint16(0))];
+    const ports = elements.map(({ payload: element }) => parsePort(attributeMap(element)));
+    // One dump may come in several messages, and what is left out stays so.
+    if (others.has(key) || !ports.every((port) => port !== undefined)) {
+      others.add(key);
+      sets.delete(key);
+      continue;
+    }
     sets.set(
       key,
-      ports.toSorted((left, right) => left - right),
+      [...(sets.get(key) ?? []), ...ports].toSorted((left, right) => left - right),
     );
   }
   return sets;
+}
+
+function parsePort(element: ReadonlyMap<number, Uint8Array>): number | undefined {
+  if (NFTA_SET_ELEM_MORE.some((attribute) => element.has(attribute))) return undefined;
+  const value = attributeMap(element.get(NFTA_SET_ELEM_KEY) ?? new Uint8Array()).get(NFTA_DATA_VALUE);
+  return value?.length === PORT_BYTES ? viewOf(value).getUint16(0) : undefined;
 }
