@@ -134,6 +134,8 @@ bool agent_ask(struct agent_request *request, struct agent_answer *answer, struc
 		left_ms = give_up_ms - clock_now_ms();
 		if (left_ms <= 0)
 			return explain_absence(request, error, start_ms, why);
+		if (request->while_away != NULL)
+			request->while_away(request->context);
 		clock_sleep_ms(pause_ms < left_ms ? pause_ms : left_ms);
 		pause_ms = pause_ms * 3 / 2 < LONGEST_PAUSE_MS ? pause_ms * 3 / 2 : LONGEST_PAUSE_MS;
 	}

@@ -21,6 +21,8 @@ struct agent_request {
 
 	/* Called at most once, when nobody was there at a first try: true ends the asking. NULL: it goes on. */
 	bool (*needs_no_answer)(const void *context);
+	/* Called before every pause in which nobody is there. NULL: nothing is. */
+	void (*while_away)(const void *context);
 	const void *context;
 };
 

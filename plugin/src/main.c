@@ -1,6 +1,6 @@
 /*
  * istio-cni: the CNI plugin. Reads the runtime's request, passes what is provably not in the mesh, asks the node agent
- * about everything else and prints its answer. It holds no state, starts nothing and changes nothing itself.
+ * about everything else and prints its answer. It holds no state, starts no process and changes nothing itself.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -19,6 +19,7 @@
 #include "netconf.h"
 #include "netns.h"
 #include "state.h"
+#include "successor.h"
 #include "text.h"
 
 /* Above the sum of all deadlines (stdin 10 s, waiting 60 s, answer 60 s): only a defect here lets it pass. */
@@ -140,6 +141,11 @@ static bool is_excluded_by_state(const void *request)
 	return look_into_state(request) == PASS_EXCLUDED_NAMESPACE;
 }
 
+static void look_for_successor(const void *request)
+{
+	successor_take_over(((const struct request *)request)->input);
+}
+
 /* Nobody has answered: passes what the agent's state file proves, refuses the rest. */
 noreturn static void decide_alone(const struct request *request, const char *why)
 {
@@ -167,6 +173,7 @@ noreturn static void ask(const struct request *request)
 	question.netns = netns_open(request->env.netns, request->env.netns_override);
 	if (request->env.command == CNI_ADD) {
 		question.needs_no_answer = is_excluded_by_state;
+		question.while_away = look_for_successor;
 		question.context = request;
 	} else {
 		question.wait_ms = question.wait_ms < CHECK_WAIT_MS ? question.wait_ms : CHECK_WAIT_MS;
@@ -235,11 +242,13 @@ noreturn static void refuse_command(const struct cni_env *env)
 	answer_error(CNI_INVALID_ENVIRONMENT, message.at, "accepted are ADD, DEL, CHECK, GC, STATUS, VERSION");
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	struct request request = { .env = env_read() };
 	struct slice object;
 
+	(void)argc;
+	successor_watch(argv);
 	if (request.env.command == CNI_DEL)
 		answer_always_succeeds();
 	confine();
