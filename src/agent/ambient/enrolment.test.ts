@@ -67,6 +67,19 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("keeps no first snapshot for a pod whose ADD is under way: that brings the namespace, and waits for the snapshot", async () => {
+    const mesh = new FakeMesh();
+    mesh.isVerifierStuck = true;
+    const { uid } = mesh.addPod("interrupted", ENABLED);
+    const enrolment = mesh.start({ firstSnapshotMs: 60_000 });
+    await mesh.advance(100);
+    assert.equal(mesh.hasAdmitted, false);
+    using _starting = enrolment.starting(uid);
+    await mesh.advance(100);
+    assert.deepEqual(mesh.done, ["declare interrupted by name", "admit"]);
+    await mesh.end();
+  });
+
   it("serves the others when one that was in cannot be told", async () => {
     const mesh = new FakeMesh();
     const bad = mesh.addPod("bad", ENABLED);

@@ -99,7 +99,8 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
 
   /** ztunnel stops what is not in its snapshot, so the first one waits until everything that was in is declared: with its
    * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. A pod that is on its
-   * way out is withdrawn when it has finished, and until then it is declared like one that stays. */
+   * way out is withdrawn when it has finished, and until then it is declared like one that stays. One whose ADD is under way,
+   * because a predecessor ended in it, brings its namespace itself, and waits for this snapshot. */
   async function declareRunning(signal: AbortSignal): Promise<void> {
     const running = deps.pods.list().filter((pod) => {
       const { facts } = look(stateOf(pod), false);
@@ -108,7 +109,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     });
     for (const { uid } of running) deps.rules.request(uid);
     const untilMs = deps.clock.nowMs() + firstSnapshotMs;
-    const isMissing = (pod: Pod) => deps.netns.get(pod) === undefined;
+    const isMissing = (pod: Pod) => !starting.has(pod.uid) && deps.netns.get(pod) === undefined;
     while (running.some(isMissing) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
     for (const pod of running) {
       try {
