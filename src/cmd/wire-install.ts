@@ -8,17 +8,16 @@ import { createInstaller } from "../agent/install/installer.ts";
 import { createRemovalWatch } from "../agent/install/removal-watch.ts";
 import type { Condition } from "../agent/status/readiness.ts";
 import { renderHostKubeconfig } from "../core/cni/host-kubeconfig.ts";
-import { createPluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
-import { createLogLevelTable } from "../core/log-levels.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createDirectoryWatch } from "../platform/fs/directory-watch.ts";
 import type { HostFiles } from "../platform/fs/host-files.ts";
 import { SERVICE_ACCOUNT_DIR } from "../platform/http/credentials.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
+import { desiredInstall } from "./desired-install.ts";
 import { createHostAccess } from "./host-access.ts";
 import { leaveHost } from "./leave-host.ts";
 import { findMountProblems } from "./mount-problems.ts";
@@ -94,26 +93,7 @@ export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
       netDir: config.install.netDir,
       binDirs: config.install.binDirs,
       pluginSourceDir: findPluginDir(),
-      desired: {
-        entry: {
-          ...operatorKeys,
-          ...createPluginEntry({
-            ambientEnabled: config.ambient.enabled,
-            agentRunDir: config.install.runDir,
-            ambientDetectionRetry: config.ambient.detectionRetry,
-            enablementSelectors: config.ambient.selectors.json,
-            excludeNamespaces: config.policy.excludeNamespaces,
-            nativeNftables: config.policy.nativeNftables,
-            pluginLogLevel: createLogLevelTable(config.log.levels).levelOf("cni-plugin"),
-            podNamespace: config.api.podNamespace ?? "",
-            agentWaitMs: config.install.pluginAgentWaitMs,
-          }),
-        },
-        mode: installMode(config),
-        confName: config.install.cniConfName,
-        ownedName: config.install.ownedConfigName,
-        settleMs: SETTLE_MS,
-      },
+      desired: { ...desiredInstall(config, operatorKeys), settleMs: SETTLE_MS },
       newConfMode: config.install.configMode,
       fight: config.install.fight,
       runDir: config.install.runDir,
@@ -185,10 +165,4 @@ async function renderKubeconfig(
     ca: isInsecure ? undefined : await read(caFile ?? `${SERVICE_ACCOUNT_DIR}/ca.crt`, MAX_CA_BYTES),
     token: new TextDecoder().decode(token),
   });
-}
-
-/** ISTIO_OWNED_CNI_CONFIG means something in ambient mode only, as upstream (contract 3.3, ADR 14). */
-function installMode({ install, ambient }: AgentConfig): "chained" | "owned" | "standalone" {
-  if (!install.chained) return "standalone";
-  return install.ownsConfig && ambient.enabled ? "owned" : "chained";
 }

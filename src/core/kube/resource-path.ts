@@ -10,6 +10,7 @@ const PREFIXES = {
   nodes: "/api/v1",
   events: "/api/v1",
   daemonsets: "/apis/apps/v1",
+  selfsubjectaccessreviews: "/apis/authorization.k8s.io/v1",
 } as const;
 
 export type ResourcePlural = keyof typeof PREFIXES;

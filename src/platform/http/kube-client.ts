@@ -14,8 +14,9 @@ import type { KubeApi, KubeSelection, KubeWatchQuery } from "./kube-api.ts";
 import { createLimit, type Limit } from "./kube-request-limit.ts";
 
 export type KubeClientOptions = {
-  /** Once per request that was answered, or was not ("error"): `action` as in messages, its first word is the verb. */
-  readonly onAnswer?: (action: string, code: string) => void;
+  /** Once per request that was answered, or was not ("error"): `action` as in messages, its first word is the verb; `date` is
+   * the server's clock in its own words. */
+  readonly onAnswer?: (action: string, code: string, date?: string) => void;
   /** Sent as User-Agent: it is what the API's audit log and flow control see. */
   readonly userAgent: string;
   /** From request to the end of the answer; for a watch, to its headers. @default 30000 */
@@ -116,7 +117,7 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
         request.setSocketKeepAlive(true, TCP_KEEPALIVE_MS);
         request.end(send.body);
       });
-      options.onAnswer?.(send.action, String(response.statusCode ?? 0));
+      options.onAnswer?.(send.action, String(response.statusCode ?? 0), response.headers.date);
       return response;
     } catch (error) {
       // The server closed a kept connection while we were about to use it; nothing was answered, a GET changes nothing.
