@@ -27,5 +27,5 @@ export const CLUSTER_TESTS = [
   "test/cluster/watch.test.ts",
 ];
 
-/** What `make images` leaves, in containers and by other people's tools; root on Linux. Of `make imagetest`. */
+/** What `make images` leaves, in containers and by other people's tools; root on Linux. */
 export const IMAGE_TESTS = ["test/image/*.test.ts"];

@@ -1,19 +1,21 @@
 // Everything `make test` promises: the gate's checks, then all tiers in one run, so that the summary at the end counts
 // all of them. A tier that cannot run fails and says why. Only the cluster tier needs what a machine by itself cannot have:
 // where there is no cluster it is left out and that is said, unless REQUIRE_CLUSTER=1 (as in CI) or it was asked for.
-// Usage: tools/node tools/test.ts [unit|programs|kernel|runtime|cluster …]; without arguments all.
+// The image tier builds the images first.
+// Usage: tools/node tools/test.ts [unit|programs|kernel|runtime|image|cluster …]; without arguments all.
 import { findCluster } from "../testbed/cluster/find-cluster.ts";
-import { runGate, runTests } from "./gate.ts";
-import { CLUSTER_TESTS, KERNEL_TESTS, PROGRAM_TESTS, RUNTIME_TESTS, UNIT_TESTS } from "./test-tiers.ts";
+import { execute, runGate, runStep, runTests } from "./gate.ts";
+import { CLUSTER_TESTS, IMAGE_TESTS, KERNEL_TESTS, PROGRAM_TESTS, RUNTIME_TESTS, UNIT_TESTS } from "./test-tiers.ts";
 
 const TIERS: Readonly<Record<string, readonly string[]>> = {
   unit: UNIT_TESTS,
   programs: PROGRAM_TESTS,
   kernel: KERNEL_TESTS,
   runtime: RUNTIME_TESTS,
+  image: IMAGE_TESTS,
   cluster: CLUSTER_TESTS,
 };
-const ROOT_TIERS = ["programs", "kernel", "runtime", "cluster"];
+const ROOT_TIERS = ["programs", "kernel", "runtime", "image", "cluster"];
 
 process.exitCode = main(process.argv.slice(2));
 
@@ -32,8 +34,12 @@ function main(asked: readonly string[]): number {
   const isClusterWanted = asked.includes("cluster") || process.env["REQUIRE_CLUSTER"] === "1";
   const isClusterLeftOut = tiers.includes("cluster") && cluster.kind === "none" && !isClusterWanted;
   const patterns = tiers.filter((tier) => tier !== "cluster" || !isClusterLeftOut).flatMap((tier) => TIERS[tier] ?? []);
-  const passed = [runGate(), runTests(patterns, ["--test-concurrency=2"])];
+  const passed = [runGate(), buildImages(tiers), runTests(patterns, ["--test-concurrency=2"])];
   if (isClusterLeftOut && cluster.kind === "none")
     console.log(`test: the cluster tier was left out. ${cluster.reason}`);
   return passed.every((ok) => ok) ? 0 : 1;
+}
+
+function buildImages(tiers: readonly string[]): boolean {
+  return !tiers.includes("image") || runStep("images", () => execute(["tools/node", "image/build-images.ts"]));
 }
