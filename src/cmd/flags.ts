@@ -49,6 +49,12 @@ export type Invocation =
   /** Without levels and reset: show what holds. */
   | ({ readonly command: "log-level"; readonly flags: OptionFlags; readonly output: "text" | "json" } & LogLevelChange)
   | {
+      readonly command: "doctor";
+      readonly flags: OptionFlags;
+      readonly output: "text" | "json";
+      readonly mayLoadModules: boolean;
+    }
+  | {
       readonly command: "uninstall";
       /** For the options that say where things are. */
       readonly flags: OptionFlags;
@@ -85,6 +91,10 @@ const READERS: Readonly<
       throw new ConfigError([{ code: "contradiction", option: "--for", message }]);
     }
     return { command: "log-level", flags: line.flags, output, levels, isReset, forMs };
+  },
+  doctor: (line) => {
+    const output = readOutput(line, ["text", "json"]);
+    return { command: "doctor", flags: line.flags, output, mayLoadModules: isGiven(line, "load-modules") };
   },
   uninstall: (line) => {
     const output = readOutput(line, ["text", "json"]);

@@ -55,6 +55,18 @@ async function main(argv: readonly string[]): Promise<number> {
         const { logLevel } = await import("./commands/log-level.ts");
         return tell(await logLevel({ ...invocation, env: process.env }));
       }
+      case "doctor": {
+        const { doctor } = await import("./commands/doctor.ts");
+        const { stdout, stderr, exitCode } = await doctor({
+          ...invocation,
+          env: process.env,
+          hasColours: hasColours(),
+        });
+        print(stdout, stderr);
+        // A look at a disk that hangs keeps its thread.
+        setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
+        return exitCode;
+      }
       case "uninstall": {
         const { uninstall } = await import("./commands/uninstall.ts");
         const { stdout, stderr, exitCode } = await uninstall({ ...invocation, env: process.env });

@@ -33,8 +33,8 @@ export interface CommandSpec {
   readonly flags: readonly CommandFlag[];
   /** Flags of the agent's options that it takes besides. */
   readonly optionFlags: readonly CommandFlag[];
-  /** Exit status for a command line that is wrong: 2 where 1 says something about the node. */
-  readonly usageStatus: 1 | 2;
+  /** Exit status for a command line that is wrong: 2 or 3 where the lower ones say something about the node. */
+  readonly usageStatus: 1 | 2 | 3;
   /** Why scripts may care how it ends; by status. */
   readonly exitStatus?: Readonly<Record<number, string>>;
 }
@@ -173,6 +173,29 @@ const TABLE = [
     optionFlags: RUN_DIR,
     usageStatus: 2,
     exitStatus: { 0: "shown, or changed", 2: "the agent cannot be asked, or the command line is wrong" },
+  },
+  {
+    name: "doctor",
+    argumentText: "",
+    maxArguments: 0,
+    summary: "look at all that the agent needs of this node",
+    doc: [
+      "Kernel, rights, folders, the runtime's chain of plugins, API server, agent: each check has a result, why it matters, and what to do. It works with and without an agent that runs, in the agent's container and on the node, as root, and reads options as the agent does.",
+      "Nothing on the node is changed. Asking the kernel for a feature may load the module that has it, as the agent's start does; where it would, the question is left out unless --load-modules is given.",
+    ],
+    flags: [
+      HELP,
+      TEXT_OR_JSON,
+      { name: "load-modules", isSwitch: true, doc: "Ask the kernel also where that may load its modules." },
+    ],
+    optionFlags: OPTION_FLAGS,
+    usageStatus: 3,
+    exitStatus: {
+      0: "every check that applies to this node is good",
+      1: "something warns or could not be found out, nothing failed",
+      2: "a check failed",
+      3: "the command line is wrong, nothing was looked at",
+    },
   },
   {
     name: "uninstall",

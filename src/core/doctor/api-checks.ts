@@ -39,7 +39,8 @@ export const API_CHECKS: readonly CheckRow[] = [
     id: "api.server",
     meaning: "The agent follows the pods of its node at the API server; what it has never seen it refuses.",
     complaints: ["#57985", "#45932"],
-    decide({ api: { endpoint, answer } }) {
+    decide({ api: { endpoint, token, answer } }) {
+      if ("unknown" in token && "value" in endpoint) return unknown("it was not asked, see api.token");
       if ("unknown" in endpoint) {
         return unknown(endpoint.unknown, "Run this in the agent's container, or set KUBECONFIG");
       }
