@@ -1,5 +1,6 @@
 // From a route to an answer: authentication, authorization, then the verb. Responsible for which code calls which verb
 // and for its success code; every failure is an ApiError.
+import { ACCESS_REVIEW_PATH, reviewAccess } from "./access-review.ts";
 import {
   ApiError,
   badRequest,
@@ -51,6 +52,10 @@ export async function answerRequest(
 ): Promise<BodyAnswer | { readonly watch: WatchRequest }> {
   const user = authenticate(parts.headers["authorization"], deps.credentials);
   const { resource } = route;
+  if (route.path === ACCESS_REVIEW_PATH && user !== ANONYMOUS) {
+    const answer = reviewAccess(user, parseJson(await parts.body(), unrecognized("SelfSubjectAccessReview")));
+    if (answer !== undefined) return json(201, answer);
+  }
   if (resource === undefined) return answerPlain(route, user, deps);
   if (route.verb === "") throw methodNotAllowed();
   authorize(user, route, resource, route.verb);
