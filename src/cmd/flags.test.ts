@@ -113,6 +113,7 @@ describe("parseInvocation()", () => {
           ]),
           output: "json",
           isForced: true,
+          isForAllNodes: false,
         },
       ],
     );

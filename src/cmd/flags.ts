@@ -60,6 +60,7 @@ export type Invocation =
       readonly flags: OptionFlags;
       readonly output: "text" | "json";
       readonly isForced: boolean;
+      readonly isForAllNodes: boolean;
     }
   | { readonly command: "completion"; readonly shell: Shell; readonly withDescriptions: boolean }
   /** `topic`: the command whose text is wanted; undefined: that of install-cni. */
@@ -98,7 +99,8 @@ const READERS: Readonly<
   },
   uninstall: (line) => {
     const output = readOutput(line, ["text", "json"]);
-    return { command: "uninstall", flags: line.flags, output, isForced: isGiven(line, "force") };
+    const [isForced, isForAllNodes] = [isGiven(line, "force"), isGiven(line, "all-nodes")];
+    return { command: "uninstall", flags: line.flags, output, isForced, isForAllNodes };
   },
   version: (line) => ({
     command: "version",

@@ -5,10 +5,9 @@ import { removeKubeconfig, removeRunFiles } from "../agent/install/run-dir.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { Clock } from "../platform/clock.ts";
-import { firstExisting } from "../platform/fs/existing-path.ts";
 import type { HostFiles } from "../platform/fs/host-files.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
-import { findPluginDir } from "./paths.ts";
+import { findPluginDir, hostPlaces } from "./paths.ts";
 
 export interface LeaveHostDeps {
   readonly files: HostFiles;
@@ -21,19 +20,18 @@ export interface LeaveHostOptions {
   readonly drainMs: number;
   /** An agent runs and needs what lies there. */
   readonly keepsRunDir: boolean;
+  /** What else is to be done before the run directory goes. What it leaves is for another try, which needs that directory. */
+  before?(): Promise<Pick<RemovalReport, "done" | "failed">>;
 }
 
 /** Rejects with the signal's reason only. */
 export async function leaveHost(
   deps: LeaveHostDeps,
-  { install, drainMs, keepsRunDir }: LeaveHostOptions,
+  { install, drainMs, keepsRunDir, before }: LeaveHostOptions,
   signal: AbortSignal,
 ): Promise<RemovalReport> {
   const { files } = deps;
-  // Outside a container the host's file system is our own.
-  const isContainer = firstExisting(["/host"]) !== undefined;
-  const proc = isContainer ? "/host/proc" : "/proc";
-  const hostRoot = isContainer ? "/host/proc/1/root" : "";
+  const { proc, rootByProc: hostRoot } = hostPlaces();
   const report = await removeFromHost(
     {
       ...deps,
@@ -61,7 +59,10 @@ export async function leaveHost(
       failed.push({ path: `${folder}/${install.legacyKubeconfigName}`, reason: String(error) });
     }
   }
-  if (!keepsRunDir) {
+  const others = await before?.();
+  done.push(...(others?.done ?? []));
+  failed.push(...(others?.failed ?? []));
+  if (!keepsRunDir && (others?.failed ?? []).length === 0) {
     const run = await removeRunFiles(files, install.runDir);
     done.push(...run.done);
     failed.push(...run.failed);

@@ -68,8 +68,10 @@ async function main(argv: readonly string[]): Promise<number> {
         return exitCode;
       }
       case "uninstall": {
-        const { uninstall } = await import("./commands/uninstall.ts");
-        const { stdout, stderr, exitCode } = await uninstall({ ...invocation, env: process.env });
+        const command = invocation.isForAllNodes
+          ? (await import("./commands/uninstall-all-nodes.ts")).uninstallAllNodes
+          : (await import("./commands/uninstall.ts")).uninstall;
+        const { stdout, stderr, exitCode } = await command({ ...invocation, env: process.env });
         print(stdout, stderr);
         return exitCode;
       }

@@ -16,3 +16,10 @@ export function findPluginDir(): string {
 export function adminSocketPath(runDir: string): string {
   return join(runDir, "admin.sock");
 }
+
+/** The host's processes and its root, as seen from here: in a container with the chart's mounts, or on the host itself. */
+export function hostPlaces(): { readonly proc: string; readonly root: string; readonly rootByProc: string } {
+  return firstExisting(["/host"]) === undefined
+    ? { proc: "/proc", root: "/", rootByProc: "" }
+    : { proc: "/host/proc", root: "/host", rootByProc: "/host/proc/1/root" };
+}

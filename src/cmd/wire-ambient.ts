@@ -2,7 +2,11 @@
 // keeps every pod where its labels want it. Part of wire-pods.ts, which lends it what both modes share.
 import { setImmediate } from "node:timers/promises";
 import type { FindPod } from "../agent/ambient/ambient-sandboxes.ts";
-import { type AmbientSandboxes, createAmbientSandboxes } from "../agent/ambient/ambient-sandboxes.ts";
+import {
+  type AmbientSandboxes,
+  type AmbientSandboxesDeps,
+  createAmbientSandboxes,
+} from "../agent/ambient/ambient-sandboxes.ts";
 import { createEnrolment } from "../agent/ambient/enrolment.ts";
 import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import { type AmbientMember, type LeaveReport, leaveAmbient } from "../agent/ambient/leave-ambient.ts";
@@ -19,7 +23,7 @@ import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
-import { decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
+import { AMBIENT_IS_OFF, decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
@@ -34,6 +38,7 @@ import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pod
 import { ambientSettings } from "./ambient-settings.ts";
 import { isWatched } from "./is-watched.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
+import type { TakenOff } from "./taken-off.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
 import { wireProbeSelfTest } from "./wire-probe-self-test.ts";
@@ -41,6 +46,8 @@ import { wireProbeSelfTest } from "./wire-probe-self-test.ts";
 const ASK_NAMESPACE_AFTER_MS = 300;
 /** For the answers of all ztunnels to the end of a sandbox. */
 const WITHDRAW_TIMEOUT_MS = 10_000;
+/** For open connections at the agent's last end: half of the time that there is. */
+const LEAVE_FINISH_MS = 5000;
 
 export interface AmbientInput {
   readonly config: AgentConfig;
@@ -52,7 +59,7 @@ export interface AmbientInput {
   readonly poller: Poller;
   readonly findPod: FindPod;
   readonly netns: NetnsRegistry;
-  readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden" | "remove">;
+  readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden" | "release" | "remove">;
   /** Asks the kernel at the first call. */
   readonly decision: () => BackendDecision;
   readonly decisions: Pick<WiredDecisions, "ambient" | "loaded">;
@@ -61,6 +68,7 @@ export interface AmbientInput {
   /** A sandbox was enrolled: keep its namespace. */
   readonly adopt: (podUid: string, containerId: string, netnsFd: number) => void;
   readonly recordEvent: EnrolmentDeps["recordEvent"];
+  readonly takenOff: Pick<TakenOff, "is" | "subscribe">;
   /** Whether new pods can be enrolled. */
   readonly onZtunnel: (isConnected: boolean) => void;
 }
@@ -81,7 +89,7 @@ export interface WiredAmbient {
 }
 
 export function wireAmbient(input: AmbientInput): WiredAmbient {
-  const { config, log, clock, metrics, api, informers, poller, netns, backend, decisions, verifier } = input;
+  const { config, log, clock, metrics, api, informers, poller, netns, backend, decisions, takenOff, verifier } = input;
   const settings = ambientSettings(config);
   const families = { ipv6: config.ambient.ipv6, strict: config.policy.strictFamilies };
   const host = {
@@ -95,7 +103,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     { api, clock, namespaces: informers.namespaces },
     { askAfterMs: ASK_NAMESPACE_AFTER_MS },
   );
-  const decide = (pod: Pod) => decideAmbient(pod, informers.namespaces.get(pod.namespace), settings);
+  const decide: AmbientSandboxesDeps["decide"] = (pod, namespace, annotations) =>
+    takenOff.is() ? AMBIENT_IS_OFF : decideAmbient(pod, namespace, settings, annotations);
   const atAdd = (deadline: AbortSignal) =>
     AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]);
 
@@ -125,7 +134,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       subscribe: (listener) => informers.namespaces.subscribe(({ namespace }) => listener(namespace.name)),
       waitSynced: informers.namespaces.waitSynced,
     },
-    decide,
+    decide: (pod) => decide(pod, informers.namespaces.get(pod.namespace), undefined),
+    subscribePolicy: takenOff.subscribe,
     wasIn: decisions.ambient.wasIn,
     netns,
     rules: ambientRulesOf(verifier, netns, backend),
@@ -167,7 +177,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
 
   const sandboxes = createAmbientSandboxes({
     decideEarly: (sandbox) => decideAmbientEarly(sandbox, settings),
-    decide: (pod, namespace, annotations) => decideAmbient(pod, namespace, settings, annotations),
+    decide,
     findPod: input.findPod,
     knownNamespace: (name) => informers.namespaces.get(name),
     findNamespace: (name, signal) => namespaceLookup.findNamespace(name, atAdd(signal)),
@@ -240,11 +250,13 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     leave: (signal) =>
       leaveAmbient(
         {
+          release: backend.release,
           remove: (fd) => backend.remove(fd, anyCapture),
           removeHostProbes: () => removeHostProbes({ probeSource: settings.probeSource, backend: input.decision() }),
-          log,
+          ...{ clock, log },
         },
         informers.pods.list().filter(isMember).map(memberOf),
+        { finishMs: LEAVE_FINISH_MS },
         signal,
       ),
   };

@@ -6,6 +6,7 @@ import { runHostKubeconfigs } from "../agent/install/host-kubeconfigs.ts";
 import type { InstallStatus } from "../agent/install/install-status.ts";
 import { createInstaller } from "../agent/install/installer.ts";
 import { createRemovalWatch } from "../agent/install/removal-watch.ts";
+import { isMarkedUninstalled } from "../agent/install/run-dir.ts";
 import type { Condition } from "../agent/status/readiness.ts";
 import { renderHostKubeconfig } from "../core/cni/host-kubeconfig.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
@@ -45,6 +46,8 @@ export interface InstallInput {
   readonly recordEvent: EventRecorder["record"];
   readonly api: KubeApi;
   readonly nodeName: string;
+  /** `install-cni uninstall` was run on this node, or is no longer in force. */
+  onTakenOff(isTakenOff: boolean): void;
 }
 
 export interface WiredInstall {
@@ -54,8 +57,8 @@ export interface WiredInstall {
   /** What has to run until the agent ends. */
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
   /**
-   * To be called at the end of the agent, after `runs`: removes everything from the host if it is proven that no agent comes
-   * after this one, and tells whether it did. Takes a few seconds at most, never rejects.
+   * To be called at the end of the agent, after `runs`: removes everything from the host if that is wanted, and tells whether
+   * it is proven that no agent comes after this one. Takes a few seconds at most, never rejects.
    */
   leaveIfProven(): Promise<boolean>;
 }
@@ -84,6 +87,7 @@ export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
         conflistReasserted: () => metrics.drift.increment({ object: "conflist", action: "repaired" }),
         conflistFought: (isFighting) => metrics.conflistFight.set({}, isFighting ? 1 : 0),
       },
+      onTakenOff: input.onTakenOff,
       onFight: (message) => {
         const pod = input.ownPod();
         if (pod !== undefined) input.recordEvent({ pod, type: "Warning", reason: "ConflistFight", message });
@@ -125,13 +129,19 @@ export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
     { api: input.api, clock, random: Math.random, log },
     { namespace: config.api.podNamespace, nodeName: input.nodeName },
   );
-  const proveRemoval = async () =>
-    config.ambient.enabled && config.ambient.disableSafeUpgrade
-      ? { isProven: true, reason: "AMBIENT_DISABLE_SAFE_UPGRADE asks for it at every end" }
-      : await removal.decide(AbortSignal.timeout(PROOF_TIMEOUT_MS));
+  /** `isLast`: no agent comes after this one. */
+  const decideRemoval = async () => {
+    if (await isMarkedUninstalled(files, config.install.runDir))
+      return { isWanted: true, isLast: true, reason: "install-cni uninstall was run" };
+    // A wish for each end, of which an upgrade is one: pods stay in over it.
+    if (config.ambient.enabled && config.ambient.disableSafeUpgrade)
+      return { isWanted: true, isLast: false, reason: "AMBIENT_DISABLE_SAFE_UPGRADE asks for it at every end" };
+    const { isProven, reason } = await removal.decide(AbortSignal.timeout(PROOF_TIMEOUT_MS));
+    return { isWanted: isProven, isLast: isProven, reason };
+  };
   const leaveIfProven = async (): Promise<boolean> => {
-    const { isProven, reason } = await proveRemoval();
-    if (!isProven) {
+    const { isWanted, isLast, reason } = await decideRemoval();
+    if (!isWanted) {
       log.info(`Plugin and configuration stay in place: ${reason}`);
       return false;
     }
@@ -143,7 +153,7 @@ export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
     } catch (error) {
       log.error(`Cannot remove everything from the node: ${String(error)}; install-cni uninstall does it`);
     }
-    return true;
+    return isLast;
   };
   return { files, status: installer.status, runs: [installer.run, keepKubeconfigs, removal.run], leaveIfProven };
 }

@@ -30,6 +30,7 @@ import { ignoreAbort } from "./ignore-abort.ts";
 import { isWatched } from "./is-watched.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
+import type { TakenOff } from "./taken-off.ts";
 import type { WiredAmbient, wireAmbient } from "./wire-ambient.ts";
 import type { wireAmbientOff } from "./wire-ambient-off.ts";
 import { wireDecisions } from "./wire-decisions.ts";
@@ -52,6 +53,8 @@ export interface PodsInput {
   readonly nodeName: string;
   /** One of both: the node is in ambient mode, or not. The other one's modules need not be loaded. */
   readonly ambientMode: AmbientMode;
+  /** Nothing is enrolled any more, and what is in is let out. */
+  readonly takenOff: Pick<TakenOff, "is" | "subscribe">;
   /** Whether pods can be enrolled in ambient mode; called in that mode only. */
   readonly onZtunnel: (isConnected: boolean) => void;
 }
@@ -79,7 +82,7 @@ export interface WiredPods extends Disposable {
 }
 
 export function wirePods(input: PodsInput): WiredPods {
-  const { config, log, clock, metrics, api, informers, poller, nodeName, onZtunnel } = input;
+  const { config, log, clock, metrics, api, informers, poller, nodeName, takenOff, onZtunnel } = input;
   const lookup = createPodLookup(
     { api, clock, pods: informers.pods },
     { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
@@ -185,7 +188,8 @@ export function wirePods(input: PodsInput): WiredPods {
     { nodeName },
   );
   const ambient = input.ambientMode.wireAmbient?.({
-    ...{ config, log, clock, metrics, api, informers, poller, findPod, netns, backend, decisions, adopt, onZtunnel },
+    ...{ config, log, clock, metrics, api, informers, poller, findPod, netns, backend, decisions, adopt, takenOff },
+    onZtunnel,
     decision: () => node().decision,
     verifier: () => verifier,
     recordEvent: events.record,

@@ -28,6 +28,7 @@ import { readProcessStats } from "../platform/process/process-stats.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import { buildInfo } from "./build-info.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
+import { createTakenOff } from "./taken-off.ts";
 import { wireInstall } from "./wire-install.ts";
 import { wirePods } from "./wire-pods.ts";
 import { wireStatus } from "./wire-status.ts";
@@ -118,12 +119,17 @@ export async function runAgent(
   const ambientMode = config.ambient.enabled
     ? { wireAmbient: (await import("./wire-ambient.ts")).wireAmbient }
     : { wireAmbientOff: (await import("./wire-ambient-off.ts")).wireAmbientOff };
-  using pods = wirePods({ config, log, clock, metrics, api, informers, poller, nodeName, ambientMode, onZtunnel });
+  const takenOff = createTakenOff();
+  using pods = wirePods({
+    ...{ config, log, clock, metrics, api, informers, poller, nodeName, ambientMode, takenOff, onZtunnel },
+  });
 
   // The host: plugin and conflist.
   const ownPod = () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? "");
   const { recordEvent } = pods;
-  const install = await wireInstall({ config, log, clock, metrics, installed, ownPod, recordEvent, api, nodeName });
+  const install = await wireInstall({
+    ...{ config, log, clock, metrics, installed, ownPod, recordEvent, api, nodeName, onTakenOff: takenOff.set },
+  });
   const { files } = install;
 
   const answerPeople = wireStatus({
@@ -220,9 +226,7 @@ export async function runAgent(
         .then(() => runTrimAtRest({ trim: trimMemory, cpuMs: usedCpuMs, clock }, {}, ending), ignoreAbort(ending)),
     ),
   ]);
-  // AMBIENT_DISABLE_SAFE_UPGRADE is told at every end, and pods stay in over an upgrade.
-  const hasLeft = signal.aborted && (await install.leaveIfProven());
-  if (hasLeft && !config.ambient.disableSafeUpgrade) await pods.leaveAmbient();
+  if (signal.aborted && (await install.leaveIfProven())) await pods.leaveAmbient();
   api.close();
   await poller.close();
   const failed = results.find((result) => result.status === "rejected");

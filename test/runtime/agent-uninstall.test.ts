@@ -10,7 +10,7 @@ import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { renderPodNetwork } from "../../testbed/node/node-network.ts";
-import { eventually } from "./captured-pods.ts";
+import { eventually, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -69,6 +69,8 @@ function assertInstalled(): void {
 describe("install-cni uninstall", { concurrency: false }, () => {
   test("gives the node back to the byte when agent and API server are gone, and finds nothing the second time", async () => {
     const agent = await mesh.startAgent();
+    const captured = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "captured" }));
+    const rules = await readRules(captured);
     await agent.stop();
     assertInstalled();
     writeFileSync(join(RUN_DIR, "istio-cni-kubeconfig"), KUBECONFIG);
@@ -84,6 +86,10 @@ describe("install-cni uninstall", { concurrency: false }, () => {
     mesh.api.clearFaults();
     const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "after-removal" }));
     await pod.remove();
+    // A sidecar goes on to serve its pod for as long as that lives, with us or without.
+    assert.match(rules.v4, /ISTIO_REDIRECT/);
+    assert.deepEqual(await readRules(captured), rules);
+    await captured.remove();
   });
 
   test("tells programs in JSON what was done, kept and failed", async () => {
@@ -129,8 +135,8 @@ describe("the agent at SIGTERM", { concurrency: false }, () => {
     mesh.api.remove("daemonsets", "istio-system/istio-cni-node");
   });
 
-  async function agentThatSawItsDaemonSet(): Promise<TestAgent> {
-    mesh.api.put(DAEMON_SET);
+  async function agentThatSawItsDaemonSet(daemonSet: JsonObject = DAEMON_SET): Promise<TestAgent> {
+    mesh.api.put(daemonSet);
     mesh.api.clearRequests();
     const agent = await mesh.startAgent();
     await mesh.api.waitFor((api) => api.requests().some(({ path }) => path === ASKED.path), "a look at the DaemonSet");
@@ -147,6 +153,33 @@ describe("the agent at SIGTERM", { concurrency: false }, () => {
       agent.log.join("\n"),
     );
     await startPlainPod();
+  });
+
+  test("leaves nothing on the node when install-cni uninstall --all-nodes deletes its DaemonSet, which ends with the agents", async () => {
+    // What the garbage collector of a cluster does to an object that is deleted in the foreground.
+    const metadata = { namespace: "istio-system", name: "istio-cni-node", finalizers: ["foregroundDeletion"] };
+    const agent = await agentThatSawItsDaemonSet({ ...DAEMON_SET, metadata });
+    const command = await mesh.launchAgent({ args: ["uninstall", "--all-nodes"] });
+    await mesh.api.waitFor((api) => api.requests({ verb: "delete" }).length > 0, "the DaemonSet to be deleted");
+    assert.equal(await agent.stop(), 0);
+    assertRemoved();
+    mesh.api.remove("daemonsets", "istio-system/istio-cni-node");
+    assert.equal(await command.exited, 0, command.log.join("\n"));
+    assert.deepEqual(command.log, ["Deleted the DaemonSet istio-cni-node, and every agent has ended"]);
+    const again = await mesh.launchAgent({ args: ["uninstall", "--all-nodes", "--output=json"] });
+    assert.equal(await again.exited, 0);
+    const { isDone, result } = JSON.parse(again.log.join("\n"));
+    assert.deepEqual([isDone, result], [true, "absent"]);
+  });
+
+  test("is not asked for by install-cni uninstall --all-nodes without the right: that tells what is missing", async () => {
+    const agent = await agentThatSawItsDaemonSet();
+    mesh.api.fault({ verb: "delete" }, { kind: "status", code: 403 });
+    const command = await mesh.launchAgent({ args: ["uninstall", "--all-nodes"] });
+    assert.equal(await command.exited, 1);
+    assert.match(command.log.join("\n"), /^Cannot end the agents: .*403/);
+    assert.equal(await agent.stop(), 0);
+    assertInstalled();
   });
 
   for (const [what, act] of [

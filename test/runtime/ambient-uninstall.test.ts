@@ -1,16 +1,18 @@
-// The end of an ambient agent that is proven to be the end of all: nothing of ambient mode stays on the node. An end that is
-// not proven leaves everything, as an upgrade needs it.
+// The end of an ambient agent that is proven to be the end of all, and `install-cni uninstall` with and without an agent: nothing
+// of ambient mode stays on the node. An end that is not proven leaves everything, as an upgrade needs it.
 import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import type { JsonObject } from "../../testbed/api-server/kube-object.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { type AmbientNode, ambientTraces, createAmbientNode, isRedirected, untilIn } from "./ambient-node.ts";
+import { type AmbientNode, ambientTraces, createAmbientNode, isRedirected, untilIn, untilOut } from "./ambient-node.ts";
 
 enterNodeNamespaces();
 
+const RUN_DIR = "/run/istio-cni";
 const DAEMON_SET: JsonObject = {
   apiVersion: "apps/v1",
   kind: "DaemonSet",
@@ -60,11 +62,47 @@ describe("the end of an ambient agent", () => {
     assert.equal(await agent.stop(), 0);
     for (const pod of pods) assert.deepEqual(await ambientTraces(pod), [], agent.log.slice(-8).join("\n"));
     assert.deepEqual(pods.map(node.redirection), [undefined, undefined]);
+    await assertNodeIsClean();
+  });
+
+  test("is a release of all pods before it where install-cni uninstall was run, and takes the rest away at that end", async () => {
+    // Nothing but the command proves anything here: there is no DaemonSet.
+    agent = await node.startAgent();
+    await untilIn(node, ...pods);
+    const { status, lines } = await uninstall();
+    assert.equal(status, 0, lines.join("\n"));
+    await untilOut(node, ...pods);
+    assert.equal(await agent.stop(), 0);
+    await assertNodeIsClean();
+    assert.equal(existsSync(RUN_DIR) && readdirSync(RUN_DIR).length > 0, false);
+  });
+
+  test("needs neither agent nor API server: install-cni uninstall lets pods out by what was recorded", async () => {
+    agent = await node.startAgent();
+    await untilIn(node, ...pods);
+    await agent.kill();
+    node.mesh.api.fault({}, { kind: "never-answer" });
+    const { status, lines } = await uninstall();
+    node.mesh.api.clearFaults();
+    assert.equal(status, 0, lines.join("\n"));
+    for (const { namespace, name } of pods)
+      assert.ok(lines.includes(`Took pod ${namespace}/${name} out of ambient mode`));
+    for (const pod of pods) assert.deepEqual(await ambientTraces(pod), [], lines.join("\n"));
+    await assertNodeIsClean();
+    assert.deepEqual((await uninstall()).lines, ["There is nothing of istio-cni on this node"]);
+  });
+
+  async function uninstall(): Promise<{ status: number; lines: readonly string[] }> {
+    const command = await node.mesh.launchAgent({ args: ["uninstall"] });
+    return { status: await command.exited, lines: command.log };
+  }
+
+  async function assertNodeIsClean(): Promise<void> {
     const left = await Promise.all([
       runCommand(["iptables-nft-save"]),
       runCommand(["ip6tables-nft-save"]),
       runCommand(["ipset", "list", "-n"]),
     ]);
     for (const { stdout } of left) assert.doesNotMatch(stdout, /ISTIO|istio/);
-  });
+  }
 });

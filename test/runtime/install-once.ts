@@ -54,6 +54,7 @@ if (mode === "uninstall") {
         conflistReasserted: () => undefined,
         conflistFought: () => undefined,
       },
+      onTakenOff: () => undefined,
       onFight: () => undefined,
     },
     {

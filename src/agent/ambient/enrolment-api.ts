@@ -25,6 +25,8 @@ export interface EnrolmentDeps {
     waitSynced(signal: AbortSignal): Promise<void>;
   };
   readonly decide: EnrolmentSources["decide"];
+  /** Calls when `decide` may decide otherwise on every pod although nothing of the pods has changed. */
+  subscribePolicy?(listener: () => void): Disposable;
   /** Whether an agent has seen the rules of this pod's sandbox in place. */
   wasIn(podUid: string): boolean;
   readonly netns: EnrolmentSources["netns"];

@@ -71,6 +71,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     });
     using _ztunnel = deps.ztunnel.subscribe(({ uid }) => (uid === undefined ? askAll() : ask(uid)));
     using _probes = deps.probes.subscribe(askAll);
+    using _policy = deps.subscribePolicy?.(askAll);
     try {
       await deps.pods.waitSynced(signal);
       await deps.namespaces.waitSynced(signal);

@@ -39,6 +39,8 @@ export type InstallerDeps = {
   readonly metrics: InstallMetrics;
   /** Another writer keeps taking our entry out: for a person to be told of, besides the log. */
   readonly onFight: (message: string) => void;
+  /** `install-cni uninstall` was run, or is no longer in force; told when it changes, after a start with "no" only then. */
+  readonly onTakenOff: (isTakenOff: boolean) => void;
 };
 
 export type InstallerOptions = HostFolders & {
@@ -71,12 +73,16 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
   let confName: string | undefined;
   let warnings: readonly string[] = [];
   let wasFighting = false;
+  let wasTakenOff = false;
 
   const enter = (next: InstallState, nextReason: string): void => {
     const isNews = state !== next || reason !== nextReason;
     state = next;
     reason = nextReason;
     if (!isNews) return;
+    const isTakenOff = next === "removed";
+    if (wasTakenOff !== isTakenOff && next !== "stopped") deps.onTakenOff(isTakenOff);
+    wasTakenOff = isTakenOff;
     metrics.installReady(next === "installed");
     if (next === "installed") metrics.installFinished("SUCCESS");
     announce(next, nextReason);

@@ -42,6 +42,7 @@ export async function withInstaller(
         conflistReasserted: () => host.counted.push("reasserted"),
         conflistFought: (isFighting) => host.counted.push(`fight ${isFighting}`),
       },
+      onTakenOff: (isTakenOff) => host.counted.push(`taken off ${isTakenOff}`),
       onFight: (message) => host.counted.push(`told ${message}`),
     },
     {

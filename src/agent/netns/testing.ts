@@ -55,17 +55,24 @@ export class FakeNode {
     };
   }
 
+  /** Its procfs, and opening what lies there. */
+  access(): { readonly proc: ProcReader; open(path: string): NetnsHandle } {
+    return {
+      proc: this.#procReader(),
+      open: (path) => {
+        this.meanwhile("open", path);
+        const ino = this.named.get(path) ?? this.processes.get(Number(path))?.ino;
+        if (ino === undefined) throw new Error(`ENOENT: ${path}`);
+        return this.openNetns(ino);
+      },
+    };
+  }
+
   createRegistry(options: Partial<NetnsRegistryOptions> = {}): NetnsRegistry {
     return createNetnsRegistry(
       {
-        proc: this.#procReader(),
+        ...this.access(),
         dup: (fd) => this.openNetns(this.#inoOf(fd)),
-        open: (path) => {
-          this.meanwhile("open", path);
-          const ino = this.named.get(path) ?? this.processes.get(Number(path))?.ino;
-          if (ino === undefined) throw new Error(`ENOENT: ${path}`);
-          return this.openNetns(ino);
-        },
         addresses: (fd) => {
           this.meanwhile("addresses", fd);
           return (this.namespaces.get(this.#inoOf(fd)) ?? []).map(ipOf);

@@ -5,6 +5,7 @@
 
 import type { RemovalReport } from "../../agent/install/remove-from-host.ts";
 import { markUninstalled } from "../../agent/install/run-dir.ts";
+import type { AgentConfig } from "../../core/config/agent-config.ts";
 import { resolveConfig } from "../../core/config/resolve-config.ts";
 import type { Logger } from "../../core/log.ts";
 import { printable, renderJson } from "../../core/status/text-columns.ts";
@@ -12,6 +13,7 @@ import { createSystemClock } from "../../platform/clock.ts";
 import { askOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
 import type { OptionFlags } from "../flags.ts";
 import { createHostAccess } from "../host-access.ts";
+import { leaveAmbientAlone } from "../leave-ambient-alone.ts";
 import { leaveHost } from "../leave-host.ts";
 import { adminSocketPath } from "../paths.ts";
 
@@ -28,6 +30,10 @@ export interface UninstallInput {
 
 const DRAIN_MS = 3000;
 const DEADLINE_MS = 120_000;
+/** For connections through ztunnel. */
+const FINISH_MS = 30_000;
+const ANNOTATION_STAYS =
+  "Left the annotation of these pods, which is the API server's: kubectl -n NAMESPACE annotate pod NAME ambient.istio.io/redirection-";
 const ASK_TIMEOUT_MS = 2000;
 
 /** @throws {ConfigError} for folders that are none; all other options are the agent's business and not looked at. */
@@ -45,10 +51,27 @@ export async function uninstall({ flags, env, output, isForced }: UninstallInput
   }
   const files = createHostAccess(silent);
   if (isOurs) await markUninstalled(files, runDir);
+  const clock = createSystemClock();
+  const deadline = AbortSignal.timeout(DEADLINE_MS);
+  const letPodsGo = async (): Promise<{ done: readonly string[]; failed: RemovalReport["failed"] }> => {
+    const { runDir: from } = config.install;
+    const { policy, probeSource } = ambientOptions(config, env);
+    const alone = { runDir: from, policy, probeSource, finishMs: FINISH_MS, clock, log: silent };
+    const { released, hadHostProbes, left } = await leaveAmbientAlone(alone, deadline);
+    return {
+      done: [
+        ...released.map((pod) => `Took pod ${pod} out of ambient mode`),
+        ...(released.length > 0 ? [ANNOTATION_STAYS] : []),
+        ...(hadHostProbes ? ["Removed the node's rules for probes of ambient pods"] : []),
+      ],
+      failed: left.map(({ what, reason }) => ({ path: what, reason })),
+    };
+  };
   const report = await leaveHost(
-    { files, clock: createSystemClock(), log: silent },
-    { install: config.install, drainMs: DRAIN_MS, keepsRunDir: isOurs },
-    AbortSignal.timeout(DEADLINE_MS),
+    { files, clock, log: silent },
+    // An agent that runs lets them go itself, as it sees the mark.
+    { install: config.install, drainMs: DRAIN_MS, keepsRunDir: isOurs, ...(!isOurs && { before: letPodsGo }) },
+    deadline,
   );
   return {
     stdout: output === "json" ? renderJson({ isDone: report.failed.length === 0, ...report }) : renderText(report),
@@ -72,6 +95,23 @@ function renderText({ done, kept, failed }: RemovalReport): string {
           ? "istio-cni is removed from this node"
           : "There is nothing of istio-cni on this node";
   return [...lines, end].map((line) => `${printable(line)}\n`).join("");
+}
+
+/** Rules are found whatever they were written with. Of these options a malformed value must not keep us from removing. */
+function ambientOptions(
+  folders: AgentConfig,
+  env: UninstallInput["env"],
+): { readonly policy: AgentConfig["policy"]; readonly probeSource: AgentConfig["ambient"]["probeSource"] } {
+  const names = ["NATIVE_NFTABLES", "FORCE_IPTABLES_BINARY", "HOST_PROBE_SNAT_IP", "HOST_PROBE_SNAT_IPV6"];
+  try {
+    const { config } = resolveConfig({
+      flags: new Map(),
+      env: Object.fromEntries(names.map((name) => [name, env[name]])),
+    });
+    return { policy: config.policy, probeSource: config.ambient.probeSource };
+  } catch {
+    return { policy: folders.policy, probeSource: folders.ambient.probeSource };
+  }
 }
 
 /** What says where things are; a malformed value of any other option must not keep us from removing. */

@@ -202,17 +202,21 @@ const TABLE = [
     argumentText: "",
     maxArguments: 0,
     summary: "take plugin and configuration off this node",
-    doc: ["It needs neither agent nor API server. An agent that runs puts nothing back until it is started anew."],
+    doc: [
+      "It needs neither agent nor API server. An agent that runs puts nothing back until it is started anew. Pods leave ambient mode; those with a sidecar keep their redirection, which the sidecar needs.",
+      "With --all-nodes, which a pod in the cluster runs, it deletes the DaemonSet istio-cni-node of POD_NAMESPACE and waits until every agent has taken its node's plugin and configuration away and ended. It needs the right to get and delete that DaemonSet; with the right to list pods it names nodes whose agent did not run.",
+    ],
     flags: [
       HELP,
       TEXT_OR_JSON,
       { name: "force", isSwitch: true, doc: "Also where another agent, which is not ours, listens on this node." },
+      { name: "all-nodes", isSwitch: true, doc: "End the agents of all nodes, through the API server." },
     ],
     optionFlags: FOLDERS,
     usageStatus: 2,
     exitStatus: {
       0: "no pod that starts now meets istio-cni",
-      1: "something could not be removed; it may be run again",
+      1: "something could not be removed, or an agent did not end; it may be run again",
       2: "the command line is wrong",
     },
   },
