@@ -140,10 +140,7 @@ async function run(flags: OptionFlags): Promise<number> {
     // Only here: a command that asks must not wait for the agent's modules.
     const { runAgent } = await import("./wire.ts");
     const options = listValues(resolved);
-    await runAgent(
-      { config, options, log, levels, audit, clock, droppedLogLines: sink.dropped, env: process.env },
-      lifecycle.signal,
-    );
+    await runAgent({ config, options, log, levels, audit, clock, droppedLogLines: sink.dropped }, lifecycle.signal);
     log.info("Ended");
     return EXIT_CODES.ok;
   } catch (error) {

@@ -50,12 +50,11 @@ export interface AgentInput {
   readonly audit: Logger;
   readonly clock: SystemClock;
   readonly droppedLogLines: () => number;
-  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Runs the agent until `signal` aborts. Rejects when it cannot start: no API server named, no plugin socket. */
 export async function runAgent(
-  { config, options, log, levels, audit, clock, droppedLogLines, env }: AgentInput,
+  { config, options, log, levels, audit, clock, droppedLogLines }: AgentInput,
   signal: AbortSignal,
 ): Promise<void> {
   // First, so that libuv's threads are born in our own namespaces (platform/linux/netns.ts).
@@ -80,14 +79,7 @@ export async function runAgent(
   // The Kubernetes API.
   const credentials =
     config.api.kubeconfigPath === undefined
-      ? createInClusterCredentials(
-          {
-            host: config.api.serviceHost,
-            port: String(config.api.servicePort),
-            protocol: env["KUBERNETES_SERVICE_PROTOCOL"],
-          },
-          clock.nowMs,
-        )
+      ? createInClusterCredentials({ host: config.api.serviceHost, port: String(config.api.servicePort) }, clock.nowMs)
       : createKubeconfigCredentials(config.api.kubeconfigPath, clock.nowMs);
   const api = createKubeClient(credentials, {
     userAgent: `istio-install-cni/${buildInfo.version}`,

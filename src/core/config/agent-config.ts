@@ -81,7 +81,6 @@ export interface AgentConfig {
     /** Sources that probes of the host get. */
     readonly probeSource: { readonly v4: IpAddress; readonly v6: IpAddress };
     readonly enableAwsBranchEniProbe: boolean;
-    readonly allowSwitchToHostNs: boolean;
   };
   readonly verify: {
     readonly intervalMs: number;
@@ -195,7 +194,6 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
       systemNamespace: ambient.systemNamespace,
       probeSource: { v4: ambient.hostProbeSnatIp, v6: ambient.hostProbeSnatIpv6 },
       enableAwsBranchEniProbe: ambient.enableAwsBranchEniProbe,
-      allowSwitchToHostNs: ambient.allowSwitchToHostNs,
     },
     verify: { intervalMs: values.verify.interval, wholeLookMs: values.verify.wholeInterval },
     repair: {

@@ -173,6 +173,7 @@ export const AMBIENT_OPTIONS = {
     env: "ALLOW_SWITCH_TO_HOST_NS",
     type: BOOL,
     fallback: false,
-    doc: "Enter the host's network namespace through /host/proc/1; false when the agent already is in it (hostNetwork).",
+    doc: "Upstream: work of the node is done in its network namespace instead of the agent's own.",
+    inert: "the node's network namespace is found through /host/proc, whether or not it is the agent's own",
   }),
 } as const;

@@ -68,8 +68,8 @@ function accepted(env: string, inert: string, doc: string) {
 export const ACCEPTED_OPTIONS = {
   kubernetesServiceProtocol: accepted(
     "KUBERNETES_SERVICE_PROTOCOL",
-    "the API server is spoken to over https only",
-    "Scheme in the plugin's kubeconfig.",
+    "a token is sent over https only",
+    "Upstream: scheme in the plugin's kubeconfig.",
   ),
   logCaller: option({
     flag: "log_caller",

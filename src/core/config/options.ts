@@ -42,6 +42,11 @@ export const GROUP_TITLES: Readonly<Record<OptionGroupName, string>> = {
 /** Values by group and key, before anything is derived from them. */
 export type OptionValues = { readonly [G in OptionGroupName]: GroupValues<(typeof OPTION_GROUPS)[G]> };
 
+/** "group.key" of every option. */
+export type OptionId = {
+  [G in OptionGroupName]: `${G}.${Extract<keyof (typeof OPTION_GROUPS)[G], string>}`;
+}[OptionGroupName];
+
 /** One option and its place: `id` is "group.key". */
 export interface OptionEntry {
   readonly id: string;

@@ -55,8 +55,6 @@ export type InClusterOptions = {
   readonly host: string | undefined;
   /** KUBERNETES_SERVICE_PORT. */
   readonly port: string | undefined;
-  /** KUBERNETES_SERVICE_PROTOCOL; https when unset. */
-  readonly protocol?: string | undefined;
   /** @default SERVICE_ACCOUNT_DIR */
   readonly serviceAccountDir?: string;
 };
@@ -66,22 +64,17 @@ export type InClusterOptions = {
  * @throws KubeApiError `KUBE_API_CREDENTIALS` when the variables do not name a server. Files are read later.
  */
 export function createInClusterCredentials(options: InClusterOptions, nowMs: () => number): KubeCredentials {
-  const { host, port, protocol = "https", serviceAccountDir = SERVICE_ACCOUNT_DIR } = options;
+  const { host, port, serviceAccountDir = SERVICE_ACCOUNT_DIR } = options;
   if (host === undefined || host === "" || port === undefined || port === "") {
     throw credentialsError(
       "Cannot find the API server: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be set, or KUBECONFIG",
     );
   }
-  if (protocol !== "https" && protocol !== "http") {
-    throw credentialsError(
-      `Cannot find the API server: KUBERNETES_SERVICE_PROTOCOL must be https or http, it is ${protocol}`,
-    );
-  }
   const bareHost = host.replace(/^\[(.*)\]$/, "$1");
-  const endpoint = parseEndpoint(`${protocol}://${bareHost.includes(":") ? `[${bareHost}]` : bareHost}:${port}`);
+  const endpoint = parseEndpoint(`https://${bareHost.includes(":") ? `[${bareHost}]` : bareHost}:${port}`);
   return createCredentials(endpoint, nowMs, () => ({
     token: readToken(resolve(serviceAccountDir, "token")),
-    ...(protocol === "https" && { ca: readText(resolve(serviceAccountDir, "ca.crt"), MAX_PEM_BYTES) }),
+    ca: readText(resolve(serviceAccountDir, "ca.crt"), MAX_PEM_BYTES),
     isInsecure: false,
   }));
 }
