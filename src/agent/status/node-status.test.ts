@@ -39,6 +39,7 @@ function verified(podUid: string, change: Partial<VerificationFacts> = {}): Veri
     repairs: 0,
     netns: undefined,
     isMonitored: true,
+    finishing: undefined,
     ...change,
   };
 }

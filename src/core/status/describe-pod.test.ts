@@ -5,7 +5,7 @@ import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
 import { countPods } from "./count-pods.ts";
 import { describeCapture } from "./describe-capture.ts";
 import type { EnrolmentStatusFacts } from "./describe-enrolment.ts";
-import { describePod, type SandboxFacts, type VerificationFacts } from "./describe-pod.ts";
+import { describePod, type SandboxFacts, type VerificationFacts, wordsOfFinishing } from "./describe-pod.ts";
 import { describeRules } from "./describe-rules.ts";
 import { POD_STATES, POD_STATUS } from "./status-document.ts";
 
@@ -25,6 +25,7 @@ const VERIFIED: VerificationFacts = {
   repairs: 0,
   netns: { ino: "4026532001", source: "ip" },
   isMonitored: true,
+  finishing: undefined,
 };
 const ADDED: SandboxFacts = {
   podUid: "u1",
@@ -71,8 +72,25 @@ describe("describePod()", () => {
       isMonitored: true,
       netns: { inode: "4026532001", source: "ip" },
       sandbox: null,
+      finishing: null,
       ambient: null,
     });
+  });
+
+  it("tells of a pod that has left ambient mode what it still finishes, as a document that is read back", () => {
+    const sinceMs = Date.UTC(2026, 0, 2, 3, 4, 0);
+    const told = (connections: number | undefined) => {
+      const verification = { ...VERIFIED, state: "out", finishing: { connections, sinceMs } } as const;
+      const status = describePod({ pod, verification, sandbox: undefined }, LIMITS);
+      assert.deepEqual(POD_STATUS.read(JSON.parse(JSON.stringify(status)), ""), status);
+      assert.ok(!status.needsAttention);
+      return [status.finishing, wordsOfFinishing(status, "2026-01-02T03:04:12.000Z")];
+    };
+    const since = "2026-01-02T03:04:00.000Z";
+    const ago = "left ambient mode 12s ago, finishing";
+    assert.deepEqual(told(2), [{ connections: 2, since }, `${ago} 2 connections through ztunnel`]);
+    assert.deepEqual(told(1), [{ connections: 1, since }, `${ago} a connection through ztunnel`]);
+    assert.deepEqual(told(undefined), [{ connections: null, since }, `${ago} what ztunnel has open`]);
   });
 
   it("takes the word of the ADD while nobody has looked", () => {

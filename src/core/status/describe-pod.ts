@@ -5,6 +5,7 @@ import type { PodCapture } from "../rules/pod-capture.ts";
 import { describeCapture } from "./describe-capture.ts";
 import { describeEnrolment, type EnrolmentStatusFacts, isEnrolmentInTrouble } from "./describe-enrolment.ts";
 import type { POD_STATES, PodGroup, PodStatus } from "./status-document.ts";
+import { renderAge } from "./text-columns.ts";
 
 /** What verification knows of a pod (agent/verify). Times are milliseconds since 1970. */
 export interface VerificationFacts {
@@ -21,6 +22,7 @@ export interface VerificationFacts {
   readonly repairs: number;
   readonly netns: { readonly ino: string; readonly source: "add" | "uid" | "ip" } | undefined;
   readonly isMonitored: boolean;
+  readonly finishing: { readonly connections: number | undefined; readonly sinceMs: number } | undefined;
 }
 
 /** What was decided at the ADD of a sandbox (agent/sidecar). */
@@ -77,8 +79,22 @@ export function describePod({ pod, verification, sandbox, enrolment }: PodFacts,
     netns:
       verification?.netns === undefined ? null : { inode: verification.netns.ino, source: verification.netns.source },
     sandbox: sandbox === undefined ? null : { containerId: sandbox.containerId, tookMs: roundMs(sandbox.addedMs) },
+    finishing: describeFinishing(verification?.finishing),
     ambient: describeEnrolment(enrolment),
   };
+}
+
+function describeFinishing(finishing: VerificationFacts["finishing"]): PodStatus["finishing"] {
+  if (finishing === undefined) return null;
+  return { connections: finishing.connections ?? null, since: new Date(finishing.sinceMs).toISOString() };
+}
+
+/** For people; undefined: nothing is being finished. */
+export function wordsOfFinishing({ finishing }: Pick<PodStatus, "finishing">, at: string): string | undefined {
+  if (finishing === null) return undefined;
+  const { connections, since } = finishing;
+  const what = connections === null ? "what ztunnel has open" : `${connections} connections through ztunnel`;
+  return `left ambient mode ${renderAge(since, at)}, finishing ${connections === 1 ? "a connection through ztunnel" : what}`;
 }
 
 /** A pod that is only young (`waiting`) is no reason to call somebody; a family that passes by the proxy is one. */

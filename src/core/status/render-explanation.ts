@@ -1,5 +1,6 @@
 // `install-cni explain` for people: the decision and what led to it, what should be captured, what was found.
 
+import { wordsOfFinishing } from "./describe-pod.ts";
 import type { CaptureStatus, PodExplanation, PodStatus } from "./status-document.ts";
 import { type Cell, printable, renderAge, renderColumns } from "./text-columns.ts";
 
@@ -76,9 +77,11 @@ function verdictOf({ decision }: PodStatus): string {
 }
 
 function rowsOfState(pod: PodStatus, at: string): Cell[][] {
+  const finishing = wordsOfFinishing(pod, at);
   return [
     ["state", pod.needsAttention ? { text: pod.state, colour: "red" } : pod.state],
     ...(pod.message === null ? [] : [["why", pod.message]]),
+    ...(finishing === undefined ? [] : [["connections", finishing]]),
     ["last verified", renderAge(pod.lastVerifiedAt, at)],
     ["changes", pod.isMonitored ? "told by the kernel" : "found by the timer only"],
     ["network namespace", pod.netns === null ? "not known" : `${pod.netns.inode} (${SOURCES[pod.netns.source]})`],

@@ -1,6 +1,7 @@
 // `install-cni status` for people: a head that says how the node is, then one line per pod.
 
 import { wordsOfZtunnel } from "./describe-enrolment.ts";
+import { wordsOfFinishing } from "./describe-pod.ts";
 import { type ProbePathStatus, wordsOfProbePath } from "./describe-probe-path.ts";
 import type { CaptureStatus, PodStatus, StatusDocument } from "./status-document.ts";
 import { type Cell, type Colour, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
@@ -130,6 +131,8 @@ function modeOf(capture: CaptureStatus): string {
 function noteOf(pod: PodStatus, at: string): Cell {
   if (pod.message !== null) return pod.needsAttention ? { text: pod.message, colour: "red" } : pod.message;
   if (pod.bypassed.length > 0) return { text: `${pod.bypassed.join(", ")} passes by the proxy`, colour: "red" };
+  const finishing = wordsOfFinishing(pod, at);
+  if (finishing !== undefined) return finishing;
   const [first] = pod.lastDrift;
   if (first === undefined) return "";
   const more = pod.lastDriftCount > 1 ? `; and ${pod.lastDriftCount - 1} more` : "";

@@ -38,6 +38,7 @@ const VERIFIED: PodStatus = {
   isMonitored: true,
   netns: { inode: "4026532001", source: "add" },
   sandbox: { containerId: "0a1b", tookMs: 1.5 },
+  finishing: null,
   ambient: null,
 };
 
@@ -200,6 +201,21 @@ describe("renderStatus()", () => {
 });
 
 describe("renderExplanation()", () => {
+  it("says, as the status does, that a pod finishes what it had open in ambient mode", () => {
+    const finishing = { connections: 3, since: "2026-01-02T03:03:53.000Z" };
+    const words = "left ambient mode 12s ago, finishing 3 connections through ztunnel";
+    const pod = { ...OUT, finishing };
+    const status = renderStatus({ ...STATUS, pods: [pod] }, { hasColours: false });
+    assert.ok(
+      status
+        .split("\n")
+        .find((line) => line.startsWith("shop"))
+        ?.endsWith(`  ${words}`),
+    );
+    const explained = renderExplanation({ ...EXPLANATION, pod }, { hasColours: false, withRules: false });
+    assert.match(explained, new RegExp(`^  connections +${words}$`, "m"));
+  });
+
   it("is the text of testdata/explanation.txt, and with rules that of testdata/explanation-rules.txt", () => {
     assertGolden("explanation.txt", renderExplanation(EXPLANATION, { hasColours: false, withRules: false }));
     assertGolden("explanation-rules.txt", renderExplanation(EXPLANATION, { hasColours: false, withRules: true }));

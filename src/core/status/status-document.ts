@@ -99,6 +99,9 @@ const POD_FIELDS = {
   netns: orNull(object({ inode: TEXT, source: oneOf(["add", "uid", "ip"]) })),
   /** The ADD that this agent answered for the pod's sandbox. */
   sandbox: orNull(object({ containerId: TEXT, tookMs: NUMBER })),
+  /** It has left ambient mode: nothing new is redirected, and what ztunnel had open then is waited for. Null `connections`:
+   * this kernel does not tell how many. */
+  finishing: orNull(object({ connections: orNull(NUMBER), since: TEXT })),
   /** How far it has come in ambient mode; null: nobody has looked, or the node is not in that mode. */
   ambient: orNull(
     object({
