@@ -24,5 +24,6 @@ export async function removeHostProbes(options: RemoveHostProbesOptions): Promis
   const host = { families: { v4: true, v6: true }, probeSource };
   const { dialect, nfTables } = backend;
   const at = { netnsFd: netns.fd, dialect, nfTables, host, kubeletUid: () => 0 };
-  return await createHostProbes(HOST_PROBE_DEPS, at).removeAll();
+  using probes = createHostProbes(HOST_PROBE_DEPS, at);
+  return await probes.removeAll();
 }

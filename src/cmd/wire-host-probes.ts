@@ -110,7 +110,7 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
     using netns = openNetnsFile(path);
     const { dialect, nfTables } = await decideDialect();
     const uid = await kubeletUid(dialect, ino, ending);
-    const probes = createHostProbes(deps, {
+    using probes = createHostProbes(deps, {
       netnsFd: netns.fd,
       dialect,
       nfTables,

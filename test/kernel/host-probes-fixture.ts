@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { after } from "node:test";
 import {
   createHostProbes,
   type HostProbes,
@@ -49,7 +50,9 @@ export function hostProbesOf(
     kubeletUid: () => options.kubeletUid ?? 0,
     hasBranchInterfaces: options.hasBranchInterfaces ?? false,
   };
-  return createHostProbes({ ...HOST_DEPS, ...deps }, made);
+  const probes = createHostProbes({ ...HOST_DEPS, ...deps }, made);
+  after(() => probes[Symbol.dispose]());
+  return probes;
 }
 
 /** The two pods of these tests, and how the tools list them. */

@@ -20,6 +20,8 @@ export interface ProbeBook extends Pick<EnrolmentDeps["probes"], "listed" | "uid
 /** @param open resolves with the set, or with why there is none now */
 export function createProbeBook(open: () => Promise<ProbeSet | { readonly unavailable: string }>): ProbeBook {
   const book = new Map<string, readonly IpAddress[]>();
+  /** Whose each address is. */
+  const owners = new Map<string, string>();
   const listeners = new Set<() => void>();
 
   async function set(): Promise<ProbeSet> {
@@ -34,15 +36,15 @@ export function createProbeBook(open: () => Promise<ProbeSet | { readonly unavai
     async put(podUid, ips) {
       const probes = await set();
       await probes.put(podUid, ips);
-      const taken = new Set(ips.map(formatIp));
       // An address that was another pod's is this one's now.
-      for (const [other, theirs] of book) {
-        if (theirs.some((ip) => taken.has(formatIp(ip)))) {
-          note(
-            other,
-            theirs.filter((ip) => !taken.has(formatIp(ip))),
-          );
-        }
+      for (const address of ips.map(formatIp)) {
+        const other = owners.get(address);
+        if (other === undefined || other === podUid) continue;
+        const theirs = book.get(other) ?? [];
+        note(
+          other,
+          theirs.filter((ip) => formatIp(ip) !== address),
+        );
       }
       note(podUid, ips);
     },
@@ -50,7 +52,7 @@ export function createProbeBook(open: () => Promise<ProbeSet | { readonly unavai
       if (!book.has(podUid)) return;
       const probes = await set();
       await probes.remove(podUid);
-      book.delete(podUid);
+      note(podUid, []);
     },
     async read() {
       const probes = await set();
@@ -66,6 +68,11 @@ export function createProbeBook(open: () => Promise<ProbeSet | { readonly unavai
   };
 
   function note(podUid: string, ips: readonly IpAddress[]): void {
+    for (const ip of book.get(podUid) ?? []) {
+      const address = formatIp(ip);
+      if (owners.get(address) === podUid) owners.delete(address);
+    }
+    for (const ip of ips) owners.set(formatIp(ip), podUid);
     if (ips.length === 0) book.delete(podUid);
     else book.set(podUid, ips);
   }

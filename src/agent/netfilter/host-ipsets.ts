@@ -39,8 +39,8 @@ export interface HostIpsets extends ProbeSets {
 
 const FAMILIES = [4, 6] as const;
 
-/** The sets of one namespace. `netnsFd` has to stay open. */
-export function createHostIpsets(deps: IpsetDeps, netnsFd: number): HostIpsets {
+/** The sets of one namespace. `netnsFd` has to stay open. `settle` returns when rules that were deleted before are freed. */
+export function createHostIpsets(deps: IpsetDeps, netnsFd: number, settle: () => void = () => {}): HostIpsets {
   /** What became of each request; the first refusal that is not allowed ends it. */
   function request(
     action: string,
@@ -97,8 +97,14 @@ export function createHostIpsets(deps: IpsetDeps, netnsFd: number): HostIpsets {
     },
     destroy(family) {
       const message = encodeIpsetDestroy(PROBE_SETS[family]);
-      const refused = request(`destroy ipset ${PROBE_SETS[family]}`, [message], ["in-use", "no-set", "no-ipset"]);
-      return refused === undefined || ipsetRefusal(refused.errno) !== "in-use";
+      const isInUse = (): boolean => {
+        const refused = request(`destroy ipset ${PROBE_SETS[family]}`, [message], ["in-use", "no-set", "no-ipset"]);
+        return refused !== undefined && ipsetRefusal(refused.errno) === "in-use";
+      };
+      if (!isInUse()) return true;
+      // By a rule of nf_tables that is deleted and not freed yet, perhaps.
+      settle();
+      return !isInUse();
     },
     numbers() {
       const known = FAMILIES.flatMap((family) => {

@@ -19,6 +19,7 @@ import { createHostIpsets, type IpsetDeps } from "./host-ipsets.ts";
 import { createHostLegacy, type HostLegacyDeps } from "./host-legacy.ts";
 import { createHostIptablesNft, createHostNftables } from "./host-nf-tables.ts";
 import { type HostRuleStore, throwAll } from "./host-rule-store.ts";
+import { createLastingNetlink } from "./lasting-netlink.ts";
 import { createNetnsQueue } from "./netns-queue.ts";
 import { createProbeOwners } from "./probe-owners.ts";
 import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
@@ -62,9 +63,12 @@ const FAMILIES = [4, 6] as const;
 /** A UID goes beside each address; the kernel's comments end at 127 characters in nf_tables. */
 const POD_UID = /^[-.\w]{1,127}$/;
 
-export function createHostProbes(deps: HostProbesDeps, options: HostProbesOptions) {
+/** To be disposed of; whatever is asked of it afterwards fails, and what stands stays. */
+export function createHostProbes({ openNetlink, ...node }: HostProbesDeps, options: HostProbesOptions) {
   const { netnsFd, dialect, host } = options;
-  const ipsets = createHostIpsets(deps, netnsFd);
+  const sockets = createLastingNetlink(openNetlink, netnsFd);
+  const deps = { ...node, openNetlink: sockets.open };
+  const ipsets = createHostIpsets(deps, netnsFd, sockets.settle);
   const nftables = createHostNftables(deps, netnsFd);
   const legacy = createHostLegacy(deps, netnsFd);
   const iptablesNft = createHostIptablesNft(deps, netnsFd, ipsets.numbers);
@@ -116,12 +120,19 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       return { skipped: ips.map(unmapIp).filter((ip) => !taken.some((other) => isSameIp(ip, other))) };
     },
 
-    /** Takes out whatever stands under this UID, whatever addresses the pod had (D11). False: nothing did.
+    /** Takes out whatever stands under this UID, whatever addresses the pod had (D11): what it was told to have, or an agent
+     * before this one put there, at once; what others have put there since, with the next `ensure`. False: nothing stood.
      * @throws as `ensure` */
     async remove(podUid: string): Promise<boolean> {
+      const known = owners.addressesOf(podUid);
       owners.forget(podUid);
-      const gone = held().filter((entry) => entry.podUid === podUid);
-      write([], gone.map(addressOf));
+      // Before the first look nobody knows what an agent before this one left.
+      const gone = isEstablished
+        ? known
+        : held()
+            .filter((entry) => entry.podUid === podUid)
+            .map(addressOf);
+      write([], gone);
       steer();
       return gone.length > 0;
     },
@@ -172,13 +183,14 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
      * @throws as `ensure`
      */
     removeAll: (): Promise<boolean> => inTurn(removeAll),
+
+    [Symbol.dispose]: (): void => sockets[Symbol.dispose](),
   };
 
   async function tell(podUid: string, taken: readonly IpAddress[]): Promise<void> {
-    const before = FAMILIES.flatMap((family) => owners.entries(family)).filter((entry) => entry.podUid === podUid);
+    const left = owners.addressesOf(podUid);
     owners.tell(podUid, taken);
     const isGone = (ip: IpAddress): boolean => owners.ownerOf(ip) === undefined;
-    const left = before.map(addressOf);
     const put = taken.map((ip) => ({ ip, podUid }));
     try {
       write(put, left.filter(isGone));
@@ -284,7 +296,9 @@ export function createHostProbes(deps: HostProbesDeps, options: HostProbesOption
       const elsewhere = mayHold ? wanted.flatMap((family) => otherSets.read(family) ?? []) : [];
       owners.learn([...standing, ...elsewhere].filter(({ podUid }) => POD_UID.test(podUid)));
     }
-    write(missing(standing), []);
+    const gone = standing.filter(({ ip, podUid }) => owners.ended().has(podUid) && owners.ownerOf(ip) === undefined);
+    write(missing(standing), gone.map(addressOf));
+    owners.settleEnded();
     return lacking(before);
   }
 

@@ -13,19 +13,27 @@ export interface ProbeOwners {
   /** This was found in the kernel, put there by an agent before this one: it holds until something else is told. */
   learn(entries: readonly ProbeEntry[]): void;
   forget(podUid: string): void;
+  /** Pods that were forgotten and not told of since: nothing in the kernel should be theirs. */
+  ended(): ReadonlySet<string>;
+  /** Nothing of those is there any more. */
+  settleEnded(): void;
   clear(): void;
   /** Whether every pod was told of once. */
   isWhole(): boolean;
   ownerOf(ip: IpAddress): string | undefined;
   has(podUid: string): boolean;
+  addressesOf(podUid: string): IpAddress[];
   entries(family: 4 | 6): ProbeEntry[];
 }
+
+/** While sets cannot be read, pods end and are remembered. */
+const MAX_ENDED = 4096;
 
 export function createProbeOwners(): ProbeOwners {
   const owners = new Map<string, ProbeEntry>();
   /** Pods that were told of, also those whose addresses nobody knows yet. */
   const pods = new Set<string>();
-  /** Pods that ended before anything was learned: what is found under their UIDs is left over. */
+  /** What is found under their UIDs is left over. */
   const ended = new Set<string>();
   let [isWhole, hasLearned] = [false, false];
 
@@ -69,8 +77,14 @@ export function createProbeOwners(): ProbeOwners {
     },
     forget(podUid) {
       pods.delete(podUid);
-      if (!hasLearned) ended.add(podUid);
+      ended.add(podUid);
+      const [oldest] = ended;
+      if (ended.size > MAX_ENDED && oldest !== undefined) ended.delete(oldest);
       drop(podUid);
+    },
+    ended: () => ended,
+    settleEnded() {
+      if (hasLearned) ended.clear();
     },
     clear() {
       for (const known of [owners, pods, ended]) known.clear();
@@ -79,6 +93,7 @@ export function createProbeOwners(): ProbeOwners {
     isWhole: () => isWhole,
     ownerOf: (ip) => owners.get(formatIp(ip))?.podUid,
     has: (podUid) => pods.has(podUid),
+    addressesOf: (podUid) => [...owners.values()].filter((entry) => entry.podUid === podUid).map(({ ip }) => ip),
     entries: (family) => [...owners.values()].filter(({ ip }) => ip.family === family),
   };
 }

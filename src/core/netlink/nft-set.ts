@@ -104,6 +104,16 @@ export function encodeGetElements({ family, table, set }: SetRef): Uint8Array {
   });
 }
 
+/** Asks for one element of a set; answered by it, or ENOENT where it, the set or the table is not there. Changes nothing, and a
+ * refusal costs nothing, unlike a batch's. Linux 4.15 and later: others refuse it otherwise. */
+export function encodeGetElement({ family, table, set }: SetRef, ip: IpAddress): Uint8Array {
+  return encodeRequest(NFT_MSG.GETSETELEM, NLM_F.ACK, family, (writer) => {
+    writer.attributeString(NFTA_SET_ELEM_LIST.TABLE, table);
+    writer.attributeString(NFTA_SET_ELEM_LIST.SET, set);
+    writer.nested(NFTA_SET_ELEM_LIST.ELEMENTS, () => writer.nested(NFTA_LIST_ELEM, () => writeKey(writer, ip)));
+  });
+}
+
 function inMessages<T>(
   { family, table, set }: SetRef,
   type: number,
