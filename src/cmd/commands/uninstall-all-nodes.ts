@@ -46,7 +46,7 @@ async function attempt(env: UninstallAllNodesInput["env"]): Promise<AgentsEnd> {
     const host = { host: env["KUBERNETES_SERVICE_HOST"], port: env["KUBERNETES_SERVICE_PORT"] };
     const credentials =
       kubeconfig === ""
-        ? createInClusterCredentials({ ...host, protocol: env["KUBERNETES_SERVICE_PROTOCOL"] }, clock.nowMs)
+        ? createInClusterCredentials(host, clock.nowMs)
         : createKubeconfigCredentials(kubeconfig, clock.nowMs);
     const api = createKubeClient(credentials, {
       userAgent: `istio-install-cni/${buildInfo.version}`,
