@@ -1,4 +1,4 @@
-// Ambient mode ends on the node: the agent's DaemonSet is deleted, or the mode is switched off by what the chart does then
+// Ambient mode ends on the node: the product is taken away as a chart would do it, or the mode is switched off by what the chart does then
 // (another configuration, no mounts for it, no right to annotate). Pods are let out and never stop being Ready, so that
 // ztunnel can go.
 import assert from "node:assert/strict";
@@ -17,10 +17,10 @@ const meshed = [client, server, probedByHttp, probedBySocket];
 
 /** The proven end of all. Leaves agent and ztunnel installed. */
 export function testRemoval(scene: AmbientScene): void {
-  test("lets its pods out when its DaemonSet is deleted, and takes them in when it is there again", async () => {
+  test("lets its pods out when install-cni uninstall --all-nodes ends it, before its rights go, and takes them in when it is there again", async () => {
     const { cluster } = scene;
     const ready = await scene.readySince(...meshed);
-    await scene.agent.removeAgent();
+    assert.equal(await scene.agent.uninstall(), "Deleted the DaemonSet istio-cni-node, and every agent has ended\n");
     await waitRedirection(cluster, meshed, undefined);
     await assertReleased(scene, []);
     await deleteZtunnel(cluster);

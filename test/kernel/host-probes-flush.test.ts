@@ -129,8 +129,13 @@ for (const dialect of DIALECTS) {
   });
 }
 
-for (const dialect of ["iptables-nft", "nftables"] as const) {
-  test(`${dialect}: the keeper hears of a flush and mends it without waiting for its timer`, async () => {
+for (const [dialect, flush, found] of [
+  ["iptables-nft", "nft flush ruleset", "is missing"],
+  ["nftables", "nft flush ruleset", "is missing"],
+  ["nftables", "nft flush set inet istio-ambient-nat istio-inpod-probes-v4", "lacks"],
+  ["nftables", "nft delete element inet istio-ambient-nat istio-inpod-probes-v6 {fd00::1}", "lacks"],
+] as const) {
+  test(`${dialect}: the keeper hears of "${flush}" and mends it without waiting for its timer`, async () => {
     using netns = createNetns();
     const poller = createPoller((error) => assert.fail(String(error)));
     const ending = new AbortController();
@@ -170,8 +175,8 @@ for (const dialect of ["iptables-nft", "nftables"] as const) {
         ending.signal,
       );
       await looked.promise;
-      netns.mustExec(["nft", "flush", "ruleset"]);
-      assert.ok((await repaired.promise).some((sentence) => sentence.includes("is missing")));
+      netns.mustExec(flush.split(" "));
+      assert.ok((await repaired.promise).some((sentence) => sentence.includes(found)));
       assert.deepEqual(everythingIn(netns), before);
       ending.abort();
       await keeping;

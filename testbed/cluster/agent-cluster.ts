@@ -2,6 +2,7 @@
 // so that a test can begin before the agent does.
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readPath } from "../api-server/kube-object.ts";
 import { REPOSITORY } from "../node/repository.ts";
 import { renderAgentImage } from "./agent-image.ts";
 import { type Cluster, createCluster, refuseIstio, until } from "./create-cluster.ts";
@@ -28,10 +29,15 @@ export interface AgentCluster extends AsyncDisposable {
   deleteAgentPods(): Promise<void>;
   /** Deletes the DaemonSet and waits for the end of its pods. Plugin and chain stay on the node, as after every uninstall. */
   removeAgent(): Promise<void>;
+  /** The way in which a chart would do it: runs `install-cni uninstall --all-nodes` as a job, waits for its end, and takes the
+   * agents' rights away then. Returns what the job said. */
+  uninstall(): Promise<string>;
   /** Puts the node's chain back to what it was before the first agent: pods start without the plugin. Only in the lab. */
   forgetPlugin(): void;
 }
 
+/** Of both modes, as manifests/ call them; roles and bindings. */
+const RIGHTS = ["istio-cni", "istio-cni-repair-role", "istio-cni-repair-rolebinding", "istio-cni-ambient"];
 const MANIFESTS = join(REPOSITORY, "testbed/cluster/manifests");
 
 /** Finds a cluster without agent and prepares it. `podNamespace` is made for the test's pods.
@@ -70,6 +76,19 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
         const { items } = await cluster.get("-n", AGENT_NAMESPACE, "pods", "-l", AGENT_LABEL);
         return Array.isArray(items) && items.length === 0;
       });
+    },
+    async uninstall() {
+      await cluster.apply(join(MANIFESTS, "uninstall"));
+      const job = "job/istio-cni-uninstall";
+      await until("the end of the agents", 120_000, async () => {
+        const { status } = await cluster.get("-n", AGENT_NAMESPACE, job);
+        const isOver = (type: string) => (readPath(status, type) ?? 0) !== 0;
+        return isOver("succeeded") || isOver("failed");
+      });
+      const said = await inAgentNamespace("logs", job);
+      await cluster.kubectl(["delete", "clusterroles,clusterrolebindings", ...RIGHTS, "--ignore-not-found"]);
+      await cluster.kubectl(["delete", "-k", join(MANIFESTS, "uninstall")]);
+      return said;
     },
     forgetPlugin() {
       if (conflist === undefined || original === undefined) throw new Error("Cannot change a node outside the lab");

@@ -62,7 +62,9 @@ export async function doctor(input: DoctorInput): Promise<DoctorOutcome> {
 
 async function gatherFacts({ flags, env, mayLoadModules }: DoctorInput): Promise<NodeFacts> {
   const wallMs = Date.now();
-  const isContainer = firstExisting(["/host/proc", "/host/etc", "/host/opt"]) !== undefined || (env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
+  const isContainer =
+    firstExisting(["/host/proc", "/host/etc", "/host/opt"]) !== undefined ||
+    (env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
   const { problems, warnings, ...resolved } = resolve({ flags, env });
   const config = withHostNames(resolved.config, isContainer);
   const proc = isContainer ? "/host/proc" : "/proc";
