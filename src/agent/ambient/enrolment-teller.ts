@@ -52,13 +52,14 @@ export function newTold(isKnownIn: boolean): ToldOfPod {
 }
 
 export function createEnrolmentTeller({ recordEvent, nowMs, log }: EnrolmentTellerDeps): EnrolmentTeller {
-  function isIn(pod: Pod, told: ToldOfPod, why: string): void {
-    told.lateSinceMs = undefined;
+  /** True: that is news, and was not told by the line about its ADD. */
+  function isIn(pod: Pod, told: ToldOfPod, why: string): boolean {
     const wasLate = told.warned.delete("AmbientEnrolmentDelayed");
-    if (told.isKnownIn && !wasLate) return;
+    if (told.isKnownIn && !wasLate) return false;
     told.isKnownIn = true;
     const message = `This pod, which was running, is in the ambient mesh now: ${why}`;
     recordEvent({ pod, type: "Normal", reason: "AmbientEnrolled", message });
+    return true;
   }
 
   function isLate(pod: Pod, told: ToldOfPod, { facts, waits, failedStep, message }: EnrolmentRecord): void {
@@ -82,7 +83,8 @@ export function createEnrolmentTeller({ recordEvent, nowMs, log }: EnrolmentTell
     looked(pod, told, before, now) {
       const { state, waits, reason, facts } = now;
       const why = reasonInWords(reason) ?? reason;
-      if (state === "enrolled") isIn(pod, told, why);
+      const isNews = state === "enrolled" && isIn(pod, told, why);
+      if (state === "enrolled") told.lateSinceMs = undefined;
       else if (facts?.wanted === "in") isLate(pod, told, now);
       else told.lateSinceMs = undefined;
       const wasLeaving = before.state === "leaving" || before.state === "failed";
@@ -95,7 +97,7 @@ export function createEnrolmentTeller({ recordEvent, nowMs, log }: EnrolmentTell
       }
       if (state === before.state) return;
       const labels = { ns: pod.namespace, name: pod.name, podUid: pod.uid, reason };
-      if (state === "enrolled") log.info("Pod is in the ambient mesh", labels);
+      if (isNews) log.info("Pod is in the ambient mesh", labels);
       else if (isReleased) log.info("Pod has left the ambient mesh", labels);
       else log.debug(`Pod is ${state}`, { ...labels, ...(waits !== undefined && { waits }) });
     },
