@@ -44,8 +44,15 @@ export interface StatusInput {
   readonly nodeName: string;
 }
 
-/** Registers the gauges at once; returns what has to run until the agent ends. */
-export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise<void> {
+export interface WiredStatus {
+  /** What people are told of the node now. */
+  readonly document: NodeStatus["document"];
+  /** What has to run until the agent ends. */
+  run(ending: AbortSignal): Promise<void>;
+}
+
+/** Registers the gauges at once. */
+export function wireStatus(input: StatusInput): WiredStatus {
   const { config, log, clock, informers, watches, pods } = input;
   const options = describeOptions(input.options);
   const logLevels = createLogLevels({ table: input.levels, clock, audit: input.audit }, config.log.levels);
@@ -94,7 +101,10 @@ export function wireStatus(input: StatusInput): (ending: AbortSignal) => Promise
       },
       ending,
     );
-  return async (ending) => void (await Promise.all([answer(ending), logLevels.run(ending)]));
+  return {
+    document: status.document,
+    run: async (ending) => void (await Promise.all([answer(ending), logLevels.run(ending)])),
+  };
 }
 
 function routesOf(

@@ -124,10 +124,16 @@ export async function runAgent(
   });
   const { files } = install;
 
-  const answerPeople = wireStatus({
+  const people = wireStatus({
     ...{ config, options, log, levels, audit, clock, registry, readiness, informers, watches, pods, poller, nodeName },
     install: install.status,
   });
+  const pageRoutes = config.monitoring.statusPage
+    ? (await import("../agent/status/status-page.ts")).statusPageRoutes(
+        { document: people.document, nowMs: clock.nowMs },
+        { node: nodeName },
+      )
+    : {};
 
   const { sandboxes } = pods;
   const answerUpstreamPlugin = wireUpstreamPlugin({ config, log, clock, metrics, poller, sandboxes });
@@ -183,7 +189,7 @@ export async function runAgent(
     ...install.runs.map((work) => run(work(ending))),
     run(pluginState.run(ending)),
     ...(config.ambient.enabled ? [run(tellEnrollment(ending))] : []),
-    run(answerPeople(ending)),
+    run(people.run(ending)),
     ...answerUpstreamPlugin.map((work) => run(work(ending))),
     ...pods.runs.map((work) => run(work(ending))),
     run(informers.start(ending)),
@@ -200,7 +206,7 @@ export async function runAgent(
         {
           name: "metrics",
           port: config.monitoring.port,
-          routes: metricsRoutes(registry),
+          routes: { ...metricsRoutes(registry), ...pageRoutes },
           closeDeadlineMs: CLOSE_DEADLINE_MS,
         },
         ending,

@@ -114,6 +114,8 @@ export interface AgentConfig {
   readonly monitoring: {
     /** 0 or less: no listener. */
     readonly port: number;
+    /** The status page is shown on that port too. */
+    readonly statusPage: boolean;
   };
 }
 
@@ -217,7 +219,7 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
       asJson: log.asJson,
       targets: log.targets,
     },
-    monitoring: { port: values.monitoring.port },
+    monitoring: { port: values.monitoring.port, statusPage: values.monitoring.statusPage },
   };
   return { config, problems: findProblems(values), ...findRemarks(values, sources) };
 }
@@ -274,6 +276,11 @@ function findRemarks(values: OptionValues, sources: Readonly<Record<string, Valu
   }
   if (policy.nativeNftables && policy.forceIptablesBinary !== "") {
     warnings.push(`FORCE_IPTABLES_BINARY=${policy.forceIptablesBinary} has no effect together with NATIVE_NFTABLES`);
+  }
+  if (values.monitoring.statusPage && values.monitoring.port <= 0) {
+    warnings.push(
+      `STATUS_PAGE has no effect: its port is that of /metrics, and MONITORING_PORT is ${values.monitoring.port}`,
+    );
   }
   if (sources["log.level"] !== "default" && speaksForAll(log.outputLevel)) {
     const flag = renderScopeLevels(log.outputLevel);

@@ -55,6 +55,12 @@ export const MONITORING_OPTIONS = {
     fallback: 15014,
     doc: "Port of /metrics; 0 or less switches it off.",
   }),
+  statusPage: option({
+    env: "STATUS_PAGE",
+    type: BOOL,
+    fallback: false,
+    doc: "Show the status page, /status on the port of /metrics, to whoever reaches that port (not upstream's).",
+  }),
 } as const;
 
 const noControlz = "ControlZ is not served; log levels change through the agent's own socket";

@@ -35,7 +35,7 @@ export const GROUP_TITLES: Readonly<Record<OptionGroupName, string>> = {
   verify: "Verification of running pods",
   repair: "Repair of pods that started without redirection",
   log: "Log",
-  monitoring: "Metrics",
+  monitoring: "Metrics and status page",
   accepted: "Accepted, without effect",
 };
 

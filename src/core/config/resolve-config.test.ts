@@ -83,6 +83,7 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "log.asJson": { bad: "json", good: "true" },
   "log.targets": { bad: "log.txt", good: "/var/log/agent.log" },
   "monitoring.port": { bad: "abc", good: "0" },
+  "monitoring.statusPage": { bad: "yes please", good: "true" },
   "accepted.kubernetesServiceProtocol": { bad: OVERSIZE, good: "https" },
   "accepted.logCaller": { bad: OVERSIZE, good: "all" },
   "accepted.logStacktraceLevel": { bad: "a:b:c", good: "all:error" },

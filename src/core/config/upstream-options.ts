@@ -119,6 +119,7 @@ export const UPSTREAM_OPTIONS: Readonly<Record<OptionId, UpstreamOption>> = {
   "log.asJson": all,
   "log.targets": differs("a relative path is refused"),
   "monitoring.port": differs("a port that is taken is tried again; of negative numbers only -1 is accepted"),
+  "monitoring.statusPage": ours,
   "accepted.kubernetesServiceProtocol": differs("no token is sent without TLS"),
   "accepted.logCaller": all,
   "accepted.logStacktraceLevel": all,

@@ -6,7 +6,19 @@ import { type ProbePathStatus, wordsOfProbePath } from "./describe-probe-path.ts
 import type { CaptureStatus, PodStatus, StatusDocument } from "./status-document.ts";
 import { type Cell, type Colour, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
 
-const HEADINGS = ["NAMESPACE", "NAME", "MESH", "REASON", "STATE", "MODE", "FAMILIES", "VERIFIED", "REPAIRS", "NOTE"];
+/** Of the columns of `rowOf()`. */
+export const POD_HEADINGS = [
+  "NAMESPACE",
+  "NAME",
+  "MESH",
+  "REASON",
+  "STATE",
+  "MODE",
+  "FAMILIES",
+  "VERIFIED",
+  "REPAIRS",
+  "NOTE",
+];
 
 const STATE_COLOURS: Readonly<Record<PodStatus["state"], Colour | undefined>> = {
   waiting: "yellow",
@@ -23,7 +35,7 @@ const STATE_COLOURS: Readonly<Record<PodStatus["state"], Colour | undefined>> = 
 export function renderStatus(status: StatusDocument, { hasColours }: { readonly hasColours: boolean }): string {
   const head = renderColumns(headOf(status), hasColours);
   if (status.pods.length === 0) return head;
-  const headings = HEADINGS.map((text): Cell => ({ text, colour: "bold" }));
+  const headings = POD_HEADINGS.map((text): Cell => ({ text, colour: "bold" }));
   const rows = status.pods.map((pod) => rowOf(pod, status.at));
   const more = status.omittedPods === 0 ? "" : `and ${status.omittedPods} more\n`;
   return `${head}\n${renderColumns([headings, ...rows], hasColours)}${more}`;
@@ -37,7 +49,8 @@ const PROBE_COLOURS: Readonly<Record<ProbePathStatus["verdict"], Colour | undefi
   fails: "red",
 };
 
-function headOf(document: StatusDocument): Cell[][] {
+/** What is said of the node, a name and its words in each row; without a name it goes on with the one above. */
+export function headOf(document: StatusDocument): Cell[][] {
   const { agent, conditions, isReady, backend, install, watches, netns, ztunnel, probePaths, summary } = document;
   const unmet = conditions.filter((condition) => !condition.isReady);
   const ready: Cell = isReady ? { text: "ready", colour: "green" } : { text: "not ready", colour: "red" };
@@ -107,7 +120,8 @@ function wordsOfSummary({ pods, ...counts }: StatusDocument["summary"]): string 
   return `${pods}: ${words.join(", ")}${past}`;
 }
 
-function rowOf(pod: PodStatus, at: string): Cell[] {
+/** One cell for each of POD_HEADINGS. */
+export function rowOf(pod: PodStatus, at: string): Cell[] {
   const colour = STATE_COLOURS[pod.state];
   return [
     pod.namespace,

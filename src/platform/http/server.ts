@@ -9,7 +9,16 @@ import type { AddressInfo } from "node:net";
 export interface HttpAnswer {
   readonly status: number;
   readonly contentType?: string;
+  /** Beside those that every answer has; names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body: string;
+}
+
+/** What of a request an answer may depend on. */
+export interface HttpRequest {
+  readonly method: string;
+  /** The Host header; "" without one. */
+  readonly host: string;
 }
 
 export interface HttpListenOptions {
@@ -18,7 +27,7 @@ export interface HttpListenOptions {
   /** All addresses of both families when absent. */
   readonly host?: string;
   /** Answers by exact path, for any method. Called per request; must not block. Other paths get 404. */
-  readonly routes: Readonly<Record<string, () => HttpAnswer>>;
+  readonly routes: Readonly<Record<string, (request: HttpRequest) => HttpAnswer>>;
   /** An answer that threw; the client has got 500. */
   onError(error: unknown): void;
 }
@@ -90,8 +99,9 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
     if (bodyBytes > BODY_BYTES_MAX) request.destroy();
   });
   request.on("error", () => response.destroy());
-  const { status, contentType, body } = findAnswer(request.url ?? "", options);
+  const { status, contentType, headers, body } = findAnswer(request, options);
   response.writeHead(status, {
+    ...headers,
     "content-type": contentType ?? TEXT_PLAIN,
     "content-length": Buffer.byteLength(body),
     "x-content-type-options": "nosniff",
@@ -100,12 +110,15 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
   response.end(body);
 }
 
-function findAnswer(url: string, { routes, onError }: HttpListenOptions): HttpAnswer {
+function findAnswer(
+  { url = "", method = "", headers }: IncomingMessage,
+  { routes, onError }: HttpListenOptions,
+): HttpAnswer {
   const [path = ""] = url.split("?", 1);
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (route === undefined) return { status: 404, body: "404 page not found\n" };
   try {
-    return route();
+    return route({ method, host: headers.host ?? "" });
   } catch (error) {
     onError(error);
     return { status: 500, body: "Internal Server Error\n" };
