@@ -86,7 +86,11 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
     return keepHostProbes(
       {
         probes,
-        openMonitor: (onChange) => openChangeMonitor(monitorDeps, netnsFd, onChange),
+        openMonitor: (onChange) =>
+          openChangeMonitor(monitorDeps, netnsFd, (generations) => {
+            // Every pod that comes or goes makes one of ours, and a look takes as long as all pods together.
+            if (generations === undefined || !generations.every(probes.isOwnGeneration)) onChange();
+          }),
         clock,
         onRepaired(sentences) {
           metrics.drift.increment({ object: "host-probes", action: "repaired" });

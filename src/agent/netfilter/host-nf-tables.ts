@@ -59,6 +59,8 @@ const ERESTART = 85;
 const MAX_ROUNDS = 10;
 /** Up to so many addresses are asked for one by one: a set of five hundred pods takes as long to read as a hundred of them. */
 const ONE_BY_ONE = 16;
+/** Heard of soon after they were made. */
+const OWN_GENERATIONS = 256;
 
 /** Rules as iptables-nft writes them. `numbers`: of the ipsets, asked anew for each look. */
 export function createHostIptablesNft(
@@ -104,8 +106,15 @@ export function createHostIptablesNft(
   };
 }
 
+export interface HostNftables extends HostRuleStore, ProbeSets {
+  /** Whether this generation was made by `write` and by nothing else, so that nobody has to look what it changed. Tells of the
+   * latest ones only. */
+  isOwnGeneration(generation: number): boolean;
+}
+
 /** Rules as nft writes them, in a table of our own, with the sets that belong to it. */
-export function createHostNftables(deps: HostNfTablesDeps, netnsFd: number): HostRuleStore & ProbeSets {
+export function createHostNftables(deps: HostNfTablesDeps, netnsFd: number): HostNftables {
+  const own: number[] = [];
   const open = (): NetlinkSocket => deps.openNetlink(NETLINK_PROTOCOL.netfilter, netnsFd);
 
   /** The plan, and which sets it lacks. A set of our name and another kind takes the table with it: all in there is ours. */
@@ -140,6 +149,7 @@ export function createHostNftables(deps: HostNfTablesDeps, netnsFd: number): Hos
   return {
     dialect: "nftables",
     kind: "nftables",
+    isOwnGeneration: (generation) => own.includes(generation),
     find(desired) {
       using socket = open();
       const found = plan(socket, desired, { mayMove: true });
@@ -171,14 +181,22 @@ export function createHostNftables(deps: HostNfTablesDeps, netnsFd: number): Hos
         if (held === undefined) throw noSet(family);
         const batch = encodeElementChanges(family, held, put, remove);
         if (batch === undefined) return;
+        const before = readGeneration(socket, "the host's rules");
         const outcome = commit(socket, "change the host's rules", batch);
-        if (outcome.kind === "committed") return;
+        if (outcome.kind === "committed") return noteOwn(before, readGeneration(socket, "the host's rules"));
         // Somebody else was there in between.
         if (!outcome.refusals.some(({ errno }) => errno === EEXIST || errno === ENOENT)) throw refusal(batch, outcome);
       }
       throw contended();
     },
   };
+
+  /** Not where somebody else was there in between. */
+  function noteOwn(before: number, after: number): void {
+    if (after !== before + 1) return;
+    own.push(after);
+    if (own.length > OWN_GENERATIONS) own.shift();
+  }
 
   function readSets(socket: NetlinkSocket) {
     return decodeSets(dumpIfThere(socket, "read the sets", encodeGetSets("inet", HOST_INET_TABLE)) ?? []);

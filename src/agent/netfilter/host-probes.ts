@@ -184,6 +184,9 @@ export function createHostProbes({ openNetlink, ...node }: HostProbesDeps, optio
      */
     removeAll: (): Promise<boolean> => inTurn(removeAll),
 
+    /** Whether this generation of nf_tables is nothing but addresses that were put or removed here. */
+    isOwnGeneration: (generation: number): boolean => nftables.isOwnGeneration(generation),
+
     [Symbol.dispose]: (): void => sockets[Symbol.dispose](),
   };
 

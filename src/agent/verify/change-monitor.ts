@@ -44,12 +44,20 @@ const NLMSG_NOOP = 1;
 const MAX_DATAGRAMS = 512;
 
 /** `onChange` is called after something was committed by anybody, this process included: compare generations. It may also
- * be called without need. @throws {ErrnoError} when the socket cannot be made. */
-export function openChangeMonitor(deps: ChangeMonitorDeps, netnsFd: number, onChange: () => void): ChangeMonitor {
+ * be called without need. It gets the generations that were heard of since the last call; undefined: messages were lost.
+ * @throws {ErrnoError} when the socket cannot be made. */
+export function openChangeMonitor(
+  deps: ChangeMonitorDeps,
+  netnsFd: number,
+  onChange: (generations: readonly number[] | undefined) => void,
+): ChangeMonitor {
   let last: RuleChange | undefined;
+  let heard: number[] | undefined = [];
   const { socket, close } = listen(deps, netnsFd, NETLINK_PROTOCOL.netfilter, [NFTABLES_GROUP], () => {
     hear();
-    onChange();
+    const generations = heard;
+    heard = [];
+    onChange(generations);
   });
 
   /** Reads all that waits; returns the newest generation among it. */
@@ -58,13 +66,15 @@ export function openChangeMonitor(deps: ChangeMonitorDeps, netnsFd: number, onCh
     for (let count = 0; count < MAX_DATAGRAMS; count++) {
       const datagram = receiveFrom(socket);
       if (datagram === undefined) break;
-      if (datagram === "lost") last = undefined;
+      if (datagram === "lost") last = heard = undefined;
       for (const { type, sequence, payload } of datagram === "lost" ? [] : parseMessages(datagram)) {
         if (type !== NFT_MSG.NEWGEN) continue;
         const change = parseChange(payload);
         newest = change.generation;
         // The answer to our own question names us, and says nothing of who made that generation.
-        if (sequence !== QUESTION) last = change;
+        if (sequence === QUESTION) continue;
+        last = change;
+        heard?.push(change.generation);
       }
     }
     return newest;
