@@ -1,6 +1,7 @@
 // The node's one backend: facts of this kernel, the decision, and the three stores behind it.
 import { gatherBackendFacts } from "../agent/netfilter/backend-facts.ts";
 import { createLegacyStore } from "../agent/netfilter/legacy-store.ts";
+import { createNetnsPictures, type NetnsPictures } from "../agent/netfilter/netns-picture.ts";
 import { createIptablesNftStore, createNftablesStore } from "../agent/netfilter/nf-tables-store.ts";
 import { createPodBackend, type PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../core/policy/backend-decision.ts";
@@ -38,16 +39,17 @@ export function createBackend(
   settings: BackendSettings,
   forbidden: readonly NetnsId[],
   usual?: readonly PodCapture[],
-): { readonly backend: PodBackend; readonly decision: BackendDecision } {
+): { readonly backend: PodBackend; readonly pictures: NetnsPictures; readonly decision: BackendDecision } {
   const facts = gatherBackendFacts({ openNetlink, createThrowawayNetns, hasLegacyTables, findProgram });
   const decision = decideBackend(facts, settings, usual);
+  const legacy = createLegacyStore({ exec, findProgram, legacyTables: readLegacyTables });
   const backend = createPodBackend(
     {
       openNetlink,
       stores: {
         "iptables-nft": createIptablesNftStore({ openNetlink }),
         nftables: createNftablesStore({ openNetlink }),
-        "iptables-legacy": createLegacyStore({ exec, findProgram, legacyTables: readLegacyTables }),
+        "iptables-legacy": legacy,
       },
       netnsId: netnsIdOf,
       belongsToOtherUsers,
@@ -55,7 +57,9 @@ export function createBackend(
     },
     { decision, forbidden },
   );
-  return { backend, decision };
+  const hasNfTables = (): boolean => decision.nfTables;
+  const pictures = createNetnsPictures({ openNetlink, hasNfTables, legacy, legacyTables: readLegacyTables });
+  return { backend, pictures, decision };
 }
 
 /** The same, made at the first call and announced then: asking the kernel what it can do takes some 20 ms, and being

@@ -19,6 +19,8 @@ import { findNearMiss } from "../core/config/near-miss.ts";
 import { BOOL } from "../core/config/value-type.ts";
 import { LOG_CHANGE_SPAN, type LogLevelChange } from "../core/log-change.ts";
 import { parseScopeLevel, SCOPE_LEVEL_ACCEPTED, type ScopeLevels } from "../core/log-levels.ts";
+import type { TraceTexts } from "../core/trace/trace-query.ts";
+import { readTrace } from "./trace-flags.ts";
 
 /** Texts per flag name, for resolveConfig(). */
 export type OptionFlags = CommandLine["flags"];
@@ -45,6 +47,13 @@ export type Invocation =
       readonly output: "text" | "json";
       readonly pod: { readonly namespace: string; readonly name: string };
       readonly withRules: boolean;
+    }
+  | {
+      readonly command: "trace";
+      readonly flags: OptionFlags;
+      readonly output: "text" | "json";
+      readonly pod: { readonly namespace: string; readonly name: string };
+      readonly texts: TraceTexts;
     }
   /** Without levels and reset: show what holds. */
   | ({ readonly command: "log-level"; readonly flags: OptionFlags; readonly output: "text" | "json" } & LogLevelChange)
@@ -79,7 +88,17 @@ const READERS: Readonly<
   status: (line) => ({ command: "status", flags: line.flags, output: readOutput(line, ["text", "json"]) }),
   explain: (line, [pod]) => {
     const output = readOutput(line, ["text", "json"]);
-    return { command: "explain", flags: line.flags, output, pod: readPod(pod), withRules: isGiven(line, "rules") };
+    return {
+      command: "explain",
+      flags: line.flags,
+      output,
+      pod: readPod("explain", pod),
+      withRules: isGiven(line, "rules"),
+    };
+  },
+  trace: (line, [pod]) => {
+    const output = readOutput(line, ["text", "json"]);
+    return { command: "trace", flags: line.flags, output, pod: readPod("trace", pod), texts: readTrace(line, isGiven) };
   },
   "log-level": (line, words) => {
     const output = readOutput(line, ["text", "json"]);
@@ -208,13 +227,16 @@ function readShell(text: string | undefined): Shell {
 }
 
 /** NAMESPACE/POD, as kubectl and our own log write it. */
-function readPod(text: string | undefined): { readonly namespace: string; readonly name: string } {
+function readPod(
+  command: "explain" | "trace",
+  text: string | undefined,
+): { readonly namespace: string; readonly name: string } {
   const [namespace = "", name = "", ...others] = (text ?? "").split("/");
   const isPod = NAMESPACE.parse(namespace) !== undefined && OBJECT_NAME.parse(name) !== undefined;
   if (text !== undefined && isPod && namespace !== "" && name !== "" && others.length === 0) return { namespace, name };
-  throw argumentError("explain", text, {
-    missing: "Cannot explain: no pod is named",
-    wrong: (quoted) => `Cannot explain ${quoted}: it is no pod`,
+  throw argumentError(command, text, {
+    missing: `Cannot ${command}: no pod is named`,
+    wrong: (quoted) => `Cannot ${command} ${quoted}: it is no pod`,
     accepted: "NAMESPACE/POD, such as default/web-0",
   });
 }

@@ -51,6 +51,10 @@ async function main(argv: readonly string[]): Promise<number> {
         const { explainPod } = await import("./commands/explain.ts");
         return tell(await explainPod({ ...invocation, env: process.env, hasColours: hasColours() }));
       }
+      case "trace": {
+        const { traceInPod } = await import("./commands/trace.ts");
+        return tell(await traceInPod({ ...invocation, env: process.env, hasColours: hasColours() }));
+      }
       case "log-level": {
         const { logLevel } = await import("./commands/log-level.ts");
         return tell(await logLevel({ ...invocation, env: process.env }));
@@ -85,7 +89,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function tell({ stdout, stderr, exitCode }: QueryOutcome): number {
+function tell({ stdout, stderr, exitCode }: Omit<QueryOutcome, "exitCode"> & { readonly exitCode: number }): number {
   print(stdout, stderr);
   return exitCode;
 }
@@ -137,6 +141,13 @@ async function run(flags: OptionFlags): Promise<number> {
   for (const note of notes) log.info(note);
   let graceMs = EXIT_GRACE_MS;
   try {
+    const { describeStandalone } = await import("./standalone.ts");
+    const standalone = await describeStandalone(config);
+    if (standalone.length > 0) {
+      for (const line of standalone) log.error(line);
+      graceMs = EXIT_AT_ONCE_MS;
+      return EXIT_CODES.failure;
+    }
     // Only here: a command that asks must not wait for the agent's modules.
     const { runAgent } = await import("./wire.ts");
     const options = listValues(resolved);

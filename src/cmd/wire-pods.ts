@@ -28,6 +28,7 @@ import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 import { createBackendOnce, trialCaptures, usualCaptures } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { isWatched } from "./is-watched.ts";
+import type { PodLooks } from "./pod-routes.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
 import type { TakenOff } from "./taken-off.ts";
@@ -79,6 +80,8 @@ export interface WiredPods extends Disposable {
     NodeStatusDeps,
     "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel"
   >;
+  /** How their namespaces are looked into, for those who ask. */
+  readonly looks: PodLooks;
 }
 
 export function wirePods(input: PodsInput): WiredPods {
@@ -309,6 +312,14 @@ export function wirePods(input: PodsInput): WiredPods {
       probePaths: () => ambient?.probePaths() ?? [],
       enrolments: () => (ambient ?? ambientOff)?.enrolment.records() ?? [],
       ztunnel: () => ambient?.ztunnelStatus(),
+    },
+    looks: {
+      netns: { get: netns.get, find: netns.find },
+      isForbidden: backend.isForbidden,
+      dup: dupNetns,
+      drift: backend.drift,
+      take: (fd) => node().pictures.take(fd),
+      route: (fd, question) => node().pictures.route(fd, question),
     },
     [Symbol.dispose]() {
       ends[Symbol.dispose]();

@@ -21,6 +21,7 @@ import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
 import { buildInfo } from "./build-info.ts";
 import { adminSocketPath } from "./paths.ts";
+import { podRoutes } from "./pod-routes.ts";
 import type { WiredPods } from "./wire-pods.ts";
 
 const RECHECK_MS = 2000;
@@ -39,7 +40,7 @@ export interface StatusInput {
   readonly informers: Informers;
   readonly watches: WatchAges;
   readonly install: NodeStatusDeps["install"];
-  readonly pods: Pick<WiredPods, "knowledge">;
+  readonly pods: Pick<WiredPods, "knowledge" | "looks">;
   readonly poller: Poller;
   readonly nodeName: string;
 }
@@ -79,8 +80,9 @@ export function wireStatus(input: StatusInput): WiredStatus {
   registerPodMetrics(input.registry, status.counts);
   registerWatchMetrics(input.registry, watches.all);
 
+  const ofPods = podRoutes(status, pods.looks, { node: input.nodeName, wallMs: Date.now, nowMs: clock.nowMs });
   const connections = createHttpConnections({
-    answer: createAdminRouter(routesOf(status, logLevels, options)),
+    answer: createAdminRouter({ ...routesOf(status, logLevels, options), ...ofPods }),
     onError: (error) => log.error(`Cannot answer on the admin socket: ${String(error)}`),
   });
   const path = adminSocketPath(config.install.runDir);
@@ -114,13 +116,6 @@ function routesOf(
 ): Readonly<Record<string, AdminHandler>> {
   return {
     "GET /status": () => answerJson(status.document()),
-    "GET /pods/:namespace/:name": ({ params }) => {
-      const [namespace = "", name = ""] = [params.get("namespace"), params.get("name")];
-      const explanation = status.explain(namespace, name);
-      return explanation === undefined
-        ? refuse(404, `Cannot explain pod ${namespace}/${name}: the agent of this node knows no such pod`)
-        : answerJson(explanation);
-    },
     "GET /config": () => answerJson({ schemaVersion: CONFIG_SCHEMA_VERSION, options }),
     "GET /log-levels": () => answerJson(logLevels.document()),
     "PUT /log-levels": ({ query }) => {

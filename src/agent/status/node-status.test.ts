@@ -213,7 +213,9 @@ describe("createNodeStatus()", () => {
     assert.equal(explain("shop", "absent"), undefined);
     assert.equal(explain("other", "web"), undefined);
     const explanation = explain("shop", "web");
-    assert.deepEqual(POD_EXPLANATION.read(JSON.parse(JSON.stringify(explanation)), ""), explanation);
+    const live = { state: "as-wanted", drift: [], driftCount: 0, holdsMeshRules: null, message: null, tookMs: 1 };
+    const document = { ...explanation, live };
+    assert.deepEqual(POD_EXPLANATION.read(JSON.parse(JSON.stringify(document)), ""), document);
     assert.match(explanation?.decisionInWords ?? "", /injected/);
     assert.equal(explanation?.rules?.dialect, "iptables-nft");
     assert.equal(explanation?.rules?.list.length, 20);
@@ -228,6 +230,16 @@ describe("createNodeStatus()", () => {
   it("explains the pod that stays, of two with one name", () => {
     const list = () => [podOf("web", "old", { deletionTimestamp: "2026-01-01T00:00:00Z" }), podOf("web", "new")];
     assert.equal(statusOf({ pods: { list } }).explain("shop", "web")?.pod.uid, "new");
+  });
+
+  it("finds a pod with what is wanted of it: as verified, else as its ADD left it, and nothing of one that is out", () => {
+    const capture = DEFAULT_SIDECAR_CAPTURE;
+    assert.equal(statusOf().find("shop", "absent"), undefined);
+    assert.deepEqual(statusOf().find("shop", "web")?.capture, capture);
+    const sandboxes = () => [added("u1", "c1")];
+    assert.deepEqual(statusOf({ verifications: () => [], sandboxes }).find("shop", "web")?.capture, capture);
+    const out = verified("u1", { state: "out", reason: "not-injected", desired: undefined });
+    assert.equal(statusOf({ verifications: () => [out], sandboxes }).find("shop", "web")?.capture, undefined);
   });
 
   it("has no rules for a pod that is out, or before the backend is decided", () => {

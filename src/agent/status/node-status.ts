@@ -7,6 +7,7 @@ import type { Pod } from "../../core/kube/pod.ts";
 import { type BackendDecision, dialectForPod } from "../../core/policy/backend-decision.ts";
 import { describeMissing } from "../../core/policy/backend-features.ts";
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
+import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import { countPods, type PodCounts } from "../../core/status/count-pods.ts";
 import {
   describeZtunnel,
@@ -83,8 +84,10 @@ export interface NodeStatusOptions {
 
 export interface NodeStatus {
   document(): StatusDocument;
-  /** Undefined: no such pod on this node, as far as the API has shown. */
-  explain(namespace: string, name: string): PodExplanation | undefined;
+  /** Undefined: no such pod on this node, as far as the API has shown. `live` is somebody else's to add (live-look.ts). */
+  explain(namespace: string, name: string): Omit<PodExplanation, "live"> | undefined;
+  /** The pod that `explain` tells of, and what should be captured of it as far as is known. */
+  find(namespace: string, name: string): { readonly pod: Pod; readonly capture: PodCapture | undefined } | undefined;
   /** Pods that the API has shown, for the gauges. */
   counts(): PodCounts;
 }
@@ -176,14 +179,26 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
     };
   }
 
-  function explain(namespace: string, name: string): PodExplanation | undefined {
+  function factsOf(namespace: string, name: string) {
     const named = facts().filter(({ pod }) => pod.namespace === namespace && pod.name === name);
     // Of two, the one that is not being deleted: the other is about to give the name up.
     const found = named.find(({ pod }) => pod.deletionTimestamp === undefined) ?? named[0];
     if (found === undefined) return undefined;
-    const { pod, verification, sandbox } = found;
+    const { verification, sandbox } = found;
+    const isLookedAt = verification?.reason !== undefined;
+    return { ...found, capture: isLookedAt ? verification.desired : sandbox?.capture };
+  }
+
+  function find(namespace: string, name: string): ReturnType<NodeStatus["find"]> {
+    const found = factsOf(namespace, name);
+    return found && { pod: found.pod, capture: found.capture };
+  }
+
+  function explain(namespace: string, name: string): ReturnType<NodeStatus["explain"]> {
+    const found = factsOf(namespace, name);
+    if (found === undefined) return undefined;
+    const { pod, capture } = found;
     const status = describePod(found, ALONE);
-    const capture = verification?.desired ?? sandbox?.capture;
     const backend = deps.backend();
     const written =
       capture === undefined || backend === undefined ? undefined : dialectForPod(backend, pod, capture.mode);
@@ -201,7 +216,7 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
     };
   }
 
-  return { document, explain, counts };
+  return { document, explain, find, counts };
 }
 
 function describeBackend(decision: BackendDecision | undefined): StatusDocument["backend"] {

@@ -1,5 +1,6 @@
 /**
- * `install-cni explain NAMESPACE/POD`: why this pod is in the mesh or not, what should be captured, what was found.
+ * `install-cni explain NAMESPACE/POD`: why this pod is in the mesh or not, what should be captured, what was found, and what
+ * the kernel holds now.
  */
 
 import { renderExplanation } from "../../core/status/render-explanation.ts";
@@ -20,9 +21,10 @@ export async function explainPod(input: ExplainInput): Promise<QueryOutcome> {
   const answer = await askAgent(target, POD_EXPLANATION, input);
   if ("outcome" in answer) return answer.outcome;
   const { document } = answer;
+  const isInOrder = !document.pod.needsAttention && document.live.state !== "differs";
   return {
     stdout: input.output === "json" ? renderJson(document) : renderExplanation(document, input),
     stderr: "",
-    exitCode: document.pod.needsAttention ? QUERY_EXIT_CODES.needsAttention : QUERY_EXIT_CODES.allGood,
+    exitCode: isInOrder ? QUERY_EXIT_CODES.allGood : QUERY_EXIT_CODES.needsAttention,
   };
 }

@@ -270,6 +270,20 @@ test("trace() says where it cannot go on, and what happened before", () => {
   );
 });
 
+test("trace() gives up where chains that jump to chains multiply", () => {
+  const jumps = (chain: string): Rule[] => Array(8).fill({ intent: "", matches: [], verdict: { kind: "jump", chain } });
+  const chains = Array.from({ length: 12 }, (_, at) => ({
+    kind: "own" as const,
+    name: `C${at}`,
+    rules: at === 11 ? [] : jumps(`C${at + 1}`),
+  }));
+  const [table] = rulesetOf(...jumps("C0")).tables;
+  assert.ok(table !== undefined);
+  const wide: Ruleset = { family: 4, tables: [{ name: "mangle", chains: [...table.chains, ...chains] }] };
+  const { detail } = failureOf(() => trace([wide], packetOf(TO_POD, 4), "inbound"));
+  assert.equal(detail, "more than 50000 rules would have to be asked");
+});
+
 test("a chain's policy drops what no rule has decided, and is a step of its own", () => {
   const dropping = rulesetOf();
   const tables = dropping.tables.map(({ name, chains }) => ({

@@ -67,6 +67,7 @@ type State = { -readonly [K in keyof PacketHere]: PacketHere[K] } & {
   isSourceDecided: boolean;
   landed: { kind: "redirected" | "tproxied"; port: number } | undefined;
   readonly steps: TraceStep[];
+  asked: number;
   readonly reroute: TraceOptions["reroute"];
 };
 
@@ -74,6 +75,8 @@ type Outcome = "accept" | "drop" | "fall-through";
 
 /** More jumps than a kernel allows (NFT_JUMP_STACK_SIZE is 16). */
 const MAX_DEPTH = 16;
+/** Rules asked in one walk. Chains that jump to chains multiply, and whoever may write rules could write such. */
+const MAX_ASKED = 50_000;
 
 /** Traces a packet that comes into the netns, or that a process of the netns sends. Throws TraceError. */
 export function trace(
@@ -96,6 +99,7 @@ export function trace(
     isSourceDecided: false,
     landed: undefined,
     steps: [],
+    asked: 0,
     reroute: options.reroute,
   };
   const isDropped = direction === "inbound" ? walkInbound(rulesets, state) : walkOutbound(rulesets, state);
@@ -178,7 +182,7 @@ function walkHook(rulesets: readonly Ruleset[], state: State, hook: Hook): boole
     .toSorted((left, right) => left.chain.priority - right.chain.priority);
   for (const { ruleset, table, chains, chain } of entries) {
     if (chain.type === "nat" && !isNatAsked(state)) continue;
-    const walk = { family: ruleset.family, table, chains };
+    const walk = { family: ruleset.family, table, chains: new Map(chains.map((one) => [one.name, one])) };
     const { mark } = state;
     const outcome = walkChain(walk, chain.rules, chain.name, state, 0);
     if (outcome === "drop") return true;
@@ -201,11 +205,13 @@ function placeOf({ family, table }: Walk, chain: string, { hook }: State): Omit<
   return { family, table, chain, hook };
 }
 
-type Walk = { readonly family: Ruleset["family"]; readonly table: string; readonly chains: readonly Chain[] };
+type Walk = { readonly family: Ruleset["family"]; readonly table: string; readonly chains: ReadonlyMap<string, Chain> };
 
 function walkChain(walk: Walk, rules: readonly Rule[], name: string, state: State, depth: number): Outcome {
   if (depth > MAX_DEPTH) fail(walk, name, state, `more than ${MAX_DEPTH} jumps`);
   for (const rule of rules) {
+    state.asked += 1;
+    if (state.asked > MAX_ASKED) fail(walk, name, state, `more than ${MAX_ASKED} rules would have to be asked`);
     if (!allHold(rule, walk, name, state)) continue;
     // What is not understood did not happen.
     if (rule.verdict.kind === "opaque") fail(walk, name, state, `${rule.verdict.summary} is not understood`);
@@ -242,8 +248,8 @@ function act(
     case "drop":
       return verdict.kind;
     case "jump": {
-      const target = walk.chains.find((chain) => chain.kind === "own" && chain.name === verdict.chain);
-      if (target === undefined) return fail(walk, name, state, `there is no chain ${verdict.chain}`);
+      const target = walk.chains.get(verdict.chain);
+      if (target?.kind !== "own") return fail(walk, name, state, `there is no chain ${verdict.chain}`);
       const outcome = walkChain(walk, target.rules, target.name, state, depth + 1);
       return outcome === "fall-through" ? "next" : outcome;
     }

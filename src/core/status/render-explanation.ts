@@ -45,6 +45,7 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
     ...(pod.ambient === null ? [] : [section("Ambient mode", rowsOfEnrolment(pod.ambient, explanation.at))]),
     ...(pod.capture === null ? [] : [section("What should be captured", rowsOfCapture(pod.capture))]),
     section("What was found", rowsOfState(pod, explanation.at)),
+    section("What the kernel holds now", rowsOfLive(explanation.live)),
     ...(rules === null
       ? []
       : [
@@ -98,6 +99,25 @@ function rowsOfState(pod: PodStatus, at: string): Cell[][] {
       : []),
   ];
 }
+
+function rowsOfLive({ state, drift, driftCount, holdsMeshRules, message }: PodExplanation["live"]): Cell[][] {
+  if (state === "as-wanted") return [["difference", "none: all that should be there is there"]];
+  if (state === "unknown") return [["not known", { text: message ?? "-", colour: "yellow" }]];
+  if (state === "nothing-wanted") {
+    return [
+      [
+        "difference",
+        holdsMeshRules === true ? RULES_OF_NOBODY : "none: no rule of a mesh is there, and none should be",
+      ],
+    ];
+  }
+  return [
+    ...drift.map((sentence, index): Cell[] => [index === 0 ? "difference" : "", { text: sentence, colour: "red" }]),
+    ...(driftCount > drift.length ? [["", `and ${driftCount - drift.length} more`]] : []),
+  ];
+}
+
+const RULES_OF_NOBODY = "rules of a mesh are there that this agent does not look after, such as those of istio-init";
 
 const SOURCES: Readonly<Record<NonNullable<PodStatus["netns"]>["source"], string>> = {
   add: "given by the runtime",

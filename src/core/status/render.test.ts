@@ -179,6 +179,14 @@ const EXPLANATION: PodExplanation = {
     { name: "label sidecar.istio.io/inject", value: null },
   ],
   rules: describeRules(DEFAULT_SIDECAR_CAPTURE, "iptables-nft"),
+  live: {
+    state: "differs",
+    drift: ["chain nat/ISTIO_OUTPUT of IPv4 was altered", "table \u001b[2J of IPv4 is missing"],
+    driftCount: 3,
+    holdsMeshRules: null,
+    message: null,
+    tookMs: 1.5,
+  },
 };
 
 describe("renderStatus()", () => {
@@ -237,6 +245,22 @@ describe("renderExplanation()", () => {
     const text = renderExplanation({ ...EXPLANATION, pod }, { hasColours: false, withRules: false });
     const section = text.slice(text.indexOf("Ambient mode"), text.indexOf("What should be captured"));
     assertGolden("explanation-ambient.txt", section);
+  });
+
+  it("says of every outcome of the look at the kernel what it means", () => {
+    const same = { ...EXPLANATION.live, state: "as-wanted", drift: [], driftCount: 0 } as const;
+    const text = (live: PodExplanation["live"]): string => {
+      const whole = renderExplanation({ ...EXPLANATION, live }, { hasColours: false, withRules: false });
+      return whole.slice(whole.indexOf("What the kernel holds now"), whole.indexOf("\nRules"));
+    };
+    assert.match(text(same), /^ +difference +none: all that should be there is there$/m);
+    assert.match(
+      text({ ...same, state: "unknown", message: "no answer in time" }),
+      /^ +not known +no answer in time$/m,
+    );
+    const out = { ...same, state: "nothing-wanted" } as const;
+    assert.match(text({ ...out, holdsMeshRules: false }), /^ +difference +none: no rule of a mesh is there/m);
+    assert.match(text({ ...out, holdsMeshRules: true }), /^ +difference +rules of a mesh are there that this agent/m);
   });
 
   it("explains a pod of which nothing is known", () => {

@@ -28,6 +28,9 @@ export const ENROLMENT_STATES = ["enrolled", "enrolling", "leaving", "out", "wai
 /** In, out, `refused`: it asks for the mesh in a way nobody can follow; `undecided`: nobody has looked yet. */
 export const DECISIONS = ["in", "out", "refused", "undecided"] as const;
 
+/** What a look at the kernel found while somebody waited. */
+export const LIVE_STATES = ["as-wanted", "differs", "nothing-wanted", "unknown"] as const;
+
 /** What is in, and what of it is not: `["*"]` stands for all, `[]` for none; `exclude` wins. */
 const SELECTION = object({ include: listOf(TEXT), exclude: listOf(TEXT) });
 
@@ -246,6 +249,18 @@ export const POD_EXPLANATION = object({
       omitted: NUMBER,
     }),
   ),
+  /** What the kernel holds at this moment, against what it should. */
+  live: object({
+    /** `differs`: by `drift`. `nothing-wanted`: nothing is to be captured. `unknown`: it could not be looked at; see `message`. */
+    state: oneOf(LIVE_STATES),
+    drift: listOf(TEXT),
+    /** More than `drift` shows when it was cut. */
+    driftCount: NUMBER,
+    /** Where nothing is wanted: whether rules stand there that bear a mesh's names, whoever wrote them. */
+    holdsMeshRules: orNull(FLAG),
+    message: orNull(TEXT),
+    tookMs: NUMBER,
+  }),
 });
 
 export type PodStatus = TypeOf<typeof POD_STATUS>;
