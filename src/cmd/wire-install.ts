@@ -24,6 +24,7 @@ import { leaveHost } from "./leave-host.ts";
 import { findMountProblems } from "./mount-problems.ts";
 import { readNetworkConfig } from "./network-config.ts";
 import { findPluginDir } from "./paths.ts";
+import { findRightsProblems } from "./rights-problems.ts";
 
 const RECHECK_HOST_MS = 10_000;
 const SETTLE_MS = 2000;
@@ -67,7 +68,7 @@ export interface WiredInstall {
 export async function wireInstall(input: InstallInput): Promise<WiredInstall> {
   const { config, log, clock, metrics, installed } = input;
   const operatorKeys = await readNetworkConfig(config);
-  const problems = await findMountProblems(config);
+  const problems = [...(await findMountProblems(config)), ...findRightsProblems()];
   for (const problem of problems) log.error(problem);
   const files = createHostAccess(log);
   const installer = createInstaller(

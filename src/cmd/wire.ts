@@ -29,6 +29,7 @@ import { ambientSettings } from "./ambient-settings.ts";
 import { buildInfo } from "./build-info.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { createTakenOff } from "./taken-off.ts";
+import { tellSyncing } from "./tell-syncing.ts";
 import { wireInstall } from "./wire-install.ts";
 import { wirePods } from "./wire-pods.ts";
 import { wireStatus } from "./wire-status.ts";
@@ -212,12 +213,7 @@ export async function runAgent(
         ending,
       ),
     ),
-    run(
-      Promise.all([informers.pods.waitSynced(ending), informers.namespaces.waitSynced(ending)]).then(
-        synced.ready,
-        ignoreAbort(ending),
-      ),
-    ),
+    run(tellSyncing({ informers, synced, clock }, ending)),
     run(
       informers.pods
         .waitSynced(ending)

@@ -40,6 +40,13 @@ const ALL_CAPABILITIES = [
   ..."MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP SYSLOG WAKE_ALARM PERFMON BPF".split(" "),
 ].map((name) => (name.startsWith("CAP_") ? name : `CAP_${name}`));
 
+/** What Docker and containerd give a container that asks for nothing. */
+const CONTAINER_CAPABILITIES =
+  "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
+    .split(" ")
+    .map((name) => `CAP_${name}`);
+const CAPABILITIES = { chart: CHART_CAPABILITIES, all: ALL_CAPABILITIES, container: CONTAINER_CAPABILITIES } as const;
+
 /** What the runtime hides or protects in /proc and /sys of a container that is not privileged (containerd's lists). */
 export const MASKED_PATHS = [
   ..."acpi asound kcore keys latency_stats timer_list timer_stats sched_debug scsi"
@@ -53,12 +60,16 @@ export const READONLY_PATHS = "bus fs irq sys sysrq-trigger".split(" ").map((nam
  * ConfigMap of envFrom. `KUBERNETES_*` are the kubelet's. */
 export function renderChartEnvironment(options: AgentBundleOptions): Readonly<Record<string, string>> {
   const { apiServer } = options;
-  return {
+  const ofKubelet = {
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     HOSTNAME: options.podName,
     KUBERNETES_SERVICE_HOST: apiServer.host,
     KUBERNETES_SERVICE_PORT: String(apiServer.port),
     KUBERNETES_SERVICE_PORT_HTTPS: String(apiServer.port),
+  };
+  if (options.setting === "bare") return { ...ofKubelet, ...options.env };
+  return {
+    ...ofKubelet,
     NODE_NAME: options.nodeName,
     REPAIR_NODE_NAME: options.nodeName,
     POD_NAME: options.podName,
@@ -91,7 +102,7 @@ export function renderChartEnvironment(options: AgentBundleOptions): Readonly<Re
 export function renderAgentBundle(folder: string, options: AgentBundleOptions): void {
   const root = join(folder, "rootfs");
   const mounts = [...makeSystemMounts(), ...makeProgramMounts(root, options), ...makeChartMounts(options)];
-  const capabilities = options.capabilities === "all" ? ALL_CAPABILITIES : CHART_CAPABILITIES;
+  const capabilities = CAPABILITIES[options.capabilities ?? "chart"];
   const namespaces = ["mount", "pid", "ipc", "uts"].map((type) => ({ type }));
   const config = {
     ociVersion: "1.0.2",
@@ -158,12 +169,14 @@ function makeProgramMounts(root: string, options: AgentBundleOptions): readonly 
 }
 
 function makeChartMounts(options: AgentBundleOptions): readonly Mount[] {
+  const account = bind(options.serviceAccount, "/var/run/secrets/kubernetes.io/serviceaccount", "ro");
+  if (options.setting === "bare") return [account];
   const mounts = [
     bind("/opt/cni/bin", "/host/opt/cni/bin", "rw"),
     bind("/etc/cni/net.d", "/host/etc/cni/net.d", "rw"),
     bind("/proc", "/host/proc", "ro"),
     bind("/run/istio-cni", "/var/run/istio-cni", "rw"),
-    bind(options.serviceAccount, "/var/run/secrets/kubernetes.io/serviceaccount", "ro"),
+    account,
   ];
   if (options.ambient !== true) return mounts;
   // HostToContainer: namespaces that are mounted later appear inside.

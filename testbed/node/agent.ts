@@ -31,8 +31,10 @@ export interface AgentOptions {
   readonly pod?: TestPod;
   /** Mounts what the chart adds for ambient mode, and says AMBIENT_ENABLED=true. */
   readonly ambient?: boolean;
-  /** The chart's five capabilities (default), or every one. */
-  readonly capabilities?: "chart" | "all";
+  /** The chart's five capabilities (default), every one, or those that a container has that asks for none. */
+  readonly capabilities?: "chart" | "all" | "container";
+  /** What the chart mounts and sets (default), or only what the kubelet gives any pod: service account and API server. */
+  readonly setting?: "chart" | "bare";
   /** Called with every line of its output as it arrives. */
   readonly onLine?: (line: string) => void;
 }

@@ -1,23 +1,17 @@
 // What this process may do: capabilities, security modules, namespaces, limits. Run in the agent's container, it speaks for
 // the agent; on the node itself, for whoever runs it.
 
+import { missingCapabilities, NEEDED_CAPABILITIES } from "../policy/needed-capabilities.ts";
 import { type CheckRow, fail, notApplicable, ok, unknown, warn } from "./check.ts";
 import { knownOf, type NodeFacts } from "./node-facts.ts";
 import { isFirstUserNamespace, parseFileLimit, parseProcessStatus } from "./proc-texts.ts";
 
-/** Of linux/capability.h; what each is for. */
-const CAPABILITIES: readonly {
-  readonly name: string;
-  readonly bit: bigint;
-  readonly use: string;
-  readonly isEssential: (facts: NodeFacts) => boolean;
-}[] = [
-  { name: "NET_ADMIN", bit: 12n, use: "writing rules", isEssential: () => true },
-  { name: "SYS_ADMIN", bit: 21n, use: "entering pods' network namespaces", isEssential: () => true },
-  { name: "SYS_PTRACE", bit: 19n, use: "finding the namespaces of pods that run", isEssential: needsProc },
-  { name: "DAC_OVERRIDE", bit: 1n, use: "writing into the host's folders whoever owns them", isEssential: () => false },
-  { name: "NET_RAW", bit: 13n, use: "iptables legacy, where nothing else works", isEssential: () => false },
-];
+/** Without which of them the agent does not work at all. */
+const IS_ESSENTIAL: Readonly<Partial<Record<string, (facts: NodeFacts) => boolean>>> = {
+  NET_ADMIN: () => true,
+  SYS_ADMIN: () => true,
+  SYS_PTRACE: needsProc,
+};
 
 /** The agent looks through the node's processes. */
 export function needsProc({ settings: { repair, ambient } }: NodeFacts): boolean {
@@ -33,13 +27,14 @@ export const RIGHTS_CHECKS: readonly CheckRow[] = [
     meaning: "The agent is not privileged; it needs five capabilities and says which one is missing.",
     complaints: ["#48746", "#56569", "#54389", "#55257"],
     decide(facts) {
-      const effective = parseProcessStatus(knownOf(facts.rights.status) ?? "").effective;
-      if (effective === undefined) return unknown("/proc/self/status does not tell the capabilities");
-      const missing = CAPABILITIES.filter(({ bit }) => (effective & (1n << bit)) === 0n);
-      if (missing.length === 0) return ok(CAPABILITIES.map(({ name }) => name).join(", "));
+      const missing = missingCapabilities(knownOf(facts.rights.status) ?? "");
+      if (missing === undefined) return unknown("/proc/self/status does not tell the capabilities");
+      if (missing.length === 0) return ok(NEEDED_CAPABILITIES.map(({ name }) => name).join(", "));
       const finding = `missing: ${missing.map(({ name, use }) => `${name} (${use})`).join(", ")}`;
       const next = `Add them: ${CHART}; on the node itself, run this as root`;
-      return missing.some(({ isEssential }) => isEssential(facts)) ? fail(finding, next) : warn(finding, next);
+      return missing.some(({ name }) => IS_ESSENTIAL[name]?.(facts) === true)
+        ? fail(finding, next)
+        : warn(finding, next);
     },
   },
   {
