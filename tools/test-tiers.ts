@@ -22,6 +22,8 @@ export const RUNTIME_TESTS = ["test/runtime/*.test.ts"];
 
 /** A real Kubernetes: KUBECONFIG, or the shared lab beside the checkout; root on Linux. */
 export const CLUSTER_TESTS = [
+  // Need helm only, which the lab has.
+  "test/chart/*.test.ts",
   "test/cluster/ambient.test.ts",
   "test/cluster/sidecar.test.ts",
   "test/cluster/watch.test.ts",

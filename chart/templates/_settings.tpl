@@ -80,8 +80,9 @@ The settings that hold: defaults, profile, compatibility version, platform, what
 {{- end -}}
 {{- end -}}
 
-{{/* The node's plugin folder. Arguments: root, settings. */}}
+{{/* The node's plugin folder; an empty value leaves it to the server's version. Arguments: root, settings. */}}
 {{- define "settings.binDir" -}}
-{{- $version := (index . 0).Capabilities.KubeVersion.Version -}}
+{{- $server := (index . 0).Capabilities.KubeVersion -}}
+{{- $version := printf "%s %s" $server.Version $server.GitVersion -}}
 {{- (index . 1).cniBinDir | default (contains "-gke" $version | ternary "/home/kubernetes/bin" "/opt/cni/bin") -}}
 {{- end -}}

@@ -1,0 +1,125 @@
+// What the chart's values do, and what it refuses.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { ALL_OPTIONS } from "../../src/core/config/options.ts";
+import { isJsonObject, readPath } from "../../testbed/api-server/kube-object.ts";
+import { CHART_CASES, MANIFEST_CASES } from "../../testbed/chart/chart-cases.ts";
+import { CHART, parseYaml, pick, render, renderObjects, tryRender } from "../../testbed/chart/render-chart.ts";
+import { VALUE_ROWS, type ValueRow } from "./chart-values.ts";
+
+describe("each value of the chart has its effect, bare and below cni", () => {
+  for (const row of VALUE_ROWS) {
+    const { value, set, also = [] } = row;
+    test(`${[`${value}=${set}`, ...also].join(" ")}`, async () => {
+      const text = await render({ args: args(row, "") });
+      assert.deepEqual(row.see(await parseYaml(text)), row.wanted);
+      if (!value.startsWith("global.")) assert.equal(await render({ args: args(row, "cni.") }), text);
+    });
+  }
+});
+
+test("each value of values.yaml has a row, and is in the schema", async () => {
+  const [values] = await parseYaml(readFileSync(join(CHART, "values.yaml"), "utf8"));
+  const { $defs }: { $defs: { values: unknown } } = JSON.parse(readFileSync(join(CHART, "values.schema.json"), "utf8"));
+  const rows = new Set(VALUE_ROWS.map(({ value }) => value));
+  const known = leaves(values?.["_internal_defaults_do_not_set"], rows);
+  assert.ok(known.length > 60, `only ${known.length} values were found`);
+  assert.deepEqual(
+    known.filter((value) => !rows.has(value)),
+    [],
+    "without a row",
+  );
+  const inSchema = (value: string): boolean => {
+    const [first = "", second, third] = value.split(".");
+    if (first === "monitoring") return second !== undefined && third !== undefined;
+    const path = second === undefined ? [first] : [first, "properties", second];
+    return isJsonObject(readPath($defs.values, "properties", ...path));
+  };
+  assert.deepEqual(
+    known.filter((value) => !inSchema(value)),
+    [],
+    "not in the schema",
+  );
+});
+
+test("the agent knows every variable the chart gives it, and each has an effect", async () => {
+  const effects = new Map(ALL_OPTIONS.map(({ option }) => [option.env, option.inert === undefined]));
+  for (const { args } of [...MANIFEST_CASES, ...CHART_CASES.filter(({ name }) => name === "everything")]) {
+    const objects = await renderObjects({ args });
+    const config = pick(objects, "ConfigMap", "istio-cni-config")["data"];
+    const containers = readPath(pick(objects, "DaemonSet"), "spec", "template", "spec", "containers");
+    const env: unknown = Array.isArray(containers) ? readPath(containers[0], "env") : [];
+    assert.ok(isJsonObject(config) && Array.isArray(env));
+    const names = [...Object.keys(config), ...env.map((each) => String(readPath(each, "name")))];
+    assert.deepEqual(
+      names.filter((name) => effects.get(name) !== true),
+      [],
+    );
+  }
+});
+
+test("what a user gives wins over profile and platform, bare and below cni", async () => {
+  const chosen = ["--set", "platform=k3s", "--set", "profile=ambient"];
+  for (const prefix of ["", "cni."]) {
+    const given = ["--set", `${prefix}cniConfDir=/mine`, "--set", `${prefix}ambient.enabled=false`];
+    const objects = await renderObjects({ args: [...chosen, ...given] });
+    assert.equal(readPath(pick(objects, "ConfigMap"), "data", "AMBIENT_ENABLED"), "false");
+    assert.match(JSON.stringify(pick(objects, "DaemonSet")), /"path":"\/mine"/);
+  }
+});
+
+test("an empty plugin folder is left to the server's version, and is the usual one elsewhere than on GKE", async () => {
+  const objects = await renderObjects({ args: ["--set", "cniBinDir="] });
+  assert.match(JSON.stringify(pick(objects, "DaemonSet")), /"path":"\/opt\/cni\/bin"/);
+});
+
+test("a file copied from the output of helm show values changes nothing", async () => {
+  assert.deepEqual(await renderObjects({ args: ["--values", join(CHART, "values.yaml")] }), await renderObjects());
+});
+
+test("values of other charts of Istio beside ours are let through", async () => {
+  const given = [
+    "--set",
+    "pilot.cni.enabled=true",
+    "--set",
+    "meshConfig.accessLogFile=/dev/stdout",
+    "--set",
+    "cni.enabled=true",
+  ];
+  assert.deepEqual(await renderObjects({ args: given }), await renderObjects());
+});
+
+describe("the chart refuses", () => {
+  const refused: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ["a boolean that is none", ["ambient.enabled=yes"], /\/ambient\/enabled/],
+    ["a boolean that is none, below cni", ["cni.ambient.enabled=yes"], /\/cni\/ambient\/enabled/],
+    ["a folder that is no absolute path", ["cni.cniBinDir=opt"], /\/cni\/cniBinDir/],
+    ["an empty image", ["image="], /\/image/],
+    ["a misspelt value of ours", ["agent.strict=true"], /\/agent/],
+    ["a wrong word", ["agent.conflistFight=win"], /\/agent\/conflistFight/],
+    ["a misspelt selector", ["ambient.enablementSelectors[0].podselector.a=b"], /enablementSelectors\/0/],
+    ["a section that is none", ["repair=off"], /\/repair/],
+    ["an unknown profile", ["profile=huge"], /Cannot use profile: there is no huge; there are ambient, /],
+    ["an unknown platform", ["global.platform=moon"], /Cannot use platform: there is no platform-moon/],
+    ["an unknown version", ["compatibilityVersion=1.2"], /Cannot use compatibilityVersion: .*1\.2;/],
+  ];
+  for (const [what, pairs, message] of refused) {
+    test(what, async () => {
+      const { status, stderr } = await tryRender({ args: pairs.flatMap((pair) => ["--set", pair]) });
+      assert.notEqual(status, 0);
+      assert.match(stderr, message);
+    });
+  }
+});
+
+function args({ value, set, also = [], how = "--set" }: ValueRow, prefix: string): readonly string[] {
+  return [how, `${prefix}${value}=${set}`, ...also.flatMap((pair) => ["--set", `${prefix}${pair}`])];
+}
+
+/** Paths of values: what is no map, or an empty one, or has a row as a whole. */
+function leaves(value: unknown, whole: ReadonlySet<string>, path = ""): readonly string[] {
+  if (!isJsonObject(value) || Object.keys(value).length === 0 || whole.has(path)) return [path];
+  return Object.entries(value).flatMap(([key, below]) => leaves(below, whole, path === "" ? key : `${path}.${key}`));
+}
