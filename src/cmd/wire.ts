@@ -108,6 +108,11 @@ export async function runAgent(
   const noZtunnel = "no ztunnel is connected: pods of the ambient mesh cannot start";
   const enrolling = config.ambient.enabled ? readiness.addCondition("ztunnel", noZtunnel) : undefined;
   const onZtunnel = (isConnected: boolean) => (isConnected ? enrolling?.ready() : enrolling?.notReady(noZtunnel));
+  if (config.ambient.enabled) {
+    const { dnsCapture, ipv6, ztunnelSocketPath } = config.ambient;
+    // People grep for the first words, which are upstream's, or for "ambient" (contract 8.6, 11 P28).
+    log.info("Starting ambient node agent: ambient mode is on", { ztunnel: ztunnelSocketPath, dnsCapture, ipv6 });
+  }
   // What is for one mode only is a file of its own in the bundle (tools/bundle.ts).
   const ambientMode = config.ambient.enabled
     ? { wireAmbient: (await import("./wire-ambient.ts")).wireAmbient }
