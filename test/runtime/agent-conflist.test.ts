@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { askOverUnix } from "../../src/platform/http/unix-client.ts";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
@@ -189,6 +190,13 @@ describe("the agent heals the conflist", () => {
         );
     await mesh.api.waitFor(isTold, "the Event on the agent's pod");
     assert.match((await agent.get(15014, "/metrics")).text, /^istio_cni_agent_conflist_fight 1$/m);
+    const status = await askOverUnix("/run/istio-cni/admin.sock", "/status", { timeoutMs: 10_000, maxBytes: 1 << 20 });
+    assert.partialDeepStrictEqual(JSON.parse(status.body), {
+      install: {
+        state: "installed",
+        fight: { conf: basename(path), writer: `the writer of ${basename(path)} (bridge)`, policy: "keep" },
+      },
+    });
   });
 });
 

@@ -1,6 +1,7 @@
 /**
  * What the installer tells others about itself: readiness, status and metrics.
  */
+import type { FightNotice } from "../../core/cni/conflist-life.ts";
 
 /**
  * starting: has not looked yet. installed: seen to be right. changing: being put right. waiting: for another party, as a
@@ -26,8 +27,8 @@ export type InstallStatus = {
   readonly warnings: readonly string[];
   /** How often our entry was taken out by another writer and put back, since the start. */
   readonly rewrites: number;
-  /** Another writer keeps at it, or the file was left to it. */
-  readonly isFighting: boolean;
+  /** Another writer keeps at it, or the file was left to it; undefined: nobody does. */
+  readonly fight: FightNotice | undefined;
   /** Folders whose changes are seen by looking only, with the reason. */
   readonly unwatched: ReadonlyMap<string, string>;
 };

@@ -301,6 +301,11 @@ describe("createInstaller()", OPTIONS, () => {
         await host.until(() => isReady(installer)() && names(host.readConf("05-cilium.conflist")));
       }
       assert.equal(installer.status().rewrites, 8);
+      assert.partialDeepStrictEqual(installer.status().fight, {
+        name: "05-cilium.conflist",
+        writer: "the writer of 05-cilium.conflist (bridge)",
+        policy: "keep",
+      });
     });
     assert.equal(host.counted.filter((name) => name === "reasserted").length, 8);
     const warnings = host.logged.filter((line) => line.startsWith("warn "));
@@ -353,7 +358,7 @@ async function fightOver(
         await host.until(() => isReady(installer)() && names(host.readConf("10-x.conflist")));
         host.writeConf("10-x.conflist", LIST);
       }
-      await host.until(() => installer.status().isFighting);
+      await host.until(() => installer.status().fight !== undefined);
       host.writeConf("10-x.conflist", LIST);
       await then(installer);
     },

@@ -73,6 +73,7 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
   let confName: string | undefined;
   let warnings: readonly string[] = [];
   let wasFighting = false;
+  let lastFight: FightNotice | undefined;
   let wasTakenOff = false;
 
   const enter = (next: InstallState, nextReason: string): void => {
@@ -101,7 +102,9 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     warnings = next;
   };
 
-  const tellOfFight = (netDir: string, { name, writer, advice, times, policy }: FightNotice): void => {
+  const tellOfFight = (netDir: string, notice: FightNotice): void => {
+    const { name, writer, advice, times, policy } = notice;
+    lastFight = notice;
     const message = `Another writer keeps taking our entry out of ${netDir}/${name}: ${writer}; put back ${times} times in a row, ${FIGHT_ANSWERS[policy]}; ${advice}`;
     log.warn(message);
     deps.onFight(message);
@@ -215,7 +218,7 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
       confName,
       warnings,
       rewrites: life.rewrites,
-      isFighting: isFighting(life, clock.nowMs()),
+      fight: isFighting(life, clock.nowMs()) ? lastFight : undefined,
       unwatched: new Map([...watch.unwatched()].filter(([folder]) => folders.has(folder))),
     }),
   };

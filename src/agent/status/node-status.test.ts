@@ -67,6 +67,7 @@ function statusOf(
         confName: "10-a.conflist",
         warnings: [],
         rewrites: 0,
+        fight: undefined,
         unwatched: new Map([["/host", "no inotify"]]),
       }),
       watches: () => [{ kind: "pods", isSynced: true, phase: "watching", failures: 0, objects: 1 }],
@@ -127,6 +128,7 @@ describe("createNodeStatus()", () => {
         confName: "10-a.conflist",
         warnings: [],
         rewrites: 0,
+        fight: null,
         unwatched: [{ folder: "/host", reason: "no inotify" }],
       },
       watches: [

@@ -43,6 +43,9 @@ export interface NodeStatusDeps {
     readonly confName: string | undefined;
     readonly warnings: readonly string[];
     readonly rewrites: number;
+    readonly fight:
+      | { readonly name: string; readonly writer: string; readonly advice: string; readonly policy: string }
+      | undefined;
     readonly unwatched: ReadonlyMap<string, string>;
   };
   watches(): readonly {
@@ -233,9 +236,11 @@ function describeBackend(decision: BackendDecision | undefined): StatusDocument[
 }
 
 function describeInstall(status: ReturnType<NodeStatusDeps["install"]>): StatusDocument["install"] {
-  const { state, reason, confName, warnings, rewrites, unwatched } = status;
+  const { state, reason, confName, warnings, rewrites, fight, unwatched } = status;
   const folders = [...unwatched].map(([folder, why]) => ({ folder, reason: why }));
-  return { state, reason, confName: confName ?? null, warnings, rewrites, unwatched: folders };
+  const opponent =
+    fight === undefined ? null : { conf: fight.name, writer: fight.writer, policy: fight.policy, advice: fight.advice };
+  return { state, reason, confName: confName ?? null, warnings, rewrites, fight: opponent, unwatched: folders };
 }
 
 function describeNetns({ handles, unavailable, lastScan }: ReturnType<NodeStatusDeps["netns"]>) {

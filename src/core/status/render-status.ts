@@ -65,6 +65,7 @@ export function headOf(document: StatusDocument): Cell[][] {
     ],
     ...install.warnings.map((text): Cell[] => ["", { text, colour: "yellow" }]),
     ...(install.rewrites === 0 ? [] : [["", `taken out by another writer and put back ${install.rewrites} times`]]),
+    ...(install.fight === null ? [] : [["", wordsOfFight(install.fight)]]),
     ...watches.map((watch): Cell[] => ["Watch", wordsOfWatch(watch)]),
     ...(netns.unavailable === null
       ? []
@@ -151,4 +152,9 @@ function noteOf(pod: PodStatus, at: string): Cell {
   if (first === undefined) return "";
   const more = pod.lastDriftCount > 1 ? `; and ${pod.lastDriftCount - 1} more` : "";
   return `${renderAge(pod.lastDriftAt, at)}: ${first}${more}`;
+}
+
+function wordsOfFight({ conf, writer, policy, advice }: NonNullable<StatusDocument["install"]["fight"]>): Cell {
+  const text = `taken out of ${conf} again and again by ${writer}; ${policy}: ${advice}`;
+  return { text, colour: "yellow" };
 }

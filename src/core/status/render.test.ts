@@ -99,6 +99,12 @@ const STATUS: StatusDocument = {
     confName: null,
     warnings: ["a warning"],
     rewrites: 3,
+    fight: {
+      conf: "05-cilium.conflist",
+      writer: "the writer of 05-cilium.conflist (cilium-cni)",
+      policy: "keep",
+      advice: "with Cilium, set cni.exclusive=false",
+    },
     unwatched: [],
   },
   watches: [

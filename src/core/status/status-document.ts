@@ -163,6 +163,8 @@ export const STATUS_DOCUMENT = object({
     warnings: listOf(TEXT),
     /** How often another writer took our entry out and it was put back. */
     rewrites: NUMBER,
+    /** Another writer keeps taking our entry out of `conf`, or that was left to it; `policy` is CNI_CONFLIST_FIGHT. */
+    fight: orNull(object({ conf: TEXT, writer: TEXT, policy: TEXT, advice: TEXT })),
     /** Folders whose changes are not told by the kernel, with the reason. */
     unwatched: listOf(object({ folder: TEXT, reason: TEXT })),
   }),
