@@ -1,9 +1,10 @@
 // The API server answers with errors, hangs, or is away for long while pods come, go and are relabelled: no pod of the ambient
 // mesh starts outside it, and afterwards everything is where it belongs.
+// API_AWAY_SECONDS (0 unless told) is how long it is away at least where it is away for long: 600 for the long variant.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { FaultAction } from "../../testbed/api-server/faults.ts";
-import { isJsonObject, readPath } from "../../testbed/api-server/kube-object.ts";
+import { isJsonObject, type JsonObject, readPath } from "../../testbed/api-server/kube-object.ts";
 import { namespace } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
@@ -23,6 +24,8 @@ import {
 import { assertAlive } from "./captured-pods.ts";
 
 enterNodeNamespaces();
+
+const AWAY_SECONDS = Number(process.env["API_AWAY_SECONDS"] ?? 0);
 
 describe("an API server with faults", () => {
   let node: AmbientNode;
@@ -112,7 +115,7 @@ describe("an API server with faults", () => {
     const name = String(readPath(known, "metadata", "name"));
     await until("the agent knows it", async () => {
       const { stdout } = await agentExplain(name);
-      return stdout.includes('"uid"') || stdout.includes(name);
+      return stdout.includes('"uid"');
     });
     node.mesh.api.fault({ path: /./ }, { kind: "status", code: 503 });
     node.mesh.api.closeWatches("reset");
@@ -140,30 +143,39 @@ describe("an API server with faults", () => {
     const goes = await node.startPod({ name: nextName() });
     const finishes = await node.startPod({ name: nextName() });
     await untilIn(node, stays, leaves, goes, finishes);
+    const known = specOf(node.putPod({ name: nextName() }));
+    await until("the agent knows it", async () => (await agentExplain(known.name)).stdout.includes('"uid"'));
     await node.mesh.api.stop();
     node.labelNamespace("joins", IN_MESH);
     node.labelNamespace("leaves", { "istio.io/dataplane-mode": null });
     await node.removePod(goes);
     node.report(finishes, "Succeeded");
-    const unknown = node.putPod({ name: nextName() });
-    const spec = {
-      name: String(readPath(unknown, "metadata", "name")),
-      namespace: "mesh",
-      uid: String(readPath(unknown, "metadata", "uid")),
-    };
+    const spec = specOf(node.putPod({ name: nextName() }));
     await assert.rejects(node.mesh.node.runPod(spec), /Cannot decide on pod/);
     assert.ok(await isRedirected(stays));
     assert.ok(await isRedirected(leaves), "what is not seen is not concluded");
     assert.deepEqual(await ambientTraces(joins), []);
+    // Pods that are known come late and go early all the while, and come again as other sandboxes.
+    const untilMs = performance.now() + AWAY_SECONDS * 1000;
+    do {
+      const again = await node.mesh.node.runPod(known);
+      assert.ok(await isRedirected(again), "what was known stays known");
+      await untilServed(stays, leaves, again, finishes);
+      await assert.rejects(node.mesh.node.runPod(spec), /Cannot decide on pod/);
+      for (const pod of [stays, leaves]) assert.ok(await isRedirected(pod));
+      assert.deepEqual(await ambientTraces(joins), []);
+      await again.remove();
+    } while (performance.now() < untilMs);
     assertAlive(agent);
     await node.mesh.api.start();
     const late = await retried(() => node.mesh.node.runPod(spec));
-    node.report(late);
-    await untilIn(node, stays, joins, late);
+    const last = await retried(() => node.mesh.node.runPod(known));
+    for (const pod of [late, last]) node.report(pod);
+    await untilIn(node, stays, joins, late, last);
     await untilOut(node, leaves);
     await until("the finished pod is forgotten", () => node.redirection(finishes) === undefined);
-    await untilServed(stays, joins, late);
-    for (const pod of [stays, joins, leaves, late, finishes]) await node.removePod(pod);
+    await untilServed(stays, joins, late, last);
+    for (const pod of [stays, joins, leaves, late, last, finishes]) await node.removePod(pod);
     await untilServed();
   });
 
@@ -198,6 +210,11 @@ describe("an API server with faults", () => {
     return await runCommand(["curl", "-s", "--unix-socket", "/run/istio-cni/admin.sock", `http://x/pods/mesh/${name}`]);
   }
 });
+
+function specOf(pod: JsonObject): { readonly name: string; readonly namespace: string; readonly uid: string } {
+  const [name, uid] = ["name", "uid"].map((key) => String(readPath(pod, "metadata", key)));
+  return { name: name ?? "", namespace: "mesh", uid: uid ?? "" };
+}
 
 /** As the kubelet does. */
 async function retried(start: () => Promise<TestPod>): Promise<TestPod> {

@@ -100,6 +100,12 @@ describe("pods that run", () => {
     });
     await untilIn(node, first);
     await until("DNS again", async () => (await ambientTraces(first)).some((line) => line.includes("15053")));
+    const isRerouted = async () => (await ambientTraces(first)).some((line) => line.includes("-i tap0 "));
+    node.changePod(first, { annotations: { "istio.io/reroute-virtual-interfaces": "tap0" } });
+    await until("what a virtual machine sends", isRerouted);
+    node.changePod(first, { annotations: { "istio.io/reroute-virtual-interfaces": null } });
+    await until("no virtual machine", async () => !(await isRerouted()));
+    await untilIn(node, first);
   });
 
   test("get their annotation back when somebody takes it or writes another", async () => {
