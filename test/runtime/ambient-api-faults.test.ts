@@ -98,7 +98,8 @@ describe("an API server with faults", () => {
     const second = await startUnseen();
     await until("the other serves both", () => servedBy(other).size === 2);
     await other.stop();
-    await untilServed(first);
+    // The older one takes over what the newer one had.
+    await untilServed(first, second);
     assert.ok(!ztunnel.events().some(({ event, uid }) => event === "del" && uid === first.uid));
     assert.ok(!other.events().some(({ event, uid }) => event === "del" && uid === second.uid));
     for (const pod of [first, second]) assert.ok(await isRedirected(pod));
