@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
+import { readAddresses } from "../../src/agent/netfilter/read-addresses.ts";
 import { formatIp } from "../../src/core/address.ts";
-import { ADDRESS_SCOPE, decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
+import { ADDRESS_SCOPE } from "../../src/core/netlink/addresses.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
@@ -16,7 +16,7 @@ test("the addresses of a netns are listed in the kernel's order with scope, flag
   netns.mustExec(["ip", "addr", "add", "10.9.9.9", "peer", "10.9.9.1/32", "dev", "eth0"]);
   netns.mustExec(["ip", "-6", "addr", "add", "fd00::5/64", "dev", "eth0", "nodad"]);
   using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
-  const { addresses, interrupted } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+  const { addresses, interrupted } = readAddresses(socket);
   assert.equal(interrupted, false);
   const seen = addresses.map(({ ip, prefixLength, label }) =>
     `${formatIp(ip)}/${prefixLength} ${label ?? ""}`.trimEnd(),

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
+import { readAddresses } from "../../src/agent/netfilter/read-addresses.ts";
 import { type Cidr, formatIp } from "../../src/core/address.ts";
-import { ADDRESS_FLAGS, decodeAddresses, encodeGetAddresses } from "../../src/core/netlink/addresses.ts";
+import { ADDRESS_FLAGS } from "../../src/core/netlink/addresses.ts";
 import type { HeldPodNetwork } from "../../src/core/netlink/pod-network.ts";
 import {
   encodeAddPodNetwork,
@@ -53,7 +54,7 @@ test("::6 is never tentative: whoever binds to it right after may", () => {
     using netns = createNetns();
     using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
     apply(socket, encodeAddPodNetwork(network));
-    const { addresses } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+    const { addresses } = readAddresses(socket);
     const added = addresses.find(({ ip }) => formatIp(ip) === "::6") ?? assert.fail();
     assert.equal(added.flags & ADDRESS_FLAGS.tentative, 0);
   }
@@ -118,7 +119,7 @@ function apply(socket: NetlinkSocket, requests: Uint8Array | undefined): void {
 }
 
 function held(socket: NetlinkSocket): HeldPodNetwork {
-  const { addresses } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+  const { addresses } = readAddresses(socket);
   const policyRules = FAMILIES.map((family) => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
   return {
     addresses: addresses

@@ -1,7 +1,6 @@
 // What a pod's namespace holds at this moment, of whoever it is, as far as a packet meets it: rules of every table, addresses,
 // names of interfaces, and the kernel's answer to which way a packet goes. Writes nothing.
 import type { IpAddress } from "../../core/address.ts";
-import { decodeAddresses, encodeGetAddresses } from "../../core/netlink/addresses.ts";
 import {
   type DeviceChain,
   decodeHeldRules,
@@ -20,6 +19,7 @@ import { decodeLinkNames, encodeGetLinks } from "../../core/netlink/steering-rul
 import type { Ruleset } from "../../core/rules/model.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import { dump, exchange, readGeneration } from "./netlink-conversation.ts";
+import { readAddresses } from "./read-addresses.ts";
 import type { RuleStore } from "./rule-store.ts";
 
 export interface NetnsPictureDeps {
@@ -80,7 +80,7 @@ export function createNetnsPictures(deps: NetnsPictureDeps): NetnsPictures {
         rulesets: [...rulesets, ...legacy.rulesets],
         deviceChains,
         unread: legacy.unread,
-        addresses: readAddresses(socket),
+        addresses: settledAddresses(socket),
         interfaces: decodeLinkNames(dump(socket, "list the interfaces", encodeGetLinks())),
       };
     },
@@ -91,9 +91,9 @@ export function createNetnsPictures(deps: NetnsPictureDeps): NetnsPictures {
   };
 }
 
-function readAddresses(socket: NetlinkSocket): NetnsPicture["addresses"] {
+function settledAddresses(socket: NetlinkSocket): NetnsPicture["addresses"] {
   for (let round = 1; round <= MAX_ROUNDS; round++) {
-    const { addresses, interrupted } = decodeAddresses(exchange(socket, encodeGetAddresses()));
+    const { addresses, interrupted } = readAddresses(socket);
     if (!interrupted) return addresses;
   }
   throw new Error(`Cannot read the addresses: they changed during each of ${MAX_ROUNDS} reads`);

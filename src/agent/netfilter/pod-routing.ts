@@ -1,7 +1,6 @@
 // What a capture needs beside netfilter (contract 5.6, 7.7), over rtnetlink: an address on lo, policy rules and routes by mark.
 // Looks before it writes: what stands is left as it is, at whatever priority it stands, and nothing is added twice (D18).
 import { formatCidr, type IpAddress } from "../../core/address.ts";
-import { decodeAddresses, encodeGetAddresses } from "../../core/netlink/addresses.ts";
 import { decodeLoopbackHasIpv6, encodeGetLoopback } from "../../core/netlink/loopback-ipv6.ts";
 import { encodeRaiseLoopback, parseRaiseLoopback } from "../../core/netlink/loopback-up.ts";
 import {
@@ -25,6 +24,7 @@ import { LOOPBACK_INDEX, NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.t
 import type { PodNetwork } from "../../core/rules/model.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import { exchange } from "./netlink-conversation.ts";
+import { readAddresses } from "./read-addresses.ts";
 
 export interface PodRoutingDeps {
   openNetlink(protocol: number, netnsFd: number): NetlinkSocket;
@@ -80,7 +80,7 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
     /** The addresses in the namespace, in the kernel's order. */
     addresses(netnsFd: number): readonly IpAddress[] {
       using socket = open(netnsFd);
-      return whole(() => decodeAddresses(exchange(socket, encodeGetAddresses()))).addresses.map(({ ip }) => ip);
+      return whole(() => readAddresses(socket)).addresses.map(({ ip }) => ip);
     },
     missing,
     drift,
@@ -107,9 +107,7 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
 /** What the namespace holds, as far as it matters for `network`; undefined: all. */
 function look(socket: NetlinkSocket, network?: PodNetwork): HeldPodNetwork {
   const matters = (part: (network: PodNetwork) => boolean): boolean => network === undefined || part(network);
-  const addresses = matters((one) => one.addresses.length > 0)
-    ? whole(() => decodeAddresses(exchange(socket, encodeGetAddresses()))).addresses
-    : [];
+  const addresses = matters((one) => one.addresses.length > 0) ? whole(() => readAddresses(socket)).addresses : [];
   const rules = FAMILIES.filter((family) =>
     matters(({ policyRules }) => policyRules.some((rule) => rule.family === family)),
   ).map((family) => readPolicyRules(socket, family));
