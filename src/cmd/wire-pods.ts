@@ -9,6 +9,7 @@ import { tryCaptures } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
 import { createPluginRequests, type SandboxService } from "../agent/plugin-api/plugin-requests.ts";
 import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
+import { createPreference } from "../agent/plugin-api/preference.ts";
 import { runRepairController } from "../agent/repair/repair-controller.ts";
 import { createSidecar, type FindPod, type Sidecar } from "../agent/sidecar/sidecar.ts";
 import type { NodeStatusDeps } from "../agent/status/node-status.ts";
@@ -86,6 +87,7 @@ export interface WiredPods extends Disposable {
 
 export function wirePods(input: PodsInput): WiredPods {
   const { config, log, clock, metrics, api, informers, poller, nodeName, takenOff, onZtunnel } = input;
+  const sandboxWork = createPreference();
   const lookup = createPodLookup(
     { api, clock, pods: informers.pods },
     { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
@@ -153,8 +155,10 @@ export function wirePods(input: PodsInput): WiredPods {
       namespaces: {
         adopt,
         release(containerId) {
-          netns.release(containerId);
-          verifier.sandboxRemoved();
+          const [podUid] = netns.release(containerId);
+          // A static pod may be held under a UID that is not the API's, and who is not held may be monitored all the same.
+          const isKnown = podUid !== undefined && verifier.record(podUid) !== undefined;
+          verifier.sandboxRemoved(isKnown ? podUid : undefined);
         },
       },
       memory: decisions.atAdd,
@@ -232,7 +236,7 @@ export function wirePods(input: PodsInput): WiredPods {
       clock,
       wallMs: Date.now,
       random: Math.random,
-      yieldToLoop: () => setImmediate(),
+      yieldToLoop: () => setImmediate().then(sandboxWork.isOver),
       log,
     },
     {
@@ -266,7 +270,7 @@ export function wirePods(input: PodsInput): WiredPods {
     netns.forget(pod.uid);
     decisions.forget(pod.uid);
   });
-  const sandboxes = ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns);
+  const sandboxes = preferred(ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns), sandboxWork);
   const handle = createPluginRequests({
     sandboxes,
     log,
@@ -325,6 +329,15 @@ export function wirePods(input: PodsInput): WiredPods {
       ends[Symbol.dispose]();
       netns[Symbol.dispose]();
     },
+  };
+}
+
+/** Says of each ADD and CHECK when it begins and ends: what nobody waits for has time until then. */
+function preferred(sandboxes: SandboxService, work: ReturnType<typeof createPreference>): SandboxService {
+  return {
+    add: (...call) => work.during(() => sandboxes.add(...call)),
+    check: (...call) => work.during(() => sandboxes.check(...call)),
+    remove: (sandbox) => sandboxes.remove(sandbox),
   };
 }
 

@@ -30,6 +30,8 @@ interface PodState {
   failed: { readonly step: EnrolmentStep; readonly againMs: number } | undefined;
 }
 
+/** Without a reason of ours each wake-up would make an exception with its stack. */
+const WOKEN = "woken";
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
 /** Rights are granted by people. */
@@ -128,7 +130,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     if (starting.has(uid)) return;
     if (busy.has(uid)) again.add(uid);
     else queue.put(uid, { dueMs: deps.clock.nowMs() + delayMs, isUrgent: false });
-    wake.abort();
+    wake.abort(WOKEN);
   }
 
   /** Every pod that is there, and whoever is still listed somewhere without being there. */
@@ -149,7 +151,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
         busy.delete(uid);
         if (again.delete(uid)) ask(uid);
         else if (delayMs !== undefined) ask(uid, delayMs);
-        else wake.abort();
+        else wake.abort(WOKEN);
       });
     busy.set(uid, work);
   }

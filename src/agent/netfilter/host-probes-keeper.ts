@@ -32,6 +32,8 @@ export interface HostProbesKeeperOptions {
   readonly restMs?: number;
 }
 
+/** Without a reason of ours each wake-up would make an exception with its stack. */
+const WOKEN = "woken";
 const LEGACY_INTERVAL_MS = 30_000;
 const INTERVAL_MS = 10_000;
 /** A look takes some 10 ms of the thread where 500 pods are in the sets. */
@@ -58,7 +60,7 @@ export async function keepHostProbes(
   const told = { failure: "", notes: "" };
   using _monitor = openMonitor(() => {
     isDue = true;
-    wake.abort();
+    wake.abort(WOKEN);
   });
 
   while (!signal.aborted) {

@@ -67,12 +67,17 @@ export class HeldNetnsStore implements Disposable {
   }
 
   /** Closes what belongs to that sandbox. Without a known sandbox, what was found for `podUid`: it is found again if the
-   * sandbox that ends was another one. */
-  release(containerId: string, podUid: string | undefined): void {
-    for (const [key, { containerIds, source }] of this.#entries) {
-      const isFoundForPod = source !== "add" && podUid !== undefined && key === podUidKey(podUid);
-      if (containerIds.has(containerId) || isFoundForPod) this.#close(key);
+   * sandbox that ends was another one. Returns whose it was. */
+  release(containerId: string, podUid: string | undefined): readonly string[] {
+    const found = podUid === undefined ? undefined : podUidKey(podUid);
+    const released: string[] = [];
+    for (const [key, { podUid: holder, containerIds, source }] of this.#entries) {
+      const isFoundForPod = source !== "add" && key === found;
+      if (!containerIds.has(containerId) && !isFoundForPod) continue;
+      released.push(holder);
+      this.#close(key);
     }
+    return released;
   }
 
   forget(podUid: string): void {

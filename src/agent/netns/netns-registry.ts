@@ -58,8 +58,9 @@ export interface NetnsRegistryStatus {
 export interface NetnsRegistry extends Disposable {
   /** At ADD: keeps a descriptor of its own; the caller's stays the caller's. Replaces that of an older sandbox. */
   adopt(podUid: string, containerId: string, netnsFd: number): AdoptOutcome;
-  /** At DEL: the runtime wants the namespace to end. A DEL for an older sandbox leaves the newer one's handle. */
-  release(containerId: string, podUid?: string): void;
+  /** At DEL: the runtime wants the namespace to end. A DEL for an older sandbox leaves the newer one's handle. Returns the UIDs
+   * of the pods whose handle is closed. */
+  release(containerId: string, podUid?: string): readonly string[];
   /** The pod is deleted or finished. */
   forget(podUid: string): void;
   get(pod: Pick<NetnsPod, "uid" | "annotations">): HeldNetns | undefined;
@@ -248,7 +249,7 @@ export function createNetnsRegistry(deps: NetnsRegistryDeps, options: NetnsRegis
     release(containerId, podUid) {
       ended?.containers.add(containerId);
       if (podUid !== undefined) ended?.uids.add(podUidKey(podUid));
-      held.release(containerId, podUid);
+      return held.release(containerId, podUid);
     },
     forget(podUid) {
       ended?.uids.add(podUidKey(podUid));

@@ -103,6 +103,8 @@ export interface Verifier {
   record(podUid: string): VerificationRecord | undefined;
 }
 
+/** Without a reason of ours each wake-up would make an exception with its stack. */
+const WOKEN = "woken";
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 /** Nothing we do makes a sandbox of its own kernel visible. */
@@ -173,7 +175,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
   function ask(uid: string, delayMs: number, isUrgent: boolean): void {
     const dueMs = Math.max(deps.clock.nowMs() + delayMs, states.get(uid)?.quietUntilMs ?? 0);
     queue.put(uid, { dueMs, isUrgent });
-    wake.abort();
+    wake.abort(WOKEN);
   }
 
   function beginPass(): void {

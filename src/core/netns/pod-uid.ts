@@ -13,6 +13,13 @@ export function podUidKey(uid: string): string {
 
 /** Every key that this pod's cgroups, and the runtime's calls for it, may carry; the API's own first. */
 export function podUidKeys(pod: Pick<Pod, "uid" | "annotations">): readonly string[] {
+  const known = keysOf.get(pod);
+  if (known !== undefined) return known;
   const hash = pod.annotations[STATIC_POD_UID];
-  return [pod.uid, ...(hash === undefined ? [] : [hash])].map(podUidKey).filter((key) => key !== "");
+  const keys = [pod.uid, ...(hash === undefined ? [] : [hash])].map(podUidKey).filter((key) => key !== "");
+  keysOf.set(pod, keys);
+  return keys;
 }
+
+/** Pods are immutable, and asked about again and again. */
+const keysOf = new WeakMap<Pick<Pod, "uid" | "annotations">, readonly string[]>();
