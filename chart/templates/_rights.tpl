@@ -70,6 +70,27 @@ seLinuxOptions:
 {{- end -}}
 {{- end -}}
 
+{{/*
+The rules of ClusterRole istio-cni-ambient, and nothing where there are none. When ambient mode is switched off, pods that were
+in it are let out, and the annotation has to go with that: other nodes would go on to tunnel to them. So that right stays, but
+only where a policy allows the agent's token nothing else. Arguments: root, settings.
+*/}}
+{{- define "rights.ambient" -}}
+{{- $isAmbient := include "settings.isTrue" (index . 1).ambient.enabled -}}
+{{- if or $isAmbient (include "rights.hasPolicy" .) -}}
+# The annotation ambient.istio.io/redirection, for istiod to see; and to take it away when ambient mode was switched off.
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
+{{- end }}
+{{- if $isAmbient }}
+# Whose labels enrol their pods. "get": a namespace whose pods start before the watch has shown it.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get, list, watch]
+{{- end }}
+{{- end -}}
+
 {{/* Whether the admission policy is there. Arguments: root, settings. */}}
 {{- define "rights.hasPolicy" -}}
 {{- $wish := toString (index . 1).admissionPolicy.enabled -}}

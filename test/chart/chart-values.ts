@@ -125,7 +125,10 @@ export const VALUE_ROWS: readonly ValueRow[] = [
     value: "ambient.enabled",
     set: "true",
     see: rights("istio-cni-ambient"),
-    wanted: [{ apiGroups: [""], resources: ["pods/status"], verbs: ["patch"] }],
+    wanted: [
+      { apiGroups: [""], resources: ["pods/status"], verbs: ["patch"] },
+      { apiGroups: [""], resources: ["namespaces"], verbs: ["get", "list", "watch"] },
+    ],
   },
   variable(
     "ambient.enablementSelectors",
@@ -320,7 +323,12 @@ export const VALUE_ROWS: readonly ValueRow[] = [
   variable("agent.conflistFight", "own", "CNI_CONFLIST_FIGHT", "own"),
   variable("agent.pluginWait", "20s", "PLUGIN_AGENT_WAIT", "20s"),
   variable("agent.verifyInterval", "2m", "VERIFY_INTERVAL", "2m"),
-  { value: "admissionPolicy.enabled", set: "false", see: has("ValidatingAdmissionPolicy"), wanted: false },
+  {
+    value: "admissionPolicy.enabled",
+    set: "false",
+    see: (all) => [has("ValidatingAdmissionPolicy")(all), has("ClusterRole", "istio-cni-ambient")(all)],
+    wanted: [false, false],
+  },
   { value: "uninstallHook.enabled", set: "false", see: has("Job"), wanted: false },
   { value: "monitoring.podMonitor.enabled", set: "true", see: has("PodMonitor", "istio-cni"), wanted: true },
   {
