@@ -193,7 +193,10 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       decisions.ambient.keep(pod, sandbox);
       enrolment.added(pod);
     },
-    countDecision: (decision, reason) => metrics.decisions.increment({ mode: "ambient", decision, reason }),
+    countDecision(decision, reason, seconds) {
+      metrics.decisions.increment({ mode: "ambient", decision, reason });
+      metrics.decideSeconds.observe({ mode: "ambient" }, seconds);
+    },
     observe: (phase, dialect, seconds) =>
       phase === "program"
         ? metrics.programSeconds.observe({ mode: "ambient", backend: dialect }, seconds)

@@ -163,8 +163,10 @@ export function wirePods(input: PodsInput): WiredPods {
       },
       memory: decisions.atAdd,
       log,
-      countDecision: (reason) =>
-        metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason }),
+      countDecision(reason, seconds) {
+        metrics.decisions.increment({ mode: "sidecar", decision: reason === "sidecar" ? "in" : "out", reason });
+        metrics.decideSeconds.observe({ mode: "sidecar" }, seconds);
+      },
       observeProgram: (mode, dialect, seconds) => metrics.programSeconds.observe({ mode, backend: dialect }, seconds),
       nowMs: clock.nowMs,
       later: (action) => void setImmediate().then(action),

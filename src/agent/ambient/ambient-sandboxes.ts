@@ -93,7 +93,8 @@ export interface AmbientSandboxesDeps {
   starting(podUid: string): Disposable;
   /** The pod is in: the annotation and all that is not waited for. */
   added(pod: Pod, sandbox: AddedSandbox): void;
-  countDecision(decision: "in" | "out", reason: AmbientReason): void;
+  /** Once per decided ADD: seconds since its request, most of them for a pod or a namespace that nobody had shown yet. */
+  countDecision(decision: "in" | "out", reason: AmbientReason, seconds: number): void;
   /** Seconds from the decision to the kernel's answer, and from there to ztunnel's. */
   observe(phase: "program" | "ztunnel", dialect: string, seconds: number): void;
   readonly log: Logger;
@@ -194,15 +195,16 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
     async add(sandbox, signal) {
       const startedMs = deps.nowMs();
       const decided = await decide(sandbox, signal);
+      const tookSeconds = (deps.nowMs() - startedMs) / 1000;
       const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
       if (decided.verdict !== "in") {
-        deps.countDecision("out", decided.reason);
+        deps.countDecision("out", decided.reason, tookSeconds);
         deps.log.debug("Pod stays outside the ambient mesh", { ...labels, reason: decided.reason });
         return decided.verdict;
       }
       const { pod, decision } = decided;
       using _starting = deps.starting(pod.uid);
-      deps.countDecision("in", decision.reason);
+      deps.countDecision("in", decision.reason, tookSeconds);
       for (const hint of decision.hints) deps.log.warn(hint, { ns: pod.namespace, name: pod.name });
       const decidedMs = deps.nowMs();
       const { capture, bypassed, addresses } = captureOf(sandbox, decision.plan);

@@ -77,8 +77,8 @@ export interface SidecarDeps {
   readonly namespaces: SidecarNamespaces;
   readonly memory: SidecarMemory;
   readonly log: Logger;
-  /** Once per decided ADD, for the metrics. */
-  countDecision(reason: SidecarReason): void;
+  /** Once per decided ADD, for the metrics: seconds since its request, most of them for a pod that nobody had shown yet. */
+  countDecision(reason: SidecarReason, seconds: number): void;
   /** Once per programmed pod: seconds from the decision to the kernel's answer. */
   observeProgram(mode: SidecarCapture["mode"], dialect: string, seconds: number): void;
   nowMs(): number;
@@ -201,7 +201,7 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
       const { reason, pod, capture, bypassed } = await desired(sandbox, signal);
       const podUid = pod?.uid ?? sandbox.podUid ?? "";
       const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
-      deps.countDecision(reason);
+      deps.countDecision(reason, (deps.nowMs() - startedMs) / 1000);
       if (capture === undefined) {
         deps.log.debug("Pod stays outside the mesh", { ...labels, reason });
       } else {

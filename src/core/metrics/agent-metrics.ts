@@ -64,6 +64,15 @@ export function createAgentMetrics(registry: MetricsRegistry) {
       },
       DURATION_BUCKETS_S,
     ),
+    /** From a plugin's request to what is decided on its pod. */
+    decideSeconds: registry.histogram(
+      {
+        name: "istio_cni_agent_decide_duration_seconds",
+        help: "Time to find a starting pod and to decide on it.",
+        labels: ["mode"],
+      },
+      DURATION_BUCKETS_S,
+    ),
     /** Time from reading the decision to the kernel's acknowledgement. */
     programSeconds: registry.histogram(
       {

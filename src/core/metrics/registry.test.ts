@@ -104,6 +104,7 @@ describe("the agent's metrics", () => {
     metrics.pluginRequests.increment({ response_code: "200" });
     metrics.pluginCommands.increment({ command: "ADD", result: "ok" });
     metrics.pluginCommandSeconds.observe({ command: "ADD" }, 0.0021);
+    metrics.decideSeconds.observe({ mode: "sidecar" }, 0.0004);
     metrics.programSeconds.observe({ mode: "sidecar", backend: "nft" }, 0.0001);
     metrics.decisions.increment({ mode: "sidecar", decision: "in", reason: "injected" });
     metrics.apiRequests.increment({ verb: "LIST", resource: "pods", code: "200" });
