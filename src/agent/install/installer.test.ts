@@ -47,6 +47,23 @@ describe("createInstaller()", OPTIONS, () => {
     ]);
   });
 
+  it("stays away while the mark of an uninstall lies there, and tells who looks after pods, also of its end", async () => {
+    using host = new TestHost();
+    host.writeConf("10-x.conflist", LIST);
+    const told = () => host.counted.filter((entry) => entry.startsWith("taken off"));
+    await withInstaller(host, async (installer) => {
+      await host.until(isReady(installer));
+      assert.deepEqual(told(), []);
+      writeFileSync(join(host.runDir, "uninstalled"), "");
+      await host.until(() => installer.status().state === "removed");
+      assert.deepEqual(told(), ["taken off true"]);
+      assert.ok(!names(host.readConf("10-x.conflist")));
+      unlinkSync(join(host.runDir, "uninstalled"));
+      await host.until(isReady(installer));
+    });
+    assert.deepEqual(told(), ["taken off true", "taken off false"]);
+  });
+
   it("writes nothing when the host is right already", async () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);

@@ -30,7 +30,7 @@ export async function uninstallAllNodes({ env, output }: UninstallAllNodesInput)
   const end = await attempt(env);
   const isDone = end.result !== "failed" && (end.unattended ?? []).length === 0;
   return {
-    stdout: output === "json" ? renderJson({ isDone, ...end, reason: end.reason ?? null }) : renderText(end),
+    stdout: output === "json" ? renderJson({ isDone, ...end, reason: end.reason ?? null }) : renderAgentsEnd(end),
     stderr: "",
     exitCode: isDone ? 0 : 1,
   };
@@ -62,7 +62,8 @@ async function attempt(env: UninstallAllNodesInput["env"]): Promise<AgentsEnd> {
   }
 }
 
-function renderText({ result, unattended, waitingFor, reason }: AgentsEnd): string {
+/** For people; ends with a line break. */
+export function renderAgentsEnd({ result, unattended, waitingFor, reason }: AgentsEnd): string {
   const head = {
     gone: [`Deleted the DaemonSet ${DAEMONSET_NAME}, and every agent has ended`],
     absent: [`There is no DaemonSet ${DAEMONSET_NAME}, and no agent`],
