@@ -1,5 +1,5 @@
-// The ztunnel of an agent that is measured in ambient mode: the testbed's, in C. It acknowledges a pod once listeners stand in
-// the pod's namespace and a process waits at them, as the real one does; so an ADD's figure holds that work.
+// The ztunnel of an agent that is measured in ambient mode: the testbed's, in C. It acknowledges a pod at once and proxies
+// nothing, as the one did with which upstream was measured; so an ADD's figure is the agent's and the plugin's.
 
 import type { AgentApiServer } from "../testbed/node/agent.ts";
 import { startZtunnel, type ZtunnelProcess } from "../testbed/ztunnel/ztunnel-process.ts";
@@ -20,7 +20,7 @@ export async function startAmbientAgent(
   env: Readonly<Record<string, string>>,
 ): Promise<AmbientAgent> {
   await using undo = new AsyncDisposableStack();
-  const ztunnel = undo.use(await startZtunnel({ socketPath: SOCKET_PATH }));
+  const ztunnel = undo.use(await startZtunnel({ socketPath: SOCKET_PATH, proxies: false }));
   const measured = undo.use(await startMeasuredAgent(bench, "ours", apiServer, { env, ambient: true }));
   const lasting = undo.move();
   return { measured, ztunnel, [Symbol.asyncDispose]: () => lasting.disposeAsync() };

@@ -195,6 +195,23 @@ const CONVERSATIONS: Readonly<Record<string, readonly { bytes: Uint8Array; names
   };
 })();
 
+test("ztunnel.c without a proxy acknowledges pods, forgets them, and does nothing in their namespaces", async () => {
+  await using rig = await serveZtunnel();
+  await using ztunnel = await startZtunnel({ socketPath: rig.path, proxies: false });
+  using netns = createNetns();
+  await rig.until("a ztunnel", () => rig.server.isConnected());
+  for (const uid of ["a", "b"])
+    assert.deepEqual(await rig.server.enroll(workload(uid), netns.fd, never), { result: "acknowledged" });
+  assert.equal(netns.mustExec(["ss", "-Htuln"]), "");
+  assert.deepEqual(await rig.server.withdraw("a", never), { result: "withdrawn" });
+  // Whoever took the missing process for one would end more than it should.
+  assert.equal(await ztunnel.stop(), 0);
+  assert.deepEqual(
+    ztunnel.events().map(({ event }) => event),
+    ["started", "connected", "snapshot-sent", "add", "add", "del", "draining", "drained"],
+  );
+});
+
 test("ztunnel.c and the model of ztunnel answer the same to everything an agent could say", async () => {
   for (const length of [1024, 1025]) assert.equal(CONVERSATIONS[`${length} bytes`]?.[0]?.bytes.length, length);
   using home = createNetns({ loopbackUp: false });

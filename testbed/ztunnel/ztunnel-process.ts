@@ -13,6 +13,8 @@ export interface ZtunnelProcessOptions {
   readonly dns?: boolean;
   /** Goes through the destination's port 15008 where somebody listens there. */
   readonly tunnel?: boolean;
+  /** False: it acknowledges pods and does nothing for them. */
+  readonly proxies?: boolean;
   /** False: it does not start a proxy beside another ztunnel's. */
   readonly reusePort?: boolean;
   /** Tells its readiness over HTTP, on `readyPort` of what is returned. */
@@ -46,6 +48,7 @@ export async function startZtunnel(options: ZtunnelProcessOptions): Promise<Ztun
     ...["--socket", options.socketPath],
     ...(options.dns === true ? ["--dns"] : []),
     ...(options.tunnel === true ? ["--tunnel"] : []),
+    ...(options.proxies === false ? ["--no-proxy"] : []),
     ...(options.reusePort === false ? ["--no-reuse-port"] : []),
     ...(options.tellsReadiness === true ? ["--ready-port", "0"] : []),
   ];

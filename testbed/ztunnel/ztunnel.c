@@ -1,5 +1,5 @@
 /*
- * ztunnel [--socket PATH] [--dns] [--tunnel] [--no-reuse-port] [--ready-port N]
+ * ztunnel [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--no-reuse-port] [--ready-port N]
  *
  * Stands in for Istio's ztunnel on a node: takes pods from the node agent by ZDS, as strictly as the real one (facts from
  * ztunnel src/inpod and src/proxy at 1.30.3), and proxies their TCP for real, from listeners in each pod's namespace.
@@ -8,6 +8,7 @@
  *
  *   --socket PATH      the agent's socket; /var/run/ztunnel/ztunnel.sock unless told
  *   --dns              listen on 15053 of loopback, TCP and UDP, too; answers "ztunnel 15053"
+ *   --no-proxy         acknowledges without a proxy: nothing is done in the pod's namespace, nobody listens there
  *   --no-reuse-port    two of them cannot overlap then: a pod's proxy does not start while another listens
  *   --ready-port N     tells GET /healthz/ready over HTTP on that port; 0 takes any and names it in the first line
  *
@@ -46,6 +47,7 @@
 #define RETRY_MS 5000
 #define DRAIN_SECONDS 5
 #define CONNECT_SECONDS 10
+#define NO_PROXY ((pid_t)-1)
 enum { OUTBOUND = 15001, INBOUND = 15006, HBONE = 15008, DNS = 15053, SOCKS = 15080 };
 
 typedef struct sockaddr_storage address;
@@ -53,12 +55,12 @@ typedef struct sockaddr_storage address;
 struct pod {
   char uid[MESSAGE_BYTES], name[MESSAGE_BYTES], namespace[MESSAGE_BYTES];
   int netns;     /* ours to close */
-  pid_t process; /* 0: its proxy could not be started and is tried again */
+  pid_t process; /* 0: its proxy could not be started and is tried again; NO_PROXY: it has none */
   int is_in_snapshot;
 };
 
 static const char *socket_path = "/var/run/ztunnel/ztunnel.sock";
-static int with_dns, with_tunnel, reuse_port = 1;
+static int with_dns, with_tunnel, with_proxy = 1, reuse_port = 1;
 static struct pod *pods[MAX_PODS];
 static size_t pod_count;
 static int is_connected, has_snapshot;
@@ -390,6 +392,10 @@ static _Noreturn void proxy(const struct pod *pod, int report) {
 static const char *start_proxy(struct pod *pod) {
   static char problem[256];
   int channel[2];
+  if (!with_proxy) {
+    pod->process = NO_PROXY;
+    return NULL;
+  }
   if (pipe2(channel, O_CLOEXEC)) return strerror(errno);
   pid_t child = fork();
   if (child == 0) {
@@ -410,7 +416,10 @@ static const char *start_proxy(struct pod *pod) {
 }
 
 static void stop_proxy(struct pod *pod) {
-  if (pod->process <= 0) return;
+  if (pod->process <= 0) { /* kill(-1) would be everybody */
+    pod->process = 0;
+    return;
+  }
   kill(-pod->process, SIGKILL);
   kill(pod->process, SIGKILL);
   waitpid(pod->process, NULL, 0);
@@ -714,9 +723,9 @@ static void reap(void) {
 static void drain(void) {
   printf("{\"event\":\"draining\",\"pods\":%zu}\n", pod_count);
   for (size_t i = 0; i < pod_count; i++)
-    if (pods[i]->process) kill(pods[i]->process, SIGTERM);
+    if (pods[i]->process > 0) kill(pods[i]->process, SIGTERM);
   for (size_t i = 0; i < pod_count; i++)
-    if (pods[i]->process) waitpid(pods[i]->process, NULL, 0);
+    if (pods[i]->process > 0) waitpid(pods[i]->process, NULL, 0);
   printf("{\"event\":\"drained\"}\n");
 }
 
@@ -725,11 +734,12 @@ int main(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--dns")) with_dns = 1;
     else if (!strcmp(argv[i], "--tunnel")) with_tunnel = 1;
+    else if (!strcmp(argv[i], "--no-proxy")) with_proxy = 0;
     else if (!strcmp(argv[i], "--no-reuse-port")) reuse_port = 0;
     else if (!strcmp(argv[i], "--socket") && i + 1 < argc) socket_path = argv[++i];
     else if (!strcmp(argv[i], "--ready-port") && i + 1 < argc) ready_port = atoi(argv[++i]);
     else {
-      fprintf(stderr, "ztunnel: Cannot use \"%s\": [--socket PATH] [--dns] [--tunnel] [--no-reuse-port] [--ready-port N] is accepted\n", argv[i]);
+      fprintf(stderr, "ztunnel: Cannot use \"%s\": [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--no-reuse-port] [--ready-port N] is accepted\n", argv[i]);
       return 2;
     }
   }
