@@ -20,12 +20,13 @@ const BOUNDING = ["-all", ...CHART_CAPABILITIES.map((name) => `+${name.replace("
 /** What a container has; `without` is taken from it. */
 type As = { readonly without?: readonly string[]; readonly bounding?: string };
 
-/** Runs doctor in the agent's container: its namespaces, its environment, its capabilities. */
+/** Runs doctor in the agent's container: its namespaces, its environment, its capabilities. The network is the node's, and not
+ * entered by the agent's /proc entry: the agent may be in a pod's for a moment. */
 function inContainer(agent: TestAgent, args: readonly string[] = [], { bounding = BOUNDING }: As = {}) {
   const environment = readFileSync(`/proc/${agent.pid}/environ`, "utf8")
     .split("\0")
     .filter((entry) => entry !== "");
-  const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--net", "--root"];
+  const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root"];
   const limited = ["setpriv", `--bounding-set=${bounding}`, "env", "-i", ...environment];
   return runCommand([...enter, ...limited, INSTALL_CNI, "doctor", ...args]);
 }

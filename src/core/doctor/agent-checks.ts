@@ -62,7 +62,7 @@ export const AGENT_CHECKS: readonly CheckRow[] = [
     decide: (facts) =>
       ofAgent(facts, ({ pods, summary }) => {
         if (summary.needAttention === 0)
-          return ok(`${summary.pods} pods, ${summary.captured} captured, none needs attention`);
+          return ok(`${summary.captured} of ${summary.pods} pods captured, none needs attention`);
         const some = pods.filter(({ needsAttention }) => needsAttention).slice(0, 3);
         const named = some.map(({ namespace, name, state }) => `${namespace}/${name} (${state})`).join(", ");
         return warn(

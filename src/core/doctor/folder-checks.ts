@@ -154,6 +154,7 @@ function of({ folders }: NodeFacts, role: FolderRole): readonly FolderFacts[] {
 function decideFolder(facts: NodeFacts, role: FolderRole, option: string): CheckOutcome {
   const folders = of(facts, role);
   const what = NAMES[role];
+  if (folders.length === 0) return unknown(`${what} was not looked at`);
   for (const { candidates, found } of folders) {
     if (found === undefined) {
       const nobodyMade = role === "run" && facts.agent.kind !== "answers" && !facts.isContainer;
