@@ -1,6 +1,6 @@
 /**
  * GET /status on the port of the metrics: the status page, for whoever reaches that port. Off unless STATUS_PAGE says
- * otherwise (ADR 19). Answers from memory, makes a page at most once a second however many ask.
+ * otherwise (ADR 20). Answers from memory, makes a page at most once a second however many ask.
  */
 
 import type { StatusDocument } from "../../core/status/status-document.ts";
