@@ -78,7 +78,7 @@ describe("the runtime image's own answers", () => {
     assert.equal(root.run(["/usr/local/bin/install-cni", "version"]).status, 0);
     const bare = root.run(["/usr/local/bin/install-cni"]);
     assert.notEqual(bare.status, 0);
-    assert.match(bare.stdout + bare.stderr, /Cannot go on: .*KUBERNETES_SERVICE_HOST/);
+    assert.match(bare.stdout + bare.stderr, /Cannot run by itself: [\s\S]*KUBERNETES_SERVICE_HOST[\s\S]*What to do: /);
   });
 
   test("iptables -m owner loads no name service and asks nobody (D29)", () => {
