@@ -76,6 +76,29 @@ describe("pods with a request under way", () => {
       await until("ztunnel serves nobody", () => servedBy(ztunnel).size === 0);
     });
   }
+
+  test("leave with install-cni uninstall, which no agent is needed for: it is answered before the command ends", async () => {
+    for (const pod of [client, server]) node.changePod(pod, BACK);
+    await untilIn(node, client, server);
+    const { nettool } = node.mesh.node;
+    const ip = server.ips.find((each) => !each.includes(":")) ?? assert.fail("no IPv4 address");
+    await using slow = await startSlowServer(server);
+    await using _application = await startApplication(nettool, server, [8080]);
+    await using asking = startAsking(client, ip);
+    await slow.waitForLine((line) => line === "asked");
+    await agent.kill();
+    const command = await node.mesh.launchAgent({ args: ["uninstall"] });
+    await until(
+      "new connections pass by",
+      async () => !(await Promise.all([client, server].map(isRedirected))).some(Boolean),
+    );
+    assert.deepEqual(await probe(nettool, { ip, port: 8080 }, { pod: client }), { outcome: "direct", port: 8080 });
+    assert.notDeepEqual(await ambientTraces(server), [], "what is open needs it");
+    process.kill(slow.pid, "SIGUSR1");
+    await asking.waitForLine((line) => line === "answered");
+    assert.equal(await command.exited, 0, command.log.join("\n"));
+    for (const pod of [client, server]) assert.deepEqual(await ambientTraces(pod), []);
+  });
 });
 
 function snapshots(ztunnel: ZtunnelProcess): number {
