@@ -172,3 +172,25 @@ test("an ambient pod is one line at info, and who searches the log for `ambient`
   // The last twenty lines tell how it stands (P35).
   assert.ok(agent.log.slice(-20).some((text) => /Ready: |Captured pod/.test(text)));
 });
+
+test("a debug container beside the agent reads health, metrics and status: the image needs no shell for that (P36)", async () => {
+  await using mesh = await createMeshNode({ families: "v4" });
+  const agent = await mesh.startAgent();
+  // As `kubectl debug --target=install-cni`: the network and the processes are the agent's, the files are another image's.
+  const enter = ["nsenter", `--target=${agent.pid}`, "--net"];
+  const root = `/proc/${agent.pid}/root`;
+  for (const [port, path, expected] of [
+    [8000, "/readyz", /^200$/],
+    [15_014, "/metrics", /^200$/],
+  ] as const) {
+    const url = `http://127.0.0.1:${port}${path}`;
+    const { stdout } = await runCommand([...enter, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", url]);
+    assert.match(stdout, expected, url);
+  }
+  const socket = `${root}/var/run/istio-cni/admin.sock`;
+  const byHand = await runCommand([...enter, "curl", "-sS", "--unix-socket", socket, "http://agent/status"]);
+  assert.equal((JSON.parse(byHand.stdout) as StatusDocument).isReady, true, byHand.stderr);
+  const status = await runCommand([...enter, INSTALL_CNI, "status", `--cni-agent-run-dir=${root}/var/run/istio-cni`]);
+  assert.equal(status.status, 0, status.stderr);
+  assert.match(status.stdout, /^Agent +ready$/m);
+});
