@@ -31,7 +31,9 @@ async function trimsAfter(usedMs: readonly number[], options: TrimAtRestOptions 
 
 describe("runTrimAtRest()", () => {
   it("trims once after the start, when that is over", async () => {
-    assert.deepEqual((await trimsAfter([500, 161, 320, 0, 0])).trims, [3]);
+    const { trims, waits } = await trimsAfter([500, 161, 320, 80, 0]);
+    assert.deepEqual(trims, [4]);
+    assert.deepEqual(waits, [2000, 2000, 2000, 2000, 4000]);
   });
 
   it("does nothing more for an agent that has nothing to do, and looks ever less often", async () => {
@@ -42,6 +44,12 @@ describe("runTrimAtRest()", () => {
 
   it("trims again after work, but not while it works, and does not count the trim itself as work", async () => {
     assert.deepEqual((await trimsAfter([0, 0, 0, 0, 2000, 2000, 10, 10, 10])).trims, [1, 7]);
+  });
+
+  it("looks soon again while work goes on, so that a long wait does not put off what is due", async () => {
+    const { trims, waits } = await trimsAfter([0, 0, 0, 0, 5000, 1000, 1000, 0, 0]);
+    assert.deepEqual(waits, [2000, 4000, 8000, 16_000, 30_000, 2000, 2000, 2000, 4000]);
+    assert.deepEqual(trims, [1, 8]);
   });
 
   it("lets a little work add up", async () => {

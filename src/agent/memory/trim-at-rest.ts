@@ -11,7 +11,8 @@ export interface TrimAtRestDeps {
 }
 
 export interface TrimAtRestOptions {
-  /** From the first look to the second; each further wait is twice as long. @default 2000 */
+  /** From the first look to the second, and while something waits to be given back; any other wait is twice as long as the one
+   * before. @default 2000 */
   readonly firstMs?: number;
   /** The longest wait. @default 30000 */
   readonly maxMs?: number;
@@ -36,11 +37,13 @@ export async function runTrimAtRest(
     if (signal.aborted) return;
     const nowCpuMs = cpuMs();
     const isResting = nowCpuMs - beforeCpuMs <= restingShare * (clock.nowMs() - beforeMs);
-    if (isResting && nowCpuMs - trimmedCpuMs >= workMs) {
+    const isDue = nowCpuMs - trimmedCpuMs >= workMs;
+    if (isResting && isDue) {
       trim();
       // Its own work is no reason to do it again.
       trimmedCpuMs = cpuMs();
     }
-    waitMs = Math.min(2 * waitMs, maxMs);
+    // A long wait that begins in the middle of the work would end long after it.
+    waitMs = isDue && !isResting ? firstMs : Math.min(2 * waitMs, maxMs);
   }
 }
