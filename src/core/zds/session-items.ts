@@ -85,10 +85,15 @@ export function nextRetryMs(items: ReadonlyMap<string, Item>): number {
 function addOrKeep(uid: string, item: Item, want: Want, role: Role, nowMs: number): SessionMessage | undefined {
   const { has, retryAtMs } = item;
   // A proxy that could not be started counts as part of the snapshot (statemanager.rs): once is enough.
-  const isSettled = has.kind === "failed" && has.generation === want.generation && role === "snapshot";
-  if (isSettled || isServed(item, want)) return undefined;
+  const wasTried = has.kind === "failed" && has.generation === want.generation && role === "snapshot";
+  if (wasTried || isServed(item, want)) return undefined;
   if (want.hasNetns && nowMs >= retryAtMs) return { kind: "add", uid, generation: want.generation };
   return role === "snapshot" && has.kind === "nothing" ? { kind: "keep", uid } : undefined;
+}
+
+/** Wanted and served: nothing is to be said of it, whatever the time, until another want comes. */
+export function isSettled(item: Item): boolean {
+  return item.want !== undefined && isServed(item, item.want);
 }
 
 function isServed({ has }: Item, want: Want): boolean {

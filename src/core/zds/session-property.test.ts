@@ -11,7 +11,7 @@ import {
   startSession,
   stepSession,
 } from "./session.ts";
-import type { SessionMessage, Want } from "./session-items.ts";
+import { isSettled, type SessionMessage, type Want } from "./session-items.ts";
 
 const LIMITS = { helloTimeoutMs: 5000, ackTimeoutMs: 5000 };
 const info = { name: "n", namespace: "ns", serviceAccount: "sa" };
@@ -43,6 +43,8 @@ class World {
     if (this.session === undefined) return;
     const { state, effects } = stepSession(this.session, event, this.now);
     this.session = state;
+    const unsettled = [...state.items].filter(([, item]) => !isSettled(item));
+    assert.deepEqual(new Map(state.open), new Map(unsettled), "what is settled, and nothing else, is out of sight");
     for (const effect of effects) this.carryOut(effect);
   }
 

@@ -5,6 +5,7 @@ import { decodeHello, decodeResponse, type WorkloadResponse, ZDS_VERSION } from 
 import {
   type Has,
   type Item,
+  isSettled,
   itemOf,
   nextMessage,
   nextRetryMs,
@@ -34,6 +35,9 @@ export interface Session {
   /** Whether this is the connection that gets new workloads. Matters once it is live. */
   readonly isPrimary: boolean;
   readonly items: ReadonlyMap<string, Item>;
+  /** Those of them of which something may have to be said, in the order in which that came up: on a full node all but a few
+   * are served and stay so. */
+  readonly open: ReadonlyMap<string, Item>;
   readonly inFlight: SessionMessage | undefined;
   /** Of the hello, or of the answer to what is in flight. */
   readonly deadlineMs: number;
@@ -85,12 +89,15 @@ export function startSession(
   nowMs: number,
 ): Session {
   const { isAdmitted, ...limits } = options;
+  const items = new Map([...wants].map(([uid, want]) => [uid, itemOf(want)]));
   return {
     phase: "greeting",
     limits,
     isAdmitted,
     isPrimary: false,
-    items: new Map([...wants].map(([uid, want]) => [uid, itemOf(want)])),
+    items,
+    // Nothing was said of any yet.
+    open: items,
     inFlight: undefined,
     deadlineMs: nowMs + limits.helloTimeoutMs,
   };
@@ -122,7 +129,7 @@ export function stepSession(state: Session, event: SessionEvent, nowMs: number):
 export function sessionDueMs(state: Session): number {
   if (state.phase === "closed") return Number.POSITIVE_INFINITY;
   if (state.deadlineMs !== Number.POSITIVE_INFINITY) return state.deadlineMs;
-  return state.phase === "live" && state.isPrimary ? nextRetryMs(state.items) : Number.POSITIVE_INFINITY;
+  return state.phase === "live" && state.isPrimary ? nextRetryMs(state.open) : Number.POSITIVE_INFINITY;
 }
 
 /** Whether this connection served `generation` of the workload when it last spoke of it. */
@@ -183,7 +190,7 @@ function addAnswered(state: Session, message: SessionMessage & { kind: "add" }, 
 function goOn(state: Session, effects: readonly SessionEffect[], nowMs: number): Step {
   const mayTalk = state.inFlight === undefined && (state.phase === "live" || state.phase === "snapshot");
   if (!mayTalk || !state.isAdmitted) return { state, effects };
-  const message = nextMessage(state.items, state.phase === "snapshot" ? "snapshot" : primacy(state), nowMs);
+  const message = nextMessage(state.open, state.phase === "snapshot" ? "snapshot" : primacy(state), nowMs);
   if (message === undefined) return { state, effects };
   return {
     state: { ...state, inFlight: message, deadlineMs: nowMs + state.limits.ackTimeoutMs },
@@ -211,10 +218,12 @@ function unwanted(state: Session, uid: string): Item | undefined {
 }
 
 function withItem(state: Session, uid: string, item: Item | undefined): Session {
-  const items = new Map(state.items);
+  const [items, open] = [new Map(state.items), new Map(state.open)];
   if (item === undefined) items.delete(uid);
   else items.set(uid, item);
-  return { ...state, items };
+  if (item === undefined || isSettled(item)) open.delete(uid);
+  else open.set(uid, item);
+  return { ...state, items, open };
 }
 
 function describe(message: SessionMessage | undefined): string {
