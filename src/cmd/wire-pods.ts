@@ -7,7 +7,7 @@ import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { tryCaptures } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
-import { createPluginRequests, type SandboxService } from "../agent/plugin-api/plugin-requests.ts";
+import { createPluginRequests, type SandboxService, type TellRefusal } from "../agent/plugin-api/plugin-requests.ts";
 import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
 import { createPreference } from "../agent/plugin-api/preference.ts";
 import { runRepairController } from "../agent/repair/repair-controller.ts";
@@ -70,6 +70,7 @@ export interface WiredPods extends Disposable {
   readonly handle: PluginServerDeps["handle"];
   /** Programs pods, for plugins that ask in another way. */
   readonly sandboxes: SandboxService;
+  readonly tellRefusal: TellRefusal;
   /** Tells about a pod; the agent's own is one too. */
   readonly recordEvent: EventRecorder["record"];
   /** What has to run until the agent ends. */
@@ -273,8 +274,14 @@ export function wirePods(input: PodsInput): WiredPods {
     decisions.forget(pod.uid);
   });
   const sandboxes = preferred(ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns), sandboxWork);
+  /** An Event needs the pod's UID: none for a pod that nobody has shown. */
+  const tellRefusal: TellRefusal = ({ namespace, name }, message) => {
+    const pod = informers.pods.byName(namespace, name);
+    if (pod !== undefined) events.record({ pod, type: "Warning", reason: "RedirectionRefused", message });
+  };
   const handle = createPluginRequests({
     sandboxes,
+    tellRefusal,
     log,
     observe: (command, seconds, result) => {
       metrics.pluginCommands.increment({ command, result });
@@ -305,6 +312,7 @@ export function wirePods(input: PodsInput): WiredPods {
   return {
     handle,
     sandboxes,
+    tellRefusal,
     recordEvent: events.record,
     runs: [decisions.run, verify, repairByApi, events.run, rehearse, ...((ambient ?? ambientOff)?.runs ?? [])],
     async leaveAmbient() {

@@ -1,6 +1,6 @@
 // Joins what answers upstream's plugin for as long as a runtime still executes it. Part of wire.ts, which joins the rest.
 import { join } from "node:path";
-import type { SandboxService } from "../agent/plugin-api/plugin-requests.ts";
+import type { SandboxService, TellRefusal } from "../agent/plugin-api/plugin-requests.ts";
 import {
   createUpstreamAdds,
   createUpstreamLog,
@@ -36,6 +36,7 @@ export interface UpstreamPluginInput {
   readonly metrics: AgentMetrics;
   readonly poller: Poller;
   readonly sandboxes: SandboxService;
+  readonly tellRefusal: TellRefusal;
 }
 
 /** What has to run until the agent ends: one server for each of upstream's two sockets. */
@@ -70,6 +71,7 @@ export function wireUpstreamPlugin(input: UpstreamPluginInput): readonly ((endin
   };
   const adds = createUpstreamAdds({
     sandboxes: input.sandboxes,
+    tellRefusal: input.tellRefusal,
     openNetns: openHostNetns,
     log,
     observe(responseCode, seconds) {

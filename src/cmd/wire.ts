@@ -141,8 +141,8 @@ export async function runAgent(
       )
     : {};
 
-  const { sandboxes } = pods;
-  const answerUpstreamPlugin = wireUpstreamPlugin({ config, log, clock, metrics, poller, sandboxes });
+  const { sandboxes, tellRefusal } = pods;
+  const answerUpstreamPlugin = wireUpstreamPlugin({ config, log, clock, metrics, poller, sandboxes, tellRefusal });
 
   // What the plugin may know while no agent answers.
   const pluginState = createPluginState(

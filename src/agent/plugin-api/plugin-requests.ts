@@ -33,8 +33,12 @@ export interface SandboxService {
   remove(sandbox: { readonly containerId: string; readonly podUid: string | undefined }): void;
 }
 
+/** Tells a person that a pod was refused at ADD, beside the log; the kubelet tells it too, among much else. Returns at once. */
+export type TellRefusal = (pod: { readonly namespace: string; readonly name: string }, message: string) => void;
+
 export interface PluginRequestsDeps {
   readonly sandboxes: SandboxService;
+  readonly tellRefusal: TellRefusal;
   readonly log: Logger;
   /** Once per request: command, seconds and result, for the metrics. */
   observe(command: string, seconds: number, result: "ok" | "refused" | "failed"): void;
@@ -48,13 +52,14 @@ export function createPluginRequests(
   return async (request, netnsFd, signal) => {
     const startedMs = deps.nowMs();
     let result: "ok" | "refused" | "failed" = "ok";
+    let sandbox: Sandbox | undefined;
     try {
       if (request.command === "DEL") {
         deps.sandboxes.remove({ containerId: request.containerId, podUid: uidOf(request.args) });
         return { exitCode: 0 };
       }
       const netconf = parseNetconf(request.stdin);
-      const sandbox = sandboxOf(request, parseCniArgs(request.args), netconf, netnsFd);
+      sandbox = sandboxOf(request, parseCniArgs(request.args), netconf, netnsFd);
       await deps.sandboxes[request.command === "ADD" ? "add" : "check"](sandbox, signal);
       return { exitCode: 0 };
     } catch (error) {
@@ -63,8 +68,11 @@ export function createPluginRequests(
       result = error instanceof CniError ? "refused" : "failed";
       const labels = { containerId: request.containerId, args: request.args };
       if (isNobodyWaiting) deps.log.info(`Let ${request.command} of a pod go: ${signal.reason}`, labels);
-      else
+      else {
         deps.log.error(`Refused ${request.command} of a pod`, { ...labels, code: refusal.code, err: refusal.message });
+        if (request.command === "ADD" && sandbox !== undefined)
+          deps.tellRefusal({ namespace: sandbox.podNamespace, name: sandbox.podName }, refusal.message);
+      }
       return { exitCode: 1, stdout: renderCniError(refusal, peekCniVersion(request.stdin)) };
     } finally {
       deps.observe(request.command, (deps.nowMs() - startedMs) / 1000, result);

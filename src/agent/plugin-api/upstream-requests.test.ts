@@ -18,6 +18,7 @@ function createScene(add: (sandbox: Sandbox, signal: AbortSignal) => Promise<voi
   const lines: string[] = [];
   const codes: string[] = [];
   const opened: string[] = [];
+  const told: string[] = [];
   let open = 0;
   const say = (level: string) => (message: string, labels?: object) =>
     void lines.push(`${level} ${message} ${JSON.stringify(labels ?? {})}`);
@@ -42,6 +43,7 @@ function createScene(add: (sandbox: Sandbox, signal: AbortSignal) => Promise<voi
         },
       };
     },
+    tellRefusal: ({ namespace, name }, message) => void told.push(`${namespace}/${name}: ${message}`),
     log,
     observe: (code) => void codes.push(code),
     nowMs: () => 0,
@@ -49,7 +51,7 @@ function createScene(add: (sandbox: Sandbox, signal: AbortSignal) => Promise<voi
   const hangUp = new AbortController();
   const post = (body = BODY, target = "/cmdadd") =>
     handle("POST", target, { body: async () => encode(body), signal: hangUp.signal });
-  return { lines, codes, opened, log, post, hangUp, open: () => open };
+  return { lines, codes, opened, told, log, post, hangUp, open: () => open };
 }
 
 describe("createUpstreamAdds()", () => {
@@ -89,6 +91,7 @@ describe("createUpstreamAdds()", () => {
     });
     assert.equal(scene.open(), 0);
     assert.deepEqual(scene.codes, ["500"]);
+    assert.deepEqual(scene.told, ["shop/web: Cannot start pod shop/web: no ztunnel is connected"]);
     assert.match(scene.lines.join(), /^error Refused ADD of a pod to upstream's plugin .*"name":"web"/);
   });
 
@@ -131,6 +134,7 @@ describe("createUpstreamAdds()", () => {
     });
     assert.equal((await scene.post()).status, 500);
     assert.match(scene.lines.join(), /^info Let ADD of a pod go/);
+    assert.deepEqual(scene.told, []);
     assert.equal(scene.open(), 0);
   });
 });

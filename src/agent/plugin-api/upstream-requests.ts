@@ -10,7 +10,7 @@ import { parseUpstreamLog } from "../../core/plugin-protocol/upstream-log.ts";
 import type { HttpRequestRest } from "../../platform/http/http-connections.ts";
 import type { HttpAnswer } from "../../platform/http/server.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
-import type { SandboxService } from "./plugin-requests.ts";
+import type { SandboxService, TellRefusal } from "./plugin-requests.ts";
 
 /** Upstream's plugin hangs up after 5 s (cnieventclient.go@1.30.3); a sentence must reach it before. */
 export const UPSTREAM_ADD_TIMEOUT_MS = 4500;
@@ -21,6 +21,7 @@ export interface UpstreamAddsDeps {
   readonly sandboxes: Pick<SandboxService, "add">;
   /** Opens the namespace that the runtime knows by this path. @throws {Error} ENOENT and the like, or that it is none. */
   openNetns(path: string): NetnsHandle;
+  readonly tellRefusal: TellRefusal;
   readonly log: Logger;
   /** Once per request: the values of upstream's label `response_code`. */
   observe(responseCode: "200" | "400" | "500", seconds: number): void;
@@ -76,7 +77,11 @@ export function createUpstreamAdds(deps: UpstreamAddsDeps): UpstreamHandler {
       const refusal = toCniError(error);
       const pod = request === undefined ? {} : { ns: request.podNamespace, name: request.podName };
       if (rest.signal.aborted) deps.log.info("Let ADD of a pod go: upstream's plugin has hung up", pod);
-      else deps.log.error("Refused ADD of a pod to upstream's plugin", { ...pod, err: refusal.message });
+      else {
+        deps.log.error("Refused ADD of a pod to upstream's plugin", { ...pod, err: refusal.message });
+        if (request !== undefined)
+          deps.tellRefusal({ namespace: request.podNamespace, name: request.podName }, refusal.message);
+      }
       const details = refusal.details === "" ? "" : `. ${refusal.details}`;
       return answer(500, `${refusal.message}${details}\n`);
     }
