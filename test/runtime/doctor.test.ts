@@ -5,7 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Diagnosis } from "../../src/core/doctor/diagnosis.ts";
-import { sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
+import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { CHART_CAPABILITIES } from "../../testbed/node/agent-bundle.ts";
 import { mustRun, runCommand } from "../../testbed/node/command.ts";
@@ -20,14 +20,16 @@ const BOUNDING = ["-all", ...CHART_CAPABILITIES.map((name) => `+${name.replace("
 /** What a container has; `without` is taken from it. */
 type As = { readonly without?: readonly string[]; readonly bounding?: string };
 
+function environmentOf(agent: TestAgent): string[] {
+  const entries = readFileSync(`/proc/${agent.pid}/environ`, "utf8").split("\0");
+  return entries.filter((entry) => entry !== "");
+}
+
 /** Runs doctor in the agent's container: its namespaces, its environment, its capabilities. The network is the node's, and not
  * entered by the agent's /proc entry: the agent may be in a pod's for a moment. */
 function inContainer(agent: TestAgent, args: readonly string[] = [], { bounding = BOUNDING }: As = {}) {
-  const environment = readFileSync(`/proc/${agent.pid}/environ`, "utf8")
-    .split("\0")
-    .filter((entry) => entry !== "");
   const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root"];
-  const limited = ["setpriv", `--bounding-set=${bounding}`, "env", "-i", ...environment];
+  const limited = ["setpriv", `--bounding-set=${bounding}`, "env", "-i", ...environmentOf(agent)];
   return runCommand([...enter, ...limited, INSTALL_CNI, "doctor", ...args]);
 }
 
@@ -76,8 +78,9 @@ async function snapshot({ api }: MeshNode): Promise<string> {
 
 test("doctor beside a healthy agent finds nothing wrong, and leaves the node and the API as they were", async () => {
   await using mesh = await createMeshNode({ families: "v4" });
-  mesh.api.put({ apiVersion: "v1", kind: "Node", metadata: { name: "testbed-node" } });
   const agent = await mesh.startAgent();
+  const own = /^POD_NAME=(.*)$/m.exec(environmentOf(agent).join("\n"))?.[1] ?? "";
+  mesh.api.put(plainPod({ name: own, namespace: "istio-system", nodeName: "testbed-node" }));
   const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "web" }));
   const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
   mesh.api.patch("pods", `${pod.namespace}/${pod.name}`, { status });
@@ -108,7 +111,7 @@ test("doctor beside a healthy agent finds nothing wrong, and leaves the node and
       .map(({ method, path }) => `${method} ${path}`),
   );
   assert.deepEqual([...asked].toSorted(), [
-    "GET /api/v1/nodes/testbed-node",
+    `GET /api/v1/namespaces/istio-system/pods/${own}`,
     "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
   ]);
 
@@ -135,7 +138,7 @@ test("doctor names the verb that is not granted, the right that is missing, and 
   assert.equal(limited.of("api.rights").result, "fail");
   assert.match(
     limited.of("api.rights").finding,
-    /^not granted: watch pods \(no pod is captured\); create events \(no Events/,
+    /^not granted: watch pods \(no pod is captured\); create events \(no Events.*; patch events/,
   );
 
   agent.setToken("nobody.knows.this");

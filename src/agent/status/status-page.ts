@@ -12,7 +12,7 @@ export interface StatusPageDeps {
   nowMs(): number;
 }
 
-/** A page of 500 pods takes some milliseconds of the thread that answers ADDs. */
+/** Making a page takes the thread that answers ADDs. */
 const KEEP_MS = 1000;
 const HEADERS = {
   "content-security-policy": PAGE_POLICY,

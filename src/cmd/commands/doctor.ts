@@ -81,7 +81,7 @@ async function gatherFacts({ flags, env, mayLoadModules }: DoctorInput): Promise
   // These enter network namespaces, one after the other and with nothing else under way.
   const rights = await gatherRights();
   const hostRoot = isContainer ? firstExisting(["/host/proc/1/root/"]) : "";
-  const kernel = await gatherKernel({ config, agent, hostRoot, mayLoadModules });
+  const kernel = await gatherKernel({ config, agent, hostRoot, mayLoadModules, netns: rights.netns });
   return {
     wallMs,
     version: buildInfo.version,

@@ -49,7 +49,7 @@ export async function gatherApi({ config, userAgent }: ApiOptions): Promise<ApiF
   try {
     const signal = AbortSignal.timeout(ALL_MS);
     const nodeName = nodeNameOf(config);
-    const wanted = neededRights(config, nodeName);
+    const wanted = neededRights(config);
     // One first: where nobody answers, nobody is asked again.
     const first = await isAnswered(() => ask(client, wanted[0], signal));
     if ("unknown" in first) return { ...withoutApi(first.unknown, first.unknown), endpoint: { value: place }, token };
@@ -61,7 +61,7 @@ export async function gatherApi({ config, userAgent }: ApiOptions): Promise<ApiF
       Promise.all(
         wanted.map(async (right) => ({ right, isAllowed: await bounded(ALL_MS, () => ask(client, right, signal)) })),
       ),
-      findNode(client, nodeName, signal),
+      findNode(client, config, nodeName, signal),
     ]);
     return { endpoint: { value: place }, token, answer, rights, node };
   } finally {
@@ -117,14 +117,38 @@ async function ask(client: KubeClient, right: Right | undefined, signal: AbortSi
   throw new TypeError("the API server's review has no status.allowed");
 }
 
-async function findNode(client: KubeClient, name: string, signal: AbortSignal): Promise<Probed<boolean>> {
+/** Best by the node of our own pod; else by whether there is a node of that name. */
+async function findNode(
+  client: KubeClient,
+  { api: { podName, podNamespace } }: AgentConfig,
+  name: string,
+  signal: AbortSignal,
+): Promise<ApiFacts["node"]> {
   try {
+    const ofPod =
+      podName === undefined || podNamespace === undefined
+        ? undefined
+        : await nodeOfPod(client, podNamespace, podName, signal);
+    if (ofPod !== undefined) return { value: { isRight: ofPod === name, why: `pod ${podName} runs on ${ofPod}` } };
     await client.get({ plural: "nodes", name }, signal);
-    return { value: true };
+    return { value: { isRight: true, why: "the API server knows it" } };
   } catch (error) {
-    if (isNotFound(error)) return { value: false };
+    if (isNotFound(error)) return { value: { isRight: false, why: "the API server knows no such node" } };
     return { unknown: isForbidden(error) ? "it may not be seen" : messageOf(error) };
   }
+}
+
+/** Undefined where the pod, or its node, cannot be seen. */
+async function nodeOfPod(
+  client: KubeClient,
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const pod = await client.get({ plural: "pods", namespace, name }, signal).catch(() => undefined);
+  const spec = typeof pod === "object" && pod !== null && "spec" in pod ? pod.spec : undefined;
+  const node = typeof spec === "object" && spec !== null && "nodeName" in spec ? spec.nodeName : undefined;
+  return typeof node === "string" && node !== "" ? node : undefined;
 }
 
 function withoutApi(endpoint: string, reason: string): ApiFacts {

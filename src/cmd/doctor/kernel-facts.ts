@@ -40,11 +40,15 @@ export interface KernelOptions {
   /** The host's file system as seen from here, "" for our own; undefined: it is not to be seen. */
   readonly hostRoot: string | undefined;
   readonly mayLoadModules: boolean;
+  /** Whether a network namespace can be made to try in. */
+  readonly netns: Probed<true>;
 }
 
-export async function gatherKernel({ config, agent, hostRoot, mayLoadModules }: KernelOptions): Promise<KernelFacts> {
+export async function gatherKernel(options: KernelOptions): Promise<KernelFacts> {
+  const { config, agent, hostRoot, mayLoadModules, netns } = options;
   const modules = await bounded(READ_MS, async () => moduleFacts(await readModuleTexts(hostRoot)));
   const refusal = (wanted: readonly string[]): string | undefined => {
+    if ("unknown" in netns) return "there is no network namespace to try it in, see rights.namespaces";
     if (mayLoadModules) return undefined;
     if ("unknown" in modules) return `whether it would load kernel modules is not known (${modules.unknown})`;
     const wouldLoad = modulesToLoad(wanted, modules.value);

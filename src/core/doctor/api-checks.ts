@@ -91,7 +91,8 @@ export const API_CHECKS: readonly CheckRow[] = [
           ? warn(`whether there is a node ${name} is not known: ${api.node.unknown}`, next)
           : unknown(`whether there is a node ${name} is not known: ${api.node.unknown}`);
       }
-      return api.node.value ? ok(`the node is ${name}`) : fail(`the API server knows no node ${name}`, next);
+      const { isRight, why } = api.node.value;
+      return isRight ? ok(`the node is ${name}: ${why}`) : fail(`the node is not ${name}: ${why}`, next);
     },
   },
   {

@@ -324,7 +324,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     ["unknown", /could not be asked/, api({ answer: UNKNOWN })],
   ],
   "api.node": [
-    ["fail", /knows no node node-1/, api({ node: { value: false } })],
+    ["fail", /is not node-1: it is elsewhere/, api({ node: { value: { isRight: false, why: "it is elsewhere" } } })],
     ["unknown", /may not be seen/, api({ node: { unknown: "it may not be seen" } })],
     ["warn", /NODE_NAME is not set/, { ...api({ node: UNKNOWN }), settings: settingsOf({ NODE_NAME: "" }) }],
   ],

@@ -34,7 +34,7 @@ export const KERNEL_CHECKS: readonly CheckRow[] = [
       if ("unknown" in rules) {
         return unknown(
           `it was not tried: ${rules.unknown}`,
-          "Start the agent, which tries, or run install-cni doctor --load-modules as root of the node",
+          "Start the agent, which tries; or run this as root of the node, with --load-modules where modules are named",
         );
       }
       const { isIncomplete, message, missing, toldBy } = rules.value;

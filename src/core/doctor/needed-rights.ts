@@ -19,10 +19,11 @@ export type Right = {
 const DAEMONSET = "istio-cni-node";
 
 /** In the order in which a report names them. */
-export function neededRights(
-  { api, ambient, repair }: Pick<AgentConfig, "api" | "ambient" | "repair">,
-  nodeName: string,
-): readonly Right[] {
+export function neededRights({
+  api,
+  ambient,
+  repair,
+}: Pick<AgentConfig, "api" | "ambient" | "repair">): readonly Right[] {
   const following = (resource: string): Right[] =>
     (["list", "watch", "get"] as const).map((verb) => ({
       ...{ verb, group: "", resource, isEssential: true },
@@ -52,10 +53,13 @@ export function neededRights(
     ...(repair.enabled && !repair.repairPods && !repair.deletePods && repair.labelPods
       ? [onPods("patch", "status", "broken pods are not labelled")]
       : []),
-    {
-      ...({ verb: "create", group: "", resource: "events", isEssential: false } as const),
-      lost: "no Events: what happens to pods is only in the log, the metrics and status",
-    },
+    ...(["create", "patch"] as const).map((verb) => ({
+      ...{ verb, group: "", resource: "events", isEssential: false },
+      lost:
+        verb === "create"
+          ? "no Events: what happens to pods is only in the log, the metrics and status"
+          : "repeated Events are not counted up",
+    })),
     ...(podNamespace === undefined
       ? []
       : [
@@ -66,11 +70,6 @@ export function neededRights(
             lost: "removal of the DaemonSet is never proven: take the plugin off by install-cni uninstall",
           },
         ]),
-    {
-      ...({ verb: "get", group: "", resource: "nodes", isEssential: false } as const),
-      name: nodeName,
-      lost: "a node that the DaemonSet is not meant for any more is not recognised",
-    },
   ];
 }
 

@@ -97,8 +97,8 @@ export type ApiFacts = {
   /** It answered, whatever it said; `dateMs` is its clock, `refusal` a 401. */
   readonly answer: Probed<{ readonly dateMs: number | undefined; readonly refusal: string | undefined }>;
   readonly rights: readonly { readonly right: Right; readonly isAllowed: Probed<boolean> }[];
-  /** Whether the node of this name is known to the API. */
-  readonly node: Probed<boolean>;
+  /** Whether this is the node of that name, and by what that is known. */
+  readonly node: Probed<{ readonly isRight: boolean; readonly why: string }>;
 };
 
 /** `unreachable`: something is there and does not answer as an agent does. */
