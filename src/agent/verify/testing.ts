@@ -1,11 +1,10 @@
 // For tests: a node in memory. Namespaces hold one capture each and number their generations; sockets hear of commits; time
 // passes when the test says so.
 import { type IpAddress, parseIpAddress } from "../../core/address.ts";
-import { type Pod, parsePod } from "../../core/kube/pod.ts";
+import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import { NFT_MSG } from "../../core/netlink/nfnetlink.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
-import { NetlinkWriter } from "../../core/netlink/writer.ts";
 import type { RepairOptions } from "../../core/policy/repair-decision.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
@@ -13,17 +12,11 @@ import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import type { VerifiedAmbient } from "./ambient-rules.ts";
 import type { BackendPod } from "./look-at-pod.ts";
 import { FakeDecisions } from "./testing-decisions.ts";
+import { encodeNewGeneration, parseSidecarPod, type Writer } from "./testing-objects.ts";
 import { createVerifier, type Verifier, type VerifierOptions } from "./verifier.ts";
-
-/** Who changes rules, as the kernel names them. */
-export interface Writer {
-  readonly pid: number;
-  readonly program: string;
-}
 
 const AGENT: Writer = { pid: 1000, program: "install-cni" };
 const DEV = 4n;
-const NFTA_GEN = { ID: 1, PROC_PID: 2, PROC_NAME: 3 } as const;
 
 interface FakeNetns {
   readonly ino: bigint;
@@ -391,31 +384,6 @@ export async function verifiedNode(options: Parameters<FakeNode["start"]>[0] = {
   await node.settle();
   node.asked.length = 0;
   return { node, verifier, pod: first, pods };
-}
-
-function encodeNewGeneration(generation: number, { pid, program }: Writer, sequence: number): Uint8Array {
-  const writer = new NetlinkWriter();
-  writer.message({ type: NFT_MSG.NEWGEN, flags: 0, sequence }, () => {
-    for (const byte of [0, 0, 0, 0]) writer.u8(byte);
-    writer.attributeU32be(NFTA_GEN.ID, generation);
-    writer.attributeU32be(NFTA_GEN.PROC_PID, pid);
-    writer.attributeString(NFTA_GEN.PROC_NAME, program);
-  });
-  return writer.finish();
-}
-
-function parseSidecarPod(name: string, annotations: Readonly<Record<string, string>> = {}): Pod {
-  return parsePod({
-    metadata: {
-      uid: `uid-of-${name}`,
-      name,
-      namespace: "shop",
-      resourceVersion: "1",
-      annotations: { "sidecar.istio.io/status": "{}", ...annotations },
-    },
-    spec: { containers: [{ name: "app" }, { name: "istio-proxy", args: ["proxy", "sidecar"] }] },
-    status: { phase: "Running" },
-  });
 }
 
 function isSame(left: PodCapture | undefined, right: PodCapture): boolean {
