@@ -59,7 +59,7 @@ export interface AmbientInput {
   readonly poller: Poller;
   readonly findPod: FindPod;
   readonly netns: NetnsRegistry;
-  readonly backend: Pick<PodBackend, "addresses" | "apply" | "drift" | "isForbidden" | "release" | "remove">;
+  readonly backend: Pick<PodBackend, "addresses" | "apply" | "clear" | "drift" | "isForbidden" | "release" | "remove">;
   /** Asks the kernel at the first call. */
   readonly decision: () => BackendDecision;
   readonly decisions: Pick<WiredDecisions, "ambient" | "loaded">;
@@ -175,6 +175,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     ownPod: () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? ""),
   });
 
+  const anyCapture = anyAmbientCapture(settings.probeSource);
   const sandboxes = createAmbientSandboxes({
     decideEarly: (sandbox) => decideAmbientEarly(sandbox, settings),
     decide,
@@ -182,7 +183,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     knownNamespace: (name) => informers.namespaces.get(name),
     findNamespace: (name, signal) => namespaceLookup.findNamespace(name, atAdd(signal)),
     decideFamilies: (addresses) => decideAmbientFamilies(addresses, families),
-    netfilter: backend,
+    netfilter: { ...backend, clear: (fd) => backend.clear(fd, anyCapture) },
     probes,
     ztunnel: {
       enroll: (workload, netnsFd, signal) => ztunnel.enroll(workload, netnsFd, signal),
@@ -206,7 +207,6 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     later: (action) => void setImmediate().then(action),
   });
 
-  const anyCapture = anyAmbientCapture(settings.probeSource);
   const isMember = (pod: Pod): boolean =>
     redirectionOf(pod.annotations) !== "none" ||
     decisions.ambient.wasIn(pod.uid) ||

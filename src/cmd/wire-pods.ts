@@ -121,6 +121,7 @@ export function wirePods(input: PodsInput): WiredPods {
     apply: (...call: Parameters<PodBackend["apply"]>) => node().backend.apply(...call),
     release: (netnsFd: number) => node().backend.release(netnsFd),
     remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
+    clear: (...call: Parameters<PodBackend["clear"]>) => node().backend.clear(...call),
     drift: (...call: Parameters<PodBackend["drift"]>) => node().backend.drift(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),
     // The node's, also for a pod that has to be written in another: what is captured does not depend on hostUsers.

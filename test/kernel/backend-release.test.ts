@@ -62,6 +62,20 @@ for (const mode of ["ambient", "REDIRECT", "TPROXY"] as const) {
 }
 
 for (const dialect of DIALECTS) {
+  test(`${dialect}: what an ADD left that nobody answered is taken out, and a namespace that nobody touched stays so`, async () => {
+    using netns = createNetns();
+    const before = generationOf(netns);
+    assert.equal(await backendOf(dialect).clear(netns.fd, CAPTURES.ambient), false);
+    assert.equal(generationOf(netns), before);
+    netns.exec(["ip", "addr", "add", "10.0.0.5/24", "dev", "lo"]);
+    await backendOf(dialect).apply(netns.fd, CAPTURES.ambient);
+    assert.equal(await backendOf(dialect).clear(netns.fd, CAPTURES.ambient), true);
+    using fresh = createNetns();
+    assert.deepEqual(left(netns, dialect), left(fresh, dialect));
+  });
+}
+
+for (const dialect of DIALECTS) {
   for (const tunnel of [false, true]) {
     const how = tunnel ? "through port 15008" : "in plain text";
     test(`${dialect}: a request under way ${how} is answered by way of ztunnel although both pods were released`, async () => {

@@ -42,6 +42,7 @@ class FakeAdd {
   outcome: EnrollOutcome = { result: "acknowledged" };
   programFailure: string | undefined;
   probeFailure: string | undefined;
+  clearFailure: string | undefined;
   drift: readonly string[] = [];
   isForbidden = false;
 
@@ -69,6 +70,11 @@ class FakeAdd {
         return { dialect: "iptables-nft", changed: true };
       },
       drift: async () => this.drift,
+      clear: async () => {
+        this.asked.push("clear");
+        if (this.clearFailure !== undefined) throw new Error(this.clearFailure);
+        return true;
+      },
       isForbidden: () => this.isForbidden,
     },
     probes: {
@@ -135,6 +141,19 @@ describe("createAmbientSandboxes()", () => {
       "adopt u1",
       "added u1 namespace-label",
     ]);
+  });
+
+  it("lets a pod that is out start without what an unfinished ADD left in its namespace", async () => {
+    const add = new FakeAdd();
+    add.labels = { "istio.io/dataplane-mode": "none" };
+    assert.equal(await add.add(), "out");
+    assert.deepEqual(add.asked.slice(-2), ["count out not-selected", "clear"]);
+    add.clearFailure = "the kernel says no";
+    assert.equal(await add.add(), "out", "it is in nobody's way");
+    add.isForbidden = true;
+    add.asked.length = 0;
+    assert.equal(await add.add(), "out");
+    assert.ok(!add.asked.includes("clear"), "the node's own namespace is left alone");
   });
 
   it("asks nobody about a pod that the sandbox itself proves out", async () => {

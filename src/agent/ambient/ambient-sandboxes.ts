@@ -78,6 +78,8 @@ export interface AmbientSandboxesDeps {
       pod: AmbientPodHints,
     ): Promise<{ readonly dialect: string; readonly changed: boolean }>;
     drift(netnsFd: number, capture: AmbientCapture, pod: AmbientPodHints): Promise<readonly string[]>;
+    /** Takes out what an ADD left that was never answered; false: there was nothing. Cheap where that is so. */
+    clear(netnsFd: number): Promise<boolean>;
     isForbidden(netnsFd: number): boolean;
   };
   readonly probes: {
@@ -116,18 +118,19 @@ export interface AmbientSandboxes {
 
 type Decided =
   | { readonly verdict: "in"; readonly pod: Pod; readonly decision: Extract<AmbientDecision, { kind: "in" }> }
-  | { readonly verdict: "out" | "sidecar"; readonly reason: AmbientReason };
+  | { readonly verdict: "out" | "sidecar"; readonly reason: AmbientReason; readonly isEarly: boolean };
 
 export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandboxes {
   async function decide(sandbox: AmbientSandbox, signal: AbortSignal): Promise<Decided> {
     const early = deps.decideEarly(sandbox);
-    if (early !== undefined) return outside(early);
+    if (early !== undefined) return { ...outside(early), isEarly: true };
     const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
     const lookup = await deps.findPod({ namespace, name, uid }, signal);
     if (!lookup.found) throw undecided(sandbox, lookup.reason);
     const { pod } = lookup;
     const decision = await decideByLabels(sandbox, pod, signal);
-    return decision.kind === "in" ? { verdict: "in", pod, decision } : outside(decision.reason);
+    if (decision.kind === "in") return { verdict: "in", pod, decision };
+    return { ...outside(decision.reason), isEarly: false };
   }
 
   async function decideByLabels(sandbox: AmbientSandbox, pod: Pod, signal: AbortSignal): Promise<AmbientDecision> {
@@ -177,6 +180,19 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
     }
   }
 
+  /** An agent that ended in the middle of an ADD leaves rules, of which it has told nobody; by the time of ours the pod may be
+   * out, and would have no network with them. Nobody looks at such a pod again. */
+  async function clear(sandbox: AmbientSandbox): Promise<void> {
+    const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
+    try {
+      if (deps.netfilter.isForbidden(sandbox.netnsFd)) return;
+      if (await deps.netfilter.clear(sandbox.netnsFd))
+        deps.log.info("Took out rules that an unfinished ADD had left: the pod is outside the ambient mesh", labels);
+    } catch (error) {
+      deps.log.warn("Cannot see whether an unfinished ADD has left rules", { ...labels, err: messageOf(error) });
+    }
+  }
+
   /** The probe set is the node's business: a pod whose probes may fail is reported and mended, not kept from starting. */
   async function listProbes(pod: Pod, addresses: readonly IpAddress[]): Promise<void> {
     try {
@@ -200,6 +216,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       if (decided.verdict !== "in") {
         deps.countDecision("out", decided.reason, tookSeconds);
         deps.log.debug("Pod stays outside the ambient mesh", { ...labels, reason: decided.reason });
+        if (decided.verdict === "out" && !decided.isEarly) await clear(sandbox);
         return decided.verdict;
       }
       const { pod, decision } = decided;

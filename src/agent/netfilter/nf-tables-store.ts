@@ -33,6 +33,8 @@ export interface NfTablesStore extends RuleStore {
   /** Writes the rules into a namespace in whose nf_tables nobody has ever written, with one message and without a look.
    * False: somebody has, nothing was changed. */
   create(netnsFd: number, desired: readonly Ruleset[]): boolean;
+  /** Nobody has ever written nf_tables rules into this namespace, in any dialect. One message. */
+  isUntouched(netnsFd: number): boolean;
 }
 
 export interface NfTablesDeps {
@@ -139,6 +141,10 @@ function createStore<H extends Ruleset<HeldRule>>(
       if (outcome.kind === "committed") return true;
       if (isOvertaken(outcome)) return false;
       throw refusal(dialect, batch, outcome);
+    },
+    isUntouched(netnsFd) {
+      using socket = open(netnsFd);
+      return readGeneration(socket, "the rules") === FIRST_GENERATION;
     },
     read(netnsFd) {
       using socket = open(netnsFd);

@@ -101,6 +101,13 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     remove: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<boolean> =>
       inTurn(netnsFd, () => remove(netnsFd, capture, asSeen(netnsFd, pod))),
 
+    /**
+     * The same for a sandbox that is just being made, where an ADD that nobody answered may have left something: one message
+     * where nobody ever wrote rules.
+     */
+    clear: (netnsFd: number, capture: PodCapture): Promise<boolean> =>
+      inTurn(netnsFd, async () => (isUntouched(netnsFd) ? false : remove(netnsFd, capture, asSeen(netnsFd, {})))),
+
     /** True for the node's own namespace, or the agent's. */
     isForbidden(netnsFd: number): boolean {
       const { dev, ino } = deps.netnsId(netnsFd);
@@ -244,6 +251,10 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
       ...(options.decision.nfTables ? [stores["iptables-nft"], stores.nftables] : []),
       ...(hasLegacyTables(netnsFd) ? [stores["iptables-legacy"]] : []),
     ];
+  }
+
+  function isUntouched(netnsFd: number): boolean {
+    return (!options.decision.nfTables || stores["iptables-nft"].isUntouched(netnsFd)) && !hasLegacyTables(netnsFd);
   }
 
   /** Whether there may be legacy rules that we can look at. An empty table is no reason to refuse a pod where we cannot. */
