@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { openSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { captured, NEXT_BOOT, TestNode } from "../../../testbed/pod-records.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../core/rules/sidecar-capture.ts";
-import { captured, NEXT_BOOT, TestNode } from "./testing.ts";
 
 const GRACE_MS = 300_000;
 

@@ -3,22 +3,22 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Logger } from "../../core/log.ts";
-import type { NetnsIdentity } from "../../core/pod-record/pod-record.ts";
-import { DEFAULT_SIDECAR_CAPTURE } from "../../core/rules/sidecar-capture.ts";
-import {
-  createPrivateFolder,
-  isTemporaryName,
-  type PrivateFolderCalls,
-  privateFolderCalls,
-} from "../../platform/fs/private-folder.ts";
 import {
   createPodRecords,
   type OpenNetns,
   type PodDecision,
   type PodRecords,
   type PodRecordsOptions,
-} from "./pod-records.ts";
+} from "../src/agent/pod-records/pod-records.ts";
+import type { Logger } from "../src/core/log.ts";
+import type { NetnsIdentity } from "../src/core/pod-record/pod-record.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../src/core/rules/sidecar-capture.ts";
+import {
+  createPrivateFolder,
+  isTemporaryName,
+  type PrivateFolderCalls,
+  privateFolderCalls,
+} from "../src/platform/fs/private-folder.ts";
 
 export const BOOT = "2b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a10";
 export const NEXT_BOOT = "3b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a11";
