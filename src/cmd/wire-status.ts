@@ -24,7 +24,8 @@ import { adminSocketPath } from "./paths.ts";
 import { podRoutes } from "./pod-routes.ts";
 import type { WiredPods } from "./wire-pods.ts";
 
-const RECHECK_MS = 2000;
+/** Each wake-up costs: six a minute for each socket, not thirty. */
+const RECHECK_MS = 10_000;
 const CLOSE_DEADLINE_MS = 1000;
 const BACKLOG = 16;
 

@@ -44,8 +44,8 @@ const HEADER_BYTES_MAX = 8192;
 const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 5000;
-/** How often Node looks for connections that are over their time. */
-const TIMEOUT_CHECK_MS = 1000;
+/** How often Node looks for connections that are over their time: each look wakes an agent that has nothing to do. */
+const TIMEOUT_CHECK_MS = 5000;
 /** Nobody has a reason to send one; a short one is swallowed, a longer one ends the connection. */
 const BODY_BYTES_MAX = 65_536;
 const TEXT_PLAIN = "text/plain; charset=utf-8";
