@@ -20,6 +20,7 @@ import { BOOL } from "../core/config/value-type.ts";
 import { LOG_CHANGE_SPAN, type LogLevelChange } from "../core/log-change.ts";
 import { parseScopeLevel, SCOPE_LEVEL_ACCEPTED, type ScopeLevels } from "../core/log-levels.ts";
 import type { TraceTexts } from "../core/trace/trace-query.ts";
+import { type RenderRequest, readRender } from "./render-flags.ts";
 import { readTrace } from "./trace-flags.ts";
 
 /** Texts per flag name, for resolveConfig(). */
@@ -48,6 +49,7 @@ export type Invocation =
       readonly pod: { readonly namespace: string; readonly name: string };
       readonly withRules: boolean;
     }
+  | { readonly command: "render"; readonly flags: OptionFlags; readonly request: RenderRequest }
   | {
       readonly command: "trace";
       readonly flags: OptionFlags;
@@ -96,6 +98,7 @@ const READERS: Readonly<
       withRules: isGiven(line, "rules"),
     };
   },
+  render: (line) => ({ command: "render", flags: line.flags, request: readRender(line) }),
   trace: (line, [pod]) => {
     const output = readOutput(line, ["text", "json"]);
     return { command: "trace", flags: line.flags, output, pod: readPod("trace", pod), texts: readTrace(line, isGiven) };

@@ -51,6 +51,10 @@ async function main(argv: readonly string[]): Promise<number> {
         const { explainPod } = await import("./commands/explain.ts");
         return tell(await explainPod({ ...invocation, env: process.env, hasColours: hasColours() }));
       }
+      case "render": {
+        const { renderManifest } = await import("./commands/render.ts");
+        return tell(await renderManifest({ ...invocation, env: process.env, hasColours: hasColours() }));
+      }
       case "trace": {
         const { traceInPod } = await import("./commands/trace.ts");
         return tell(await traceInPod({ ...invocation, env: process.env, hasColours: hasColours() }));

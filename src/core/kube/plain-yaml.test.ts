@@ -5,6 +5,14 @@ import { type PlainYaml, PlainYamlError, parsePlainYaml } from "./plain-yaml.ts"
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
+test("parsePlainYaml() ends a key at the first colon behind which it can end", () => {
+  const text = 'f:metadata:\n  k:{"name":"web"}:\n    .: {}\nurl: http://a:1/b\n';
+  assert.deepEqual(plain(parsePlainYaml(text)), {
+    "f:metadata": { 'k:{"name":"web"}': { ".": {} } },
+    url: "http://a:1/b",
+  });
+});
+
 test("parsePlainYaml() reads mappings, sequences and scalars as kubectl writes them", () => {
   const text = `---
 # comment

@@ -131,7 +131,7 @@ const QUOTED = /"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'/y;
 
 function splitKey(line: Line, options: PlainYamlOptions): { key: string; rest: string } | undefined {
   const quoted = matchAt(QUOTED, line.text, 0);
-  const rawKey = quoted ?? /^[^\s:#"'{}[\],&*!|>%@`?-][^:#]*(?=:(?:\s|$))/.exec(line.text)?.[0];
+  const rawKey = quoted ?? /^[^\s:#"'{}[\],&*!|>%@`?-](?:[^:#]|:(?!\s|$))*(?=:(?:\s|$))/.exec(line.text)?.[0];
   if (rawKey === undefined) return undefined;
   const after = line.text.slice(rawKey.length).trimStart();
   if (!/^:(?:\s|$)/.test(after)) return undefined;

@@ -125,7 +125,8 @@ const SOURCES: Readonly<Record<NonNullable<PodStatus["netns"]>["source"], string
   ip: "found by the pod's address",
 };
 
-function rowsOfCapture(capture: CaptureStatus): Cell[][] {
+/** What a capture is, as name and value. */
+export function rowsOfCapture(capture: CaptureStatus): Cell[][] {
   const families = ["families", capture.families.join(", ") || "none"];
   const abridged = capture.isAbridged ? [["", "some of these lists are longer"]] : [];
   if (capture.kind === "ambient") {
@@ -169,7 +170,7 @@ function wordsOf({ include, exclude }: { readonly include: readonly string[]; re
 }
 
 /** What each is for, above it, as iptables-restore and nft take comments. */
-function renderRules({ dialect, list, omitted }: NonNullable<PodExplanation["rules"]>): string {
+export function renderRules({ dialect, list, omitted }: NonNullable<PodExplanation["rules"]>): string {
   const lines = list.flatMap(({ family, table, chain, rule, intent }) => [
     `  # ${intent}`,
     // iptables' rules name their chain themselves.

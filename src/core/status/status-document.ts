@@ -70,7 +70,8 @@ const AMBIENT_CAPTURE = object({
   isAbridged: FLAG,
 });
 
-const CAPTURE = either(SIDECAR_CAPTURE, AMBIENT_CAPTURE);
+/** What is captured of a pod. */
+export const CAPTURE = either(SIDECAR_CAPTURE, AMBIENT_CAPTURE);
 
 const POD_FIELDS = {
   namespace: TEXT,
@@ -232,6 +233,14 @@ export const STATUS_DOCUMENT = object({
   omittedPods: NUMBER,
 });
 
+/** Rules of a pod, one by one. */
+export const RULES = object({
+  dialect: TEXT,
+  /** In the order in which the kernel has them. */
+  list: listOf(object({ family: TEXT, table: TEXT, chain: TEXT, rule: TEXT, intent: TEXT })),
+  omitted: NUMBER,
+});
+
 /** One pod with what led to its decision and the rules it should have. */
 export const POD_EXPLANATION = object({
   schemaVersion: exactly(SCHEMA_VERSION),
@@ -243,14 +252,7 @@ export const POD_EXPLANATION = object({
   /** What the policy reads, in the order in which it decides; null: absent. */
   inputs: listOf(object({ name: TEXT, value: orNull(TEXT) })),
   /** What should be in the kernel; null where nothing is to be captured. */
-  rules: orNull(
-    object({
-      dialect: TEXT,
-      /** In the order in which the kernel has them. */
-      list: listOf(object({ family: TEXT, table: TEXT, chain: TEXT, rule: TEXT, intent: TEXT })),
-      omitted: NUMBER,
-    }),
-  ),
+  rules: orNull(RULES),
   /** What the kernel holds at this moment, against what it should. */
   live: object({
     /** `differs`: by `drift`. `nothing-wanted`: nothing is to be captured. `unknown`: it could not be looked at; see `message`. */
