@@ -125,7 +125,7 @@ export async function tryProbePath(
       signal.throwIfAborted();
     }
   } finally {
-    timer.abort();
+    timer.abort("over");
   }
 
   function advanceClient(): void {
