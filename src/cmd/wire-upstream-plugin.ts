@@ -26,8 +26,8 @@ const CLOSE_DEADLINE_MS = 1000;
 const BACKLOG = 256;
 /** Every pod that starts at one moment, and its log. */
 const CONNECTIONS_MAX = 256;
-/** A megabyte and a half would be ten thousand of the plugin's lines. */
-const BODY_BYTES_MAX = 1 << 20;
+/** One execution logs some twenty lines, at debug some hundred. */
+const BODY_BYTES_MAX = 1 << 18;
 const ANSWER_MARGIN_MS = 1000;
 
 export interface UpstreamPluginInput {
