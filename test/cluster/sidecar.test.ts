@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { Diagnosis } from "../../src/core/doctor/diagnosis.ts";
 import { readPath, readText } from "../../testbed/api-server/kube-object.ts";
 import { until } from "../../testbed/cluster/create-cluster.ts";
 import { renderMeshPod } from "../../testbed/cluster/mesh-pod.ts";
@@ -12,6 +13,7 @@ import { agentMetrics, waitReady } from "../../testbed/cluster/observe-pods.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
 import { testPowerCut, testRemoval, testReplacement } from "./absence-tests.ts";
 import { testAlteredRules, testArrival, testReturn } from "./repair-tests.ts";
+import { testRollouts } from "./rollout-tests.ts";
 import { createSidecarScene, excluded, native, peer, plain, pod } from "./sidecar-scene.ts";
 
 describe("the agent's DaemonSet in a cluster", () => {
@@ -23,6 +25,36 @@ describe("the agent's DaemonSet in a cluster", () => {
 
   test("becomes Ready with the five capabilities and the chart's rights", async () => {
     assert.match(await agentMetrics(scene.cluster), /^istio_cni_install_ready 1$/m);
+  });
+
+  test("is told by install-cni doctor that nothing fails: a real API server's authoriser, kubelet and node", async () => {
+    const { cluster } = scene;
+    const inPod = ["-n", "istio-system", "exec", "daemonset/istio-cni-node", "-c", "install-cni", "--"];
+    const { stdout, stderr } = await cluster.tryKubectl([...inPod, "install-cni", "doctor", "--output", "json"]);
+    const { checks } = JSON.parse(stdout || "{}") as Diagnosis;
+    assert.ok(checks !== undefined, stderr);
+    const failed = checks.filter(({ result }) => result === "fail").map(({ id, finding }) => `${id}: ${finding}`);
+    assert.deepEqual(failed, []);
+    const found = new Map(checks.map(({ id, result, finding }) => [id, `${result}: ${finding}`]));
+    assert.match(
+      found.get("api.rights") ?? "",
+      /^(?:ok: all \d+ verbs are granted|warn: not granted: get daemonsets\.apps)/,
+    );
+    assert.match(found.get("api.node") ?? "", /^ok: the node is .*: pod istio-cni-node-\w+ runs on /);
+    assert.match(found.get("api.clock") ?? "", /^ok: /);
+    assert.match(found.get("folders.run") ?? "", /^ok: /);
+    assert.match(found.get("rights.processes") ?? "", /^ok: .* in cgroups of pods$/);
+  });
+
+  test("is found by the commands of the hardened image's guide: READY 1/1, its DaemonSet, the state in its last lines (P25, P35)", async () => {
+    const { cluster } = scene;
+    const ofAgent = ["-n", "istio-system", "-l", "k8s-app=istio-cni-node"];
+    const pods = await cluster.kubectl(["get", "pods", ...ofAgent]);
+    assert.match(pods, /^istio-cni-node-\w+ +1\/1 +Running /m);
+    const daemonSet = await cluster.kubectl(["-n", "istio-system", "get", "daemonset", "istio-cni-node"]);
+    assert.match(daemonSet, /^istio-cni-node +1 +1 +1 +1 +1 /m);
+    const log = await cluster.kubectl(["logs", ...ofAgent, "--tail=20"]);
+    assert.match(log, /\tinfo\tcni-agent\t(?:Ready: |Captured pod|valid Istio config present)/);
   });
 
   test("puts the plugin into the node's chain and no credential beside it", async (t) => {
@@ -88,6 +120,7 @@ describe("the agent's DaemonSet in a cluster", () => {
   });
 
   testReplacement(scene);
+  testRollouts(scene);
   testPowerCut(scene);
   testRemoval(scene);
   testReturn(scene);
