@@ -14,7 +14,8 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
-import { connect, eventually, readGolden } from "./captured-pods.ts";
+import { createAmbientNode } from "./ambient-node.ts";
+import { connect, eventually, readGolden, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -158,6 +159,21 @@ test("explain looks at the kernel now, whatever was found before", async () => {
   assert.match(text.stdout, /^What the kernel holds now\n +difference +none: no rule of a mesh is there/m);
 });
 
+test("what render prints of a pod is what the agent writes at its ADD, and the program needs no agent for it", async () => {
+  await using mesh = await createMeshNode({ families: "v4" });
+  const folder = mkdtempSync(join(tmpdir(), "agent-render-"));
+  const object = sidecarPod({ ...NEW_POD, name: "web" });
+  writeFileSync(join(folder, "pod.json"), JSON.stringify(object));
+  const render = await runCommand([INSTALL_CNI, "render", "-f", join(folder, "pod.json"), "-o", "iptables-save"]);
+  rmSync(folder, { recursive: true });
+  assert.equal(render.status, 0, render.stderr);
+  await mesh.startAgent();
+  const web = await startPod(mesh, object);
+  const lines = render.stdout.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const printed = lines.map((line) => `${line.replace(/ \[0:0\]$/, "")}\n`).join("");
+  assert.equal(printed, (await readRules(web)).v4);
+});
+
 test("who cannot be answered is told why, and names that are none never reach the agent", async () => {
   await using mesh = await createMeshNode({ families: "v4" });
   const agent = await mesh.startAgent();
@@ -190,4 +206,27 @@ test("who cannot be answered is told why, and names that are none never reach th
     "http://agent/pods/shop/web/trace?to=%0a;:80",
   ]);
   assert.match(raw.stdout, /^\{"error":"Cannot use --to /);
+});
+
+test("ambient mode: packets of an enrolled pod go to ztunnel, its own and those of the node's probes do not", async () => {
+  await using node = await createAmbientNode("dual");
+  await node.startZtunnel();
+  const agent = await node.startAgent({ env: { AMBIENT_IPV6: "true" } });
+  const web = await node.startPod({ name: "web" });
+  await eventually(
+    async () => (await ask(agent, ["explain", "mesh/web"])).status === 0,
+    () => agent.log.slice(-20).join("\n"),
+  );
+  for (const [packet, expected] of [
+    [["--to", "10.99.0.1:80"], "redirected 15001"],
+    [["--to", "10.99.0.1:80", "--mark", "0x539"], "passed"],
+    [["--to", `${ipOf(web, 4)}:80`], "passed"],
+    [["--in", "--from", "10.99.0.1", "--port", "80"], "redirected 15006"],
+    [["--in", "--from", "10.99.0.1", "--port", "15008"], "passed"],
+    [["--in", "--from", "169.254.7.127", "--port", "80"], "passed"],
+    [["--in", "--from", "fd00:99::1", "--port", "80"], "redirected 15006"],
+  ] as const) {
+    assert.equal(await verdictOf(agent, ["mesh/web", ...packet]), expected, packet.join(" "));
+  }
+  assert.partialDeepStrictEqual(await liveOf(agent, "mesh/web"), { state: "as-wanted", exit: 0 });
 });

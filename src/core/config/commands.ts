@@ -126,7 +126,7 @@ const TABLE = [
     usageStatus: 2,
     exitStatus: {
       0: "the pod needs no attention",
-      1: "it does",
+      1: "it does, or the kernel holds something else than it should now",
       2: "the agent cannot be asked, or the command line is wrong",
       3: "the agent knows no such pod",
     },
