@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { openSync, rmSync, symlinkSync } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { captured, NEXT_BOOT, TestNode } from "../../../testbed/pod-records.ts";
@@ -275,6 +276,21 @@ test("a disk that does not answer at start holds nobody up for long", async () =
   });
   await agent.loaded;
   assert.equal(agent.unproven("a"), undefined);
+  await agent.end();
+});
+
+test("what takes seconds to read, because the node's processors are taken, is not lost", async () => {
+  const { node } = await nodeWith("a");
+  using _node = node;
+  const { promise: isTurn, resolve: take } = Promise.withResolvers<void>();
+  node.calls = { opendir: (...call) => isTurn.then(() => opendir(...call)) };
+  const agent = node.launch();
+  await new Promise((resolve) => void setImmediate(resolve));
+  node.advance(8000);
+  take();
+  await agent.loaded;
+  assert.equal(agent.unproven("a")?.reason, "sidecar");
+  assert.deepEqual(node.logged, []);
   await agent.end();
 });
 

@@ -31,7 +31,8 @@ export interface PodRecordsOptions {
   readonly maxRecords?: number;
   /** Of all files together. @default 16 MiB */
   readonly maxTotalBytes?: number;
-  /** After which the files that are not read yet count as absent. @default 2000 */
+  /** After which the files that are not read yet count as absent: a pod that has left ambient mode meanwhile would keep its rules
+   * for good, so it is far more than reading takes on a node whose processors are all taken. @default 10000 */
   readonly loadTimeoutMs?: number;
   /** How long a pod may be unknown to the API before its record goes. @default 300000 */
   readonly unknownGraceMs?: number;
@@ -75,7 +76,7 @@ export interface PodRecords {
 
 export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOptions = {}): PodRecords {
   const { clock, log } = deps;
-  const { maxRecords = 4096, maxTotalBytes = 16 << 20, loadTimeoutMs = 2000, unknownGraceMs = 300_000 } = options;
+  const { maxRecords = 4096, maxTotalBytes = 16 << 20, loadTimeoutMs = 10_000, unknownGraceMs = 300_000 } = options;
   const bootId = deps.bootId !== undefined && isBootId(deps.bootId) ? deps.bootId : undefined;
   const files = createRecordFiles(deps, { maxRecords, maxTotalBytes, bootId: bootId ?? "" });
   const store = createRecordStore(maxRecords);
