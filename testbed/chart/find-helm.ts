@@ -12,15 +12,22 @@ const BUILD_TIMEOUT_MS = 900_000;
 
 /** Path of a helm, made at first use: HELM, one on the PATH, the shared lab's, one built by go.
  * @throws {Error} with a sentence that says what is missing. */
-export async function findHelm(env: Readonly<Record<string, string | undefined>> = process.env): Promise<string> {
+export function findHelm(): Promise<string> {
+  found ??= find(process.env);
+  return found;
+}
+
+let found: Promise<string> | undefined;
+
+async function find(env: Readonly<Record<string, string | undefined>>): Promise<string> {
   const { HELM: named = "", SHARED_LAB: lab = "", PATH: path = "" } = env;
   if (named !== "") {
     if (existsSync(named)) return named;
     throw new Error(`Cannot test the chart: HELM names ${named}, which does not exist`);
   }
   const onPath = path.split(delimiter).map((folder) => join(folder, "helm"));
-  const found = onPath.find((each) => existsSync(each));
-  if (found !== undefined) return found;
+  const present = onPath.find((each) => existsSync(each));
+  if (present !== undefined) return present;
   const packed = join(resolve(lab === "" ? join(REPOSITORY, "../shared/lab") : lab), "programs/helm.zst");
   if (existsSync(packed)) return unpack(packed);
   if (path.split(delimiter).some((folder) => existsSync(join(folder, "go")))) return build();
@@ -45,8 +52,11 @@ async function build(): Promise<string> {
   const helm = join(folder, HELM_MODULE.replaceAll("/", "+"), "helm");
   if (existsSync(helm)) return helm;
   const unfinished = join(folder, `helm.${process.pid}`);
+  mkdirSync(unfinished, { recursive: true });
   const env = { CGO_ENABLED: "0", GOFLAGS: "-trimpath", GOBIN: unfinished };
-  await mustRun(["nice", "-n", "19", "go", "install", HELM_MODULE], { timeoutMs: BUILD_TIMEOUT_MS, env });
+  // Of several that come at once, the others find most of it done.
+  const locked = ["flock", "--close", join(folder, "helm.lock"), "nice", "-n", "19"];
+  await mustRun([...locked, "go", "install", HELM_MODULE], { timeoutMs: BUILD_TIMEOUT_MS, env });
   mkdirSync(join(helm, ".."), { recursive: true });
   renameSync(join(unfinished, "helm"), helm);
   rmSync(unfinished, { recursive: true, force: true });
