@@ -20,11 +20,17 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- include "settings.text" (coalesce $settings.tag $settings.global.tag (index . 0).Chart.AppVersion) -}}
 {{- end -}}
 
-{{/* The image. Arguments: root, settings. */}}
+{{/*
+The image. One with a "/" in it is taken as it is; without tag and digest it gets `tag` if that is given, where upstream lets
+the registry take "latest". Arguments: root, settings.
+*/}}
 {{- define "names.image" -}}
 {{- $settings := index . 1 -}}
 {{- if contains "/" $settings.image -}}
 {{- $settings.image -}}
+{{- if not (or (contains "@" $settings.image) (contains ":" (base $settings.image))) -}}
+{{- with $settings.tag -}}:{{ include "settings.text" . }}{{- end -}}
+{{- end -}}
 {{- else -}}
 {{- $variant := $settings.variant | default $settings.global.variant -}}
 {{- $suffix := get (dict "distroless" "" "debug" "-dev") $variant | default "" -}}
