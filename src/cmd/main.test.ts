@@ -15,9 +15,16 @@ async function run(
   {
     readsOutput = true,
     env = { CNI_AGENT_RUN_DIR: "/var/empty/no-agent" },
-  }: { readonly readsOutput?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+    input = "",
+  }: {
+    readonly readsOutput?: boolean;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly input?: string;
+  } = {},
 ) {
-  const child = spawn(process.execPath, [MAIN, ...argv], { stdio: ["ignore", "pipe", "pipe"], env, timeout: 60_000 });
+  const child = spawn(process.execPath, [MAIN, ...argv], { stdio: ["pipe", "pipe", "pipe"], env, timeout: 60_000 });
+  // Nearly all of them end without having read it.
+  child.stdin.on("error", () => undefined).end(input);
   const output = { stdout: "", stderr: "" };
   if (!readsOutput) child.stdout.destroy();
   for (const name of ["stdout", "stderr"] as const) {
@@ -61,6 +68,20 @@ function createHost() {
 }
 
 describe("install-cni", () => {
+  it("reads a manifest from standard input, and ends as is documented", async () => {
+    const pod = (spec: string): string => `kind: Pod\nmetadata: {name: web, namespace: shop}\nspec: ${spec}\n`;
+    const out = await run(["render", "--filename", "-"], { input: pod("{containers: [{name: app}]}") });
+    assert.deepEqual([out.status, out.stderr], [0, ""]);
+    assert.match(out.stdout, /^Pod shop\/web would be outside the mesh: it has no container istio-proxy$/m);
+    const wrong = await run(["render"], { input: pod("{hostNetwork: maybe}") });
+    assert.deepEqual([wrong.status, wrong.stdout], [2, ""]);
+    assert.match(wrong.stderr, /^Cannot read Pod: spec\.hostNetwork must be a boolean.*\n$/);
+    assert.equal((await run(["render", "--family", "both"])).status, 2);
+    const trace = await run(["trace", "shop/web", "--to", "10.0.0.1:80"]);
+    assert.deepEqual([trace.status, trace.stdout], [2, ""]);
+    assert.match(trace.stderr, /no agent runs with this run directory/);
+  });
+
   it("does not mind a reader that has seen enough", async () => {
     for (const argv of [["help"], ["version"], ["config"], ["completion", "bash"]]) {
       assert.deepEqual(await run(argv, { readsOutput: false }), { status: 0, stdout: "", stderr: "" }, argv.join(" "));
