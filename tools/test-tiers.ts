@@ -25,6 +25,7 @@ export const CLUSTER_TESTS = [
   // Need helm only, which the lab has.
   "test/chart/*.test.ts",
   "test/cluster/ambient.test.ts",
+  "test/cluster/chart.test.ts",
   "test/cluster/sidecar.test.ts",
   "test/cluster/watch.test.ts",
 ];
