@@ -1,5 +1,4 @@
 // Looks at the host as this process sees it: rights, folders, mounts, the runtime's chain, processes, ports. Reads only.
-import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createHostObserver } from "../../agent/install/observe-host.ts";
 import { decideInstall } from "../../core/cni/decide-install.ts";
@@ -115,7 +114,7 @@ export async function gatherCni(config: AgentConfig): Promise<CniFacts> {
     ...install.netDir.map((folder) => join(folder, install.legacyKubeconfigName)),
     ...(install.hostKubeconfig === undefined ? [join(install.runDir, HOST_KUBECONFIG)] : []),
   ];
-  return { view, decision, strayTokens: stray.filter((path) => existsSync(path)) };
+  return { view, decision, strayTokens: stray.filter((path) => firstExisting([path]) !== undefined) };
 }
 
 /** @param root where the node's procfs is */

@@ -1,6 +1,5 @@
 // What this kernel can do: by the word of the agent that runs, else by a trial in a namespace nobody uses. A trial that would
 // load kernel modules is left out unless it is asked for.
-import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { gatherBackendFacts } from "../../agent/netfilter/backend-facts.ts";
 import { gatherHostProbeFacts } from "../../agent/netfilter/host-probe-facts.ts";
@@ -23,6 +22,7 @@ import { type BackendDialect, describeMissing, modulesOfFeatures } from "../../c
 import { decideHostDialect } from "../../core/policy/host-probe-backend.ts";
 import { findProgram } from "../../platform/exec/find-program.ts";
 import { hasLegacyTables } from "../../platform/exec/legacy-tables.ts";
+import { firstExisting } from "../../platform/fs/existing-path.ts";
 import { openNetlink } from "../../platform/linux/netlink-socket.ts";
 import { createThrowawayNetns } from "../../platform/linux/throwaway-netns.ts";
 import { readModuleTexts } from "../../platform/probe/kernel-modules.ts";
@@ -79,7 +79,7 @@ export async function gatherKernel(options: KernelOptions): Promise<KernelFacts>
   }
   return {
     release: { value: release() },
-    hasIpv6: existsSync("/proc/net/if_inet6"),
+    hasIpv6: firstExisting(["/proc/net/if_inet6"]) !== undefined,
     rules,
     hostProbes: config.ambient.enabled
       ? await tryHostProbes(config, dialect, hasNfTables, refusal([...modulesOfFeatures(), ...HOST_PROBE_MODULES]))
