@@ -76,11 +76,11 @@ export function createChartScene(): ChartScene {
       for (const image of [await renderAgentImage(), renderPodImage(), renderZtunnelImage()])
         await made.loadImage(image);
       for (const name of [AGENT_NAMESPACE, NAMESPACE, MESH_NAMESPACE]) await made.createNamespace(name);
-      const inNetwork = lab === undefined ? [] : [lab.script, "net"];
+      const inNode = lab === undefined ? [] : [lab.script, "node"];
       opened = {
         cluster: made,
         audit,
-        helm: [...inNetwork, program, "--kubeconfig", made.kubeconfig, "-n", AGENT_NAMESPACE],
+        helm: [...inNode, program, "--kubeconfig", made.kubeconfig, "-n", AGENT_NAMESPACE],
       };
       setup.move();
     },
@@ -111,7 +111,7 @@ export function createChartScene(): ChartScene {
       const headers = [`Authorization: Bearer ${token}`, `Content-Type: ${type}`].flatMap((header) => ["-H", header]);
       const curl = ["curl", "-sk", "-X", method, ...headers, "-d", JSON.stringify(body), `${server}${path}`];
       const { lab } = cluster();
-      const { stdout } = await runCommand(lab === undefined ? curl : [lab.script, "net", ...curl]);
+      const { stdout } = await runCommand(lab === undefined ? curl : [lab.script, "node", ...curl]);
       const answer: unknown = JSON.parse(stdout);
       const code = readPath(answer, "code");
       return { code: typeof code === "number" ? code : 200, message: readText(answer, "message") };

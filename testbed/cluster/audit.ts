@@ -1,6 +1,6 @@
 // The API server's audit log in a lab: what a service account asked for, and what it was told. The lab's API server is started
 // anew with it; everything lies in the lab's state, and its own folder stays as it was.
-import { linkSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isJsonObject, readPath, readText } from "../api-server/kube-object.ts";
 import { mustRun } from "../node/command.ts";
@@ -42,8 +42,7 @@ export async function startAudit(lab: Lab, user: string): Promise<Audit> {
   // A folder like the lab's with another kube-apiserver, laid over it in the node's mount namespace alone.
   for (const name of readdirSync(programs)) {
     const isServer = name === "kube-apiserver";
-    // By a second name and not by a link to the first, which is hidden then.
-    linkSync(realpathSync(join(programs, name)), join(folder, isServer ? name : `bin/${name}`));
+    linkProgram(realpathSync(join(programs, name)), join(folder, isServer ? name : `bin/${name}`));
   }
   const flags = `--audit-policy-file=${folder}/policy.json --audit-log-path=${log}`;
   const script = `#!/bin/sh\nexec ${folder}/kube-apiserver "$@" ${flags}\n`;
@@ -56,6 +55,15 @@ export async function startAudit(lab: Lab, user: string): Promise<Audit> {
         .split("\n")
         .flatMap((line) => (line === "" ? [] : parseEntry(JSON.parse(line)))),
   };
+}
+
+/** By a second name, for the first is hidden then; where that is on another disk, as our own lab's, it is not. */
+function linkProgram(program: string, path: string): void {
+  try {
+    linkSync(program, path);
+  } catch {
+    symlinkSync(program, path);
+  }
 }
 
 function parseEntry(event: unknown): AuditEntry[] {
