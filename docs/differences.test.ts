@@ -14,7 +14,7 @@ const REQUIRED = [
   ...numbered("A", 24),
   ...numbered("B", 22),
   ...numbered("H", 8),
-  ...numbered("E", 3),
+  ...numbered("E", 5),
   ...numbered("F", 3),
   ...numbered("R", 4),
   ...numbered("P", 7),
