@@ -119,6 +119,8 @@ export function wireDecisions(input: DecisionsInput): WiredDecisions {
         const { dev, ino } = netnsIdOf(netnsFd);
         const decision = { ...identityOf(pod), containerId, decidedBy: "add", wasInPlace: true } as const;
         records.keep({ ...decision, mode: "ambient", reason, capture }, { fd: netnsFd, dev, ino });
+        // Before the answer: rules that nobody knows of would stay in a pod whose labels say "out" by the time a successor looks.
+        records.save(pod.uid);
       },
       inPlace(pod, capture, at) {
         const known = records.decided(pod.uid);

@@ -182,6 +182,18 @@ test("the same decision told again costs neither a question nor a write; another
   assert.equal(node.identified, 1);
 });
 
+test("a file can be written at once, once", async () => {
+  using node = new TestNode();
+  const agent = await node.start();
+  agent.keep(captured("a"), node.netns(10));
+  agent.save("a");
+  assert.deepEqual(node.files(), ["a.json"]);
+  rmSync(join(node.path, "a.json"));
+  agent.save("a");
+  await agent.end();
+  assert.deepEqual(node.files(), [], "it was the same as its file");
+});
+
 test("what an ADD decided while the files were read is not overwritten by them", async () => {
   const { node } = await nodeWith("a");
   using _node = node;

@@ -58,6 +58,8 @@ export interface PodRecords {
   /** The latest decision holds. The namespace is asked at once, the file written later. Never throws; telling the same
    * again costs nothing. */
   keep(decision: PodDecision, netns: OpenNetns): void;
+  /** Writes the pod's file now, where it differs. Never throws. */
+  save(podUid: string): void;
   /** What was decided for the sandbox that this pod has. */
   decided(podUid: string): PodRecord | undefined;
   /** What an agent before this one decided, and nobody knows yet whether that was for the sandbox that the pod has. */
@@ -110,12 +112,16 @@ export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOption
 
   async function writeTouched(): Promise<void> {
     for (let podUid = store.nextTouched(); podUid !== undefined; podUid = store.nextTouched()) {
-      const stored = store.get(podUid);
-      unwritten.delete(podUid);
-      if (stored === undefined) files.remove(podUid);
-      else if (!files.write(stored.record)) unwritten.add(podUid);
+      write(podUid);
       await deps.yieldToLoop();
     }
+  }
+
+  function write(podUid: string): void {
+    const stored = store.get(podUid);
+    unwritten.delete(podUid);
+    if (stored === undefined) files.remove(podUid);
+    else if (!files.write(stored.record)) unwritten.add(podUid);
   }
 
   /** Level-triggered: whatever a full disk, a human or an agent before us has left different. */
@@ -184,6 +190,9 @@ export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOption
       const record: PodRecord = { ...told, netns, bootId, decidedAtMs: Math.max(0, Math.floor(deps.wallMs())) };
       store.put({ record, isProven: true, sinceMs: clock.nowMs() });
       wake.resolve();
+    },
+    save(podUid) {
+      if (store.takeTouched(podUid)) write(podUid);
     },
     decided(podUid) {
       const stored = store.get(podUid);

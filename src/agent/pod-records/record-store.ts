@@ -22,6 +22,8 @@ export interface RecordStore {
   touch(podUid: string): void;
   /** The next pod whose file differs; it counts as the same from then on. */
   nextTouched(): string | undefined;
+  /** Whether this pod's file differs; it counts as the same from then on. */
+  takeTouched(podUid: string): boolean;
 }
 
 export function createRecordStore(maxRecords: number): RecordStore {
@@ -61,5 +63,6 @@ export function createRecordStore(maxRecords: number): RecordStore {
       }
       return undefined;
     },
+    takeTouched: (podUid) => touched.delete(podUid),
   };
 }
