@@ -1,6 +1,9 @@
 /*
  * ztunnel [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--no-reuse-port] [--ready-port N]
  *
+ * Long because every program of the testbed is one file: compile.ts makes one program of one source.
+ * In order: addresses and sockets; connections; one pod's proxy; what ztunnel knows; messages; the conversation.
+ *
  * Stands in for Istio's ztunnel on a node: takes pods from the node agent by ZDS, as strictly as the real one (facts from
  * ztunnel src/inpod and src/proxy at 1.30.3), and proxies their TCP for real, from listeners in each pod's namespace.
  * HBONE, identities and policy are not here: outbound connections go on to their original destination in plain text, or
@@ -15,9 +18,6 @@
  * One JSON object a line on stdout. One process for each pod, in that pod's network namespace, and below it one for each
  * connection: to stop a pod is to kill its group, as abruptly as the real one does. SIGTERM drains: listeners are closed,
  * connections may end by themselves for a while.
- *
- * Long because every program of the testbed is one file: compile.ts makes one program of one source.
- * In order: addresses and sockets; connections; one pod's proxy; what ztunnel knows; messages; the conversation.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
