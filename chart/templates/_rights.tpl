@@ -35,7 +35,7 @@ seccompProfile:
 {{- end }}
 {{- with $settings.seLinuxOptions }}
 seLinuxOptions:
-  {{- toYaml (merge (dict) . (dict "type" "spc_t")) | nindent 2 }}
+  {{- include "settings.strings" (merge (dict) . (dict "type" "spc_t")) | nindent 2 }}
 {{- end }}
 {{- end -}}
 

@@ -60,6 +60,15 @@ The settings that hold: defaults, profile, compatibility version, platform, what
 {{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end -}}
 
+{{/* A map of texts, for labels and the like: whatever --set made of a value, and without what is null. */}}
+{{- define "settings.strings" -}}
+{{- $strings := dict -}}
+{{- range $name, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $strings $name (include "settings.text" $value) -}}{{- end -}}
+{{- end -}}
+{{- if $strings -}}{{- toYaml $strings -}}{{- end -}}
+{{- end -}}
+
 {{/* Whether cluster-wide objects are wanted, and those of the namespace. */}}
 {{- define "settings.hasCluster" -}}
 {{- if has .global.resourceScope (list "all" "cluster") -}}true{{- end -}}

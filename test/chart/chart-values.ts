@@ -235,10 +235,10 @@ export const VALUE_ROWS: readonly ValueRow[] = [
   },
   {
     value: "podAnnotations",
-    set: '{"a":"b"}',
+    set: '{"a":1}',
     how: "--set-json",
     see: (all) => template(all, "metadata", "annotations", "a"),
-    wanted: "b",
+    wanted: "1",
   },
   ...(
     [
