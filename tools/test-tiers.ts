@@ -7,6 +7,7 @@ export const UNIT_TESTS = [
   "testbed/**/*.test.ts",
   "bench/**/*.test.ts",
   "docs/**/*.test.ts",
+  "dashboards/**/*.test.ts",
   "image/**/*.test.ts",
   "test/cluster/api-stand-in.test.ts",
 ];
