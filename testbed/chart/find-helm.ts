@@ -8,7 +8,8 @@ import { REPOSITORY } from "../node/repository.ts";
 
 /** What is built where there is none; the shared lab has the same. */
 const HELM_MODULE = "helm.sh/helm/v3/cmd/helm@v3.21.0";
-const BUILD_TIMEOUT_MS = 900_000;
+/** At low priority on a busy machine of two cores it takes more than a quarter of an hour. */
+const BUILD_TIMEOUT_MS = 3_600_000;
 
 /** Path of a helm, made at first use: HELM, one on the PATH, the shared lab's, one built by go.
  * @throws {Error} with a sentence that says what is missing. */
