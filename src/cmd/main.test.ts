@@ -125,6 +125,10 @@ describe("install-cni", () => {
     assert.match((await run(["version"])).stdout, /^client version: \S+-\S+-\S+\n$/);
     assert.match((await run(["version", "-s"])).stdout, /^client version: \S+\n$/);
     assert.match((await run(["version", "--short=true"])).stdout, /^client version: \S+\n$/);
+    assert.match((await run(["version", "-s=false"])).stdout, /^client version: \S+-\S+-\S+\n$/);
+    assert.match((await run(["version", "-so", "json"])).stdout, /^\{/);
+    assert.match((await run(["version", "-so=json"])).stdout, /^\{/);
+    assert.match((await run(["version", "-sz"])).stderr, /"-z"/);
     assert.deepEqual(Object.keys(JSON.parse((await run(["version", "-o", "json"])).stdout)), ["clientVersion"]);
     assert.match((await run(["version", "-o", "yaml"])).stdout, /^clientVersion:\n {2}golang_version: /);
     assert.match((await run(["version", "-o", "xml"])).stderr, /^--output must be 'yaml' or 'json'/);

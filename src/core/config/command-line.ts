@@ -1,6 +1,6 @@
 /**
- * The grammar of the command line, as pflag has it: `--name=value`, `--name value`, `--switch`, `-x value`, `--` ends the
- * flags. What the values mean is the options' business.
+ * The grammar of the command line, as pflag has it: `--name=value`, `--name value`, `--switch`, `-x value`, `-sx value`,
+ * `--` ends the flags. What the values mean is the options' business.
  */
 
 import { ConfigError, type ConfigProblem, quoteValue } from "./config-error.ts";
@@ -41,7 +41,8 @@ export function parseCommandLine(argv: readonly string[], specs: readonly FlagSp
       positionals.push(arg);
       continue;
     }
-    const { name, value, spec } = readFlag(arg, specs);
+    const { name, value, spec, others } = readFlag(arg, specs);
+    if (others !== undefined) args.splice(index + 1, 0, others);
     if (spec === undefined) {
       problems.push(unknownFlag(name, specs));
       continue;
@@ -65,12 +66,14 @@ export function parseCommandLine(argv: readonly string[], specs: readonly FlagSp
 function readFlag(arg: string, specs: readonly FlagSpec[]) {
   const isLong = arg.startsWith("--");
   const equals = arg.indexOf("=");
-  // "-oyaml" is "-o yaml".
-  const nameEnd = equals > 0 ? equals : isLong ? arg.length : 2;
+  const nameEnd = isLong ? (equals > 0 ? equals : arg.length) : 2;
   const name = arg.slice(0, nameEnd);
-  const rest = arg.slice(equals > 0 ? equals + 1 : nameEnd);
+  const rest = arg.slice(nameEnd);
   const spec = specs.find((known) => (isLong ? `--${known.name}` : `-${known.short ?? ""}`) === name);
-  return { name, value: equals > 0 || rest !== "" ? rest : undefined, spec };
+  if (rest === "") return { name, spec };
+  if (rest.startsWith("=")) return { name, spec, value: rest.slice(1) };
+  // "-oyaml" is "-o yaml", and "-so yaml" is "-s -o yaml".
+  return spec?.isSwitch ? { name, spec, others: `-${rest}` } : { name, spec, value: rest };
 }
 
 function unknownFlag(name: string, specs: readonly FlagSpec[]): ConfigProblem {

@@ -3,6 +3,8 @@
  * a user mends all of them in one go. Each sentence names the option, the value it has and what would be accepted.
  */
 
+import { printable } from "../status/text-columns.ts";
+
 export type ConfigErrorCode =
   | "unknown-command"
   | "unknown-flag"
@@ -38,13 +40,13 @@ export class ConfigError extends Error {
 
 const QUOTED_MAX = 80;
 
-/** A value for a message: quoted, on one line, without control characters, abridged to 80 characters. */
+/**
+ * A value for a message: quoted, on one line, without characters that a terminal obeys or that turn the direction of writing,
+ * abridged to 80 characters.
+ */
 export function quoteValue(text: string): string {
   const abridged = text.length > QUOTED_MAX ? `${text.slice(0, QUOTED_MAX)}…` : text;
-  return JSON.stringify(abridged).replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
-    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return printable(JSON.stringify(abridged));
 }
 
 /** The problem of a value that its option's type refuses; `fault` is what the type can say about it. */

@@ -71,6 +71,15 @@ describe("the listing of `config`", () => {
     assert.equal(text.trimEnd().split("\n").length, ALL_OPTIONS.length + 1);
   });
 
+  it("has nothing that a terminal would obey, in either form, and JSON that reads back", () => {
+    const user = "a\u202eb\u2028c";
+    const options = listValues(resolveConfig({ flags: new Map(), env: { ENVOY_USER: user } }));
+    const [text, json] = [renderConfigText(options), renderConfigJson(options)];
+    for (const shown of [text, json]) assert.doesNotMatch(shown, /(?!\n)[\p{Cc}\p{Cf}\p{Zl}]/u);
+    const read = JSON.parse(json) as { options: { env?: string; value: string }[] };
+    assert.equal(read.options.find(({ env }) => env === "ENVOY_USER")?.value, user);
+  });
+
   it("is JSON with flag, variable, value and source of every option", () => {
     const { options } = JSON.parse(renderConfigJson(listValues(resolved))) as { options: Record<string, unknown>[] };
     assert.equal(options.length, ALL_OPTIONS.length);

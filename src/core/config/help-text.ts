@@ -3,6 +3,7 @@
  * of options and commands; and the two forms of `install-cni config`.
  */
 
+import { printable, renderJson } from "../status/text-columns.ts";
 import { AGENT_COMMAND, COMMANDS, type CommandFlag, type CommandSpec } from "./commands.ts";
 import type { OptionEntry } from "./options.ts";
 import { ALL_OPTIONS, GROUP_TITLES, type OptionGroupName } from "./options.ts";
@@ -75,7 +76,7 @@ export function renderConfigText(options: readonly EffectiveOption[]): string {
 
 /** `{"options": [{flag, env, value, standsFor, source, hasEffect}]}`; values as text, the way they would be given. */
 export function renderConfigJson(options: readonly EffectiveOption[]): string {
-  return `${JSON.stringify({ options: options.map(({ name: _, ...rest }) => rest) }, null, 2)}\n`;
+  return renderJson({ options: options.map(({ name: _, ...rest }) => rest) });
 }
 
 /** What holds where an option is not given, in words; `""` for nothing. */
@@ -121,5 +122,5 @@ function wrap(text: string, indent: string): string {
 }
 
 function oneLine(value: string): string {
-  return /\p{Cc}/u.test(value) ? JSON.stringify(value) : value;
+  return printable(/\p{Cc}/u.test(value) ? JSON.stringify(value) : value);
 }
