@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
-import { createSystemClock } from "./clock.ts";
+import { createEpochMicros, createSystemClock } from "./clock.ts";
 
 const clock = createSystemClock();
 
@@ -47,5 +47,35 @@ describe("epochMicros()", () => {
     const micros = clock.epochMicros();
     assert.ok(Number.isInteger(micros));
     assert.ok(Math.abs(micros / 1000 - Date.now()) < 60_000);
+  });
+
+  it("never goes back while the wall clock does not, whatever the finer clock's phase", () => {
+    for (const phase of [0, 0.25, 0.999]) {
+      let micros = 5_000_000;
+      const read = createEpochMicros(
+        () => Math.floor(micros / 1000),
+        () => micros / 1000 + phase,
+      );
+      let before = 0;
+      for (; micros < 5_010_000; micros += 7) {
+        const now = read();
+        assert.ok(now >= before, `${now} after ${before}`);
+        assert.ok(Math.abs(now - micros) < 1000);
+        before = now;
+      }
+    }
+  });
+
+  it("follows a wall clock that is set", () => {
+    let wallMs = 5000;
+    const read = createEpochMicros(
+      () => wallMs,
+      () => 1,
+    );
+    read();
+    wallMs = 9000;
+    assert.equal(Math.floor(read() / 1000), 9000);
+    wallMs = 2000;
+    assert.equal(Math.floor(read() / 1000), 2000);
   });
 });

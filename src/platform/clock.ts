@@ -22,11 +22,22 @@ export interface SystemClock extends Clock {
 }
 
 export function createSystemClock(): SystemClock {
-  return {
-    nowMs: () => performance.now(),
-    // Wall time is read at every call: timeOrigin + now() would not follow a clock that NTP steps.
-    epochMicros: () => Date.now() * 1000 + Math.floor((performance.now() % 1) * 1000),
-    sleep,
+  return { nowMs: () => performance.now(), epochMicros: createEpochMicros(Date.now, () => performance.now()), sleep };
+}
+
+/**
+ * Wall time in microseconds of a clock in whole milliseconds and a finer one that knows no date. It never goes back unless
+ * `wallMs` does: lines of a log in their order have times in that order.
+ */
+export function createEpochMicros(wallMs: () => number, nowMs: () => number): () => number {
+  let offset = Number.NaN;
+  return () => {
+    // The wall clock is asked at every call: an offset taken once would not follow one that NTP steps or slews.
+    const first = wallMs() * 1000;
+    const fine = Math.floor(nowMs() * 1000);
+    const micros = Math.min(Math.max(Number.isNaN(offset) ? first : fine + offset, first), first + 999);
+    offset = micros - fine;
+    return micros;
   };
 }
 
