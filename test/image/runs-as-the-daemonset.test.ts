@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { type ImageAgent, type ImageAgentOptions, startImageAgent } from "../../testbed/node/image-agent.ts";
+import { type ImageAgentOptions, startImageAgent } from "../../testbed/node/image-agent.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
+import type { ImageAgent } from "../../testbed/node/supervise-agent.ts";
 import { assertCaptured, eventually } from "../runtime/captured-pods.ts";
 import { archiveOf, NATIVE_ARCHITECTURE, referenceOf, VARIANTS } from "./built-images.ts";
 

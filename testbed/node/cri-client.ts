@@ -52,6 +52,8 @@ export interface ContainerConfig {
       readonly noNewPrivs?: boolean;
       readonly maskedPaths?: readonly string[];
       readonly readonlyPaths?: readonly string[];
+      /** 0 is the runtime's own, 1 is none, as in a container that says nothing of it. */
+      readonly seccomp?: { readonly profileType: number };
     };
   };
 }

@@ -1,13 +1,12 @@
 // The agent from an image, as the kubelet starts a DaemonSet's container: through CRI, with the chart's command, mounts,
 // environment and capabilities. Unlike agent.ts, nothing of the checkout or the machine is visible inside.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentApiServer } from "./agent.ts";
 import { CHART_CAPABILITIES, MASKED_PATHS, READONLY_PATHS, renderChartEnvironment } from "./agent-bundle.ts";
 import type { TestNode } from "./create-node.ts";
 import type { ContainerMount } from "./cri-client.ts";
-import type { TestPod } from "./pod.ts";
+import { type ImageAgent, superviseAgent } from "./supervise-agent.ts";
 
 export interface ImageAgentOptions {
   /** Name of an image that the node's containerd has. */
@@ -23,22 +22,6 @@ export interface ImageAgentOptions {
   readonly command?: readonly string[] | undefined;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-}
-
-/** A started container of the image, in a pod of its own on the host network. */
-export interface ImageAgent {
-  readonly pod: TestPod;
-  readonly containerId: string;
-  /** Process id of the container's process 1 on the node. */
-  readonly pid: number;
-  /** What it wrote so far, both streams. */
-  log(): readonly string[];
-  /** Settles with the exit status. @throws {Error} with its last lines when that takes longer (60 s unless told). */
-  waitExit(timeoutMs?: number): Promise<number>;
-  /** Resolves when /readyz says 200. @throws {Error} with its last lines when it ends before, or within 60 s does not. */
-  waitReady(): Promise<void>;
-  /** Ends it as the kubelet does, removes its pod, and returns the exit status. */
-  stop(): Promise<number>;
 }
 
 const NAME = "install-cni";
@@ -89,50 +72,7 @@ export async function startImageAgent(node: TestNode, options: ImageAgentOptions
       noNewPrivs: options.noNewPrivileges ?? false,
     },
   });
-  const { cri } = node.runtime;
-  const pid = readPid((await cri.containerStatus(containerId)).info);
-
-  const log = (): readonly string[] => readLog(join(pod.logDirectory, `${NAME}.log`));
-  const tail = (): string => log().slice(-30).join("\n");
-
-  async function waitExit(timeoutMs = 60_000): Promise<number> {
-    for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(20)) {
-      const { state, exitCode } = await cri.containerStatus(containerId);
-      if (state === "ended") return exitCode;
-    }
-    throw new Error(`Cannot wait longer: the agent still runs after ${timeoutMs} ms\n${tail()}`);
-  }
-
-  async function waitReady(): Promise<void> {
-    let state = "no answer";
-    for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(50)) {
-      const { state: container, exitCode } = await cri.containerStatus(containerId);
-      if (container === "ended") throw new Error(`Cannot use the agent: it ended with ${exitCode}\n${tail()}`);
-      try {
-        const response = await fetch("http://127.0.0.1:8000/readyz", { signal: AbortSignal.timeout(2000) });
-        state = `${response.status} ${(await response.text()).slice(0, 300)}`;
-        if (response.status === 200) return;
-      } catch (error) {
-        state = error instanceof Error ? error.message : String(error);
-      }
-    }
-    throw new Error(`Cannot use the agent: not ready (${state})\n${tail()}`);
-  }
-
-  return {
-    pod,
-    containerId,
-    pid,
-    log,
-    waitExit,
-    waitReady,
-    async stop() {
-      await cri.stopContainer(containerId, 30);
-      const status = await waitExit();
-      await pod.remove();
-      return status;
-    },
-  };
+  return superviseAgent(node, { pod, containerId, container: NAME });
 }
 
 /** The chart's environment as far as the container runtime is given it: PATH is the image's. */
@@ -158,24 +98,4 @@ function chartMounts(serviceAccount: string): readonly ContainerMount[] {
     { hostPath: "/run/istio-cni", containerPath: "/var/run/istio-cni", readonly: false },
     { hostPath: serviceAccount, containerPath: "/var/run/secrets/kubernetes.io/serviceaccount", readonly: true },
   ];
-}
-
-function readPid(info: string): number {
-  const parsed: unknown = JSON.parse(info);
-  const pid = typeof parsed === "object" && parsed !== null && "pid" in parsed ? parsed.pid : undefined;
-  if (typeof pid !== "number") throw new Error(`Cannot find the container's process: ${info.slice(0, 200)}`);
-  return pid;
-}
-
-/** Lines as CRI writes them: time, stream, F for a whole or P for a partial line, text. */
-function readLog(path: string): string[] {
-  try {
-    return readFileSync(path, "utf8")
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => line.split(" ").slice(3).join(" "));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
-  }
 }

@@ -40,7 +40,7 @@ export interface ContainerSpec {
   /** What a pod's securityContext says beside the user. */
   readonly security?: Pick<
     ContainerConfig["linux"]["securityContext"],
-    "capabilities" | "privileged" | "readonlyRootfs" | "noNewPrivs" | "maskedPaths" | "readonlyPaths"
+    "capabilities" | "privileged" | "readonlyRootfs" | "noNewPrivs" | "maskedPaths" | "readonlyPaths" | "seccomp"
   >;
 }
 
