@@ -1,4 +1,5 @@
-// install-cni: reads the command line, runs the command, ends the process. The agent itself is joined in wire.ts.
+// install-cni: reads the command line, runs the agent or another command, ends the process. The agent itself is joined in
+// wire.ts, the other commands in commands/run-command.ts.
 import { ConfigError } from "../core/config/config-error.ts";
 import { listValues, resolveConfig } from "../core/config/resolve-config.ts";
 import { messageOf } from "../core/error-message.ts";
@@ -8,8 +9,7 @@ import { createSystemClock } from "../platform/clock.ts";
 import { openLogSink } from "../platform/log.ts";
 import { EXIT_CODES, watchLifecycle } from "../platform/process/lifecycle.ts";
 import { buildInfo } from "./build-info.ts";
-import type { QueryOutcome } from "./commands/ask-agent.ts";
-import { longVersion, renderVersion } from "./commands/version.ts";
+import { longVersion } from "./commands/version.ts";
 import { type OptionFlags, parseInvocation, usageStatusOf } from "./flags.ts";
 
 /** What is still running so long after the agent has ended is cut; at once when it could not start. */
@@ -21,101 +21,15 @@ process.exitCode = await main(process.argv.slice(2));
 async function main(argv: readonly string[]): Promise<number> {
   try {
     const invocation = parseInvocation(argv);
-    switch (invocation.command) {
-      case "help": {
-        const { helpOn } = await import("./commands/help.ts");
-        print(helpOn(invocation.topic));
-        return EXIT_CODES.ok;
-      }
-      case "completion": {
-        const { renderCompletion } = await import("../core/config/completion-script.ts");
-        print(renderCompletion(invocation.shell, invocation));
-        return EXIT_CODES.ok;
-      }
-      case "version":
-        print(renderVersion(buildInfo, invocation));
-        return EXIT_CODES.ok;
-      case "config": {
-        const { renderConfig, showRunningConfig } = await import("./commands/config.ts");
-        const input = { ...invocation, env: process.env };
-        if (invocation.isRunning) return tell(await showRunningConfig(input));
-        const { stdout, stderr } = renderConfig(input);
-        print(stdout, stderr);
-        return EXIT_CODES.ok;
-      }
-      case "status": {
-        const { showStatus } = await import("./commands/status.ts");
-        return tell(await showStatus({ ...invocation, env: process.env, hasColours: hasColours() }));
-      }
-      case "explain": {
-        const { explainPod } = await import("./commands/explain.ts");
-        return tell(await explainPod({ ...invocation, env: process.env, hasColours: hasColours() }));
-      }
-      case "render": {
-        const { renderManifest } = await import("./commands/render.ts");
-        return tell(await renderManifest({ ...invocation, env: process.env, hasColours: hasColours() }));
-      }
-      case "trace": {
-        const { traceInPod } = await import("./commands/trace.ts");
-        return tell(await traceInPod({ ...invocation, env: process.env, hasColours: hasColours() }));
-      }
-      case "log-level": {
-        const { logLevel } = await import("./commands/log-level.ts");
-        return tell(await logLevel({ ...invocation, env: process.env }));
-      }
-      case "doctor": {
-        const { doctor } = await import("./commands/doctor.ts");
-        const { stdout, stderr, exitCode } = await doctor({
-          ...invocation,
-          env: process.env,
-          hasColours: hasColours(),
-        });
-        print(stdout, stderr);
-        // A look at a disk that hangs keeps its thread.
-        setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
-        return exitCode;
-      }
-      case "uninstall": {
-        const command = invocation.isForAllNodes
-          ? (await import("./commands/uninstall-all-nodes.ts")).uninstallAllNodes
-          : (await import("./commands/uninstall.ts")).uninstall;
-        const { stdout, stderr, exitCode } = await command({ ...invocation, env: process.env });
-        print(stdout, stderr);
-        return exitCode;
-      }
-      case "run":
-        return await run(invocation.flags);
-    }
+    if (invocation.command === "run") return await run(invocation.flags);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
     return usageStatusOf(argv);
   }
-}
-
-function tell({ stdout, stderr, exitCode }: Omit<QueryOutcome, "exitCode"> & { readonly exitCode: number }): number {
-  print(stdout, stderr);
-  return exitCode;
-}
-
-/** Whoever reads may have seen enough (`| head`): that is no failure of ours, and the exit code stays what it is. */
-function print(stdout: string, stderr = ""): void {
-  for (const [stream, text] of [
-    [process.stdout, stdout],
-    [process.stderr, stderr],
-  ] as const) {
-    if (text === "") continue;
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-    });
-    stream.write(text);
-  }
-}
-
-/** Only for people who look at a terminal that can, and who have not said otherwise (no-color.org). */
-function hasColours(): boolean {
-  const { NO_COLOR, TERM } = process.env;
-  return process.stdout.isTTY && (NO_COLOR ?? "") === "" && TERM !== "dumb";
+  // Bundled by itself (tools/bundle.ts): the agent holds nothing of the other commands.
+  const { runCommand } = await import("./commands/run-command.ts");
+  return runCommand(argv);
 }
 
 async function run(flags: OptionFlags): Promise<number> {
