@@ -1,7 +1,7 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build images imagetest lock demo test ok bench clean
+.PHONY: help setup build images imagetest lock scan demo test ok bench clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
@@ -24,6 +24,9 @@ imagetest: images ## look into the images, run them in a real containerd, verify
 
 lock: setup ## renew image/lock.json, the Debian packages of the images, from the mirrors of this machine
 	@tools/node image/refresh-lock.ts $(ARGS)
+
+scan: setup ## compare the images' parts with what Debian and Node have fixed; needs apt's mirrors and npm
+	@tools/node image/scan-vulnerabilities.ts $(ARGS)
 
 demo: build ## start pods on a real containerd and show that they are captured; KEEP=1 leaves it up
 	@tools/node testbed/demo/main.ts $(if $(KEEP),--keep) $(ARGS)

@@ -1,14 +1,11 @@
-// Renews image/lock.json from what Debian offers now, with apt in a state of its own: signatures and expiry of the
-// release files are checked by apt, and nothing of the machine's packages is touched. Needs no root.
+// Renews image/lock.json from what Debian offers now (debian/apt.ts). Needs no root.
 // Usage: tools/node image/refresh-lock.ts [--check]   with --check: writes nothing, ends with 1 when something is newer
-import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { parseStanzas, type Stanza } from "./debian/control.ts";
-import { cacheFolder } from "./inputs/cache.ts";
+import { writeFileSync } from "node:fs";
+import { createApt, stableSources } from "./debian/apt.ts";
+import type { Stanza } from "./debian/control.ts";
+import { offeredPackage } from "./debian/offered-package.ts";
 import {
   ARCHITECTURES,
-  type Architecture,
   LOCK_PATH,
   type Lock,
   type LockedPackage,
@@ -17,11 +14,9 @@ import {
   parseLock,
   readLock,
 } from "./inputs/lock.ts";
-import { mirrorOf } from "./inputs/mirrors.ts";
 import { WANTED_PACKAGES } from "./package-sets.ts";
 
 const SUITE = "trixie";
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 process.exitCode = main(process.argv.slice(2));
 
@@ -46,7 +41,7 @@ function lookUp(): { readonly packages: readonly LockedPackage[]; readonly dates
   const found = new Map<string, { stanza: Stanza; sets: Set<PackageSet> }>();
   const dates: Date[] = [];
   for (const architecture of ARCHITECTURES) {
-    const apt = createApt(architecture);
+    const apt = createApt(architecture, { architecture, sources: stableSources(SUITE) });
     apt.update();
     dates.push(...apt.releaseDates());
     for (const set of PACKAGE_SETS) {
@@ -64,88 +59,10 @@ function lookUp(): { readonly packages: readonly LockedPackage[]; readonly dates
   return { packages: packages.toSorted((a, b) => compare(keyOf(a), keyOf(b))), dates };
 }
 
-function createApt(architecture: Architecture): {
-  update(): void;
-  releaseDates(): Date[];
-  withDependencies(names: readonly string[]): string[];
-  show(names: readonly string[]): Stanza[];
-} {
-  const folder = join(cacheFolder("apt"), architecture);
-  for (const name of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(folder, name), { recursive: true });
-  const sources = join(folder, "image.sources");
-  const source = (uri: string, suites: string): string =>
-    `Types: deb\nURIs: ${uri}\nSuites: ${suites}\nComponents: main\nSigned-By: ${KEYRING}\n`;
-  writeFileSync(
-    sources,
-    [
-      source(mirrorOf("debian"), `${SUITE} ${SUITE}-updates`),
-      source(mirrorOf("debian-security"), `${SUITE}-security`),
-    ].join("\n"),
-  );
-  const settings = {
-    "APT::Architecture": architecture,
-    "APT::Architectures::": architecture,
-    "APT::Sandbox::User": "root",
-    "Dir::Etc::sourcelist": sources,
-    "Dir::Etc::sourceparts": "/dev/null",
-    "Dir::Etc::preferencesparts": "/dev/null",
-    "Dir::State": folder,
-    "Dir::State::lists": join(folder, "lists"),
-    "Dir::State::status": "/dev/null",
-    "Dir::Cache": join(folder, "cache"),
-    "Acquire::Languages": "none",
-    "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-  };
-  const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-  const run = (program: string, ...args: readonly string[]): string => {
-    const done = spawnSync(program, [...options, ...args], {
-      encoding: "utf8",
-      env: { ...process.env, LC_ALL: "C" },
-      timeout: 300_000,
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    if (done.status !== 0)
-      throw new Error(`Cannot renew the lock: ${program} ${args[0]} ended with ${done.status}\n${done.stderr}`);
-    return done.stdout;
-  };
-  return {
-    // Errors of a source are errors here, not warnings: an old list would give an old lock.
-    update: () => void run("apt-get", "-o", "APT::Update::Error-Mode=any", "update"),
-    releaseDates: () =>
-      readdirSync(join(folder, "lists"))
-        .filter((name) => name.endsWith("_InRelease"))
-        .map((name) => {
-          const date = /^Date: (.*)$/m.exec(readFileSync(join(folder, "lists", name), "utf8"))?.[1];
-          return new Date(date ?? Number.NaN);
-        }),
-    withDependencies: (names) =>
-      run("apt-get", "install", "--simulate", "--no-install-recommends", ...names)
-        .split("\n")
-        .flatMap((line) => /^Inst (\S+)/.exec(line)?.[1]?.replace(/:\w+$/, "") ?? []),
-    show: (names) => parseStanzas(run("apt-cache", "show", "--no-all-versions", ...names)),
-  };
-}
-
 function lockedPackage(stanza: Stanza, sets: readonly PackageSet[]): LockedPackage {
-  const field = (name: string): string => {
-    const value = stanza.get(name);
-    if (value === undefined) throw new Error(`Cannot lock ${stanza.get("Package")}: it has no ${name}`);
-    return value;
-  };
-  const pool = field("Filename");
-  const [, source, sourceVersion] = /^(\S+)(?: \((.*)\))?$/.exec(stanza.get("Source") ?? field("Package")) ?? [];
-  return {
-    name: field("Package"),
-    version: field("Version"),
-    architecture: field("Architecture") as LockedPackage["architecture"],
-    source: source ?? field("Package"),
-    sourceVersion: sourceVersion ?? field("Version"),
-    archive: pool.startsWith("pool/updates/") ? "debian-security" : "debian",
-    pool,
-    size: Number(field("Size")),
-    sha256: field("SHA256"),
-    sets,
-  };
+  const { name, version, source, sourceVersion, archive, pool, size, sha256 } = offeredPackage(stanza);
+  const architecture = stanza.get("Architecture") as LockedPackage["architecture"];
+  return { name, version, architecture, source, sourceVersion, archive, pool, size, sha256, sets };
 }
 
 function readOld(): Lock | undefined {

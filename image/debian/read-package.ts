@@ -28,8 +28,13 @@ export function readPackage(locked: LockedPackage): DebianPackage {
     locked,
     control: stanza,
     controlFiles: new Map(entries.filter((entry) => entry !== control).map((entry) => [entry.path, entry])),
-    files: readTar(dpkgDeb("--fsys-tarfile", path)),
+    files: readFiles(path),
   };
+}
+
+/** What the package at a path installs. @throws {Error} when it is no Debian package. */
+export function readFiles(path: string): readonly TarEntry[] {
+  return readTar(dpkgDeb("--fsys-tarfile", path));
 }
 
 function dpkgDeb(option: string, path: string): Uint8Array {

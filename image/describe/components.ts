@@ -5,6 +5,7 @@ import type { Inputs } from "../build-inputs.ts";
 import { hashOf } from "../inputs/cache.ts";
 import { type Architecture, type LockedPackage, packagesOf } from "../inputs/lock.ts";
 import { npmInputs } from "../inputs/npm-packages.ts";
+import { cleanVersion, MUSL_VERSION, NO_PARTS } from "../scan/linked-parts.ts";
 import { mergeLayers, OWN } from "../tree/file-tree.ts";
 import { traitsOf } from "../variants.ts";
 
@@ -97,9 +98,9 @@ function debianComponent(locked: LockedPackage, files: readonly ComponentFile[])
 function npmComponents(architecture: Architecture, files: ReadonlyMap<string, readonly ComponentFile[]>): Component[] {
   const { node, koffi } = npmInputs(architecture);
   const linked = Object.entries(process.versions)
-    .filter(([name, version]) => version !== "" && name !== "node" && name !== "modules" && name !== "napi")
+    .filter(([name, version]) => version !== "" && !NO_PARTS.has(name))
     .map(([name, version = ""]) => {
-      const clean = version.replace(/^([\d.]*\d).*$/, "$1");
+      const clean = cleanVersion(version);
       const product = CPE_PRODUCTS[name];
       return {
         id: `node-${name}`,
@@ -155,11 +156,11 @@ function ownComponent({ identity }: Inputs, files: readonly ComponentFile[]): Co
       {
         id: "musl",
         name: "musl",
-        version: "1.2.5",
-        purl: "pkg:generic/musl@1.2.5",
+        version: MUSL_VERSION,
+        purl: `pkg:generic/musl@${MUSL_VERSION}`,
         supplier: "musl",
         licence: "MIT",
-        cpe: "cpe:2.3:a:musl-libc:musl:1.2.5:*:*:*:*:*:*:*",
+        cpe: `cpe:2.3:a:musl-libc:musl:${MUSL_VERSION}:*:*:*:*:*:*:*`,
       },
     ],
   };

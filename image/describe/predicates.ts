@@ -1,6 +1,7 @@
 // The descriptions of an image, as files of a build and as what an attestation says. One list, so that no image misses one.
 import type { BuiltImage } from "../assemble-image.ts";
 import type { Inputs } from "../build-inputs.ts";
+import { listComparable, listObjections, readKnown } from "../scan/known.ts";
 import { listComponents } from "./components.ts";
 import { renderCycloneDx } from "./cyclonedx.ts";
 import { renderProvenance } from "./provenance.ts";
@@ -30,12 +31,14 @@ export type PredicateType = keyof typeof PREDICATES;
 export function describeImage(image: BuiltImage, inputs: Inputs): Readonly<Record<PredicateType, unknown>> {
   const components = listComponents(image, inputs);
   const subject = subjectOf(image, inputs.identity);
-  const triage = readTriage();
+  const [triage, known] = [readTriage(), readKnown()];
+  const objections = listObjections(known, triage, listComparable(inputs.lock));
+  if (objections.length > 0) throw new Error(`Cannot describe the vulnerabilities:\n  ${objections.join("\n  ")}`);
   return {
     "https://cyclonedx.org/bom": renderCycloneDx(subject, components),
     "https://spdx.dev/Document": renderSpdx(subject, components),
     "https://slsa.dev/provenance/v1": renderProvenance(inputs, image.variant, image.architecture),
     "https://openvex.dev/ns/v0.2.0": renderOpenVex(subject, components, triage, image),
-    "https://in-toto.io/attestation/vulns/v0.2": renderVulnerabilities(components, triage),
+    "https://in-toto.io/attestation/vulns/v0.2": renderVulnerabilities(components, triage, known),
   };
 }

@@ -1,5 +1,5 @@
-// What is known of vulnerabilities in what the images have, and what was found out about each: image/triage.json, which
-// people write (docs/images.md, "Vulnerabilities").
+// What each vulnerability that `make scan` finds means for the images: image/triage.json, which people write
+// (docs/images.md, "Vulnerabilities").
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -20,24 +20,31 @@ export type Evidence =
   /** No path of the image matches. */
   | { readonly kind: "path-absent"; readonly pattern: string }
   /** The agent's bundle names none of these modules of Node. */
-  | { readonly kind: "modules-not-used"; readonly modules: readonly string[] };
+  | { readonly kind: "modules-not-used"; readonly modules: readonly string[] }
+  /** No C source of launcher and plugin names any of these functions. */
+  | { readonly kind: "functions-not-named"; readonly functions: readonly string[] };
+
+const EVIDENCE_KINDS: readonly string[] = [
+  "symbols-not-imported",
+  "path-absent",
+  "modules-not-used",
+  "functions-not-named",
+] satisfies readonly Evidence["kind"][];
 
 export interface Finding {
   readonly id: string;
-  /** Debian source package, or the name of a part of Node. */
-  readonly source: string;
+  /** As `make scan` names it: `debian/SOURCE`, `node/PART` or `own/PART`. */
+  readonly component: string;
   readonly status: (typeof STATUSES)[number];
   readonly justification?: (typeof JUSTIFICATIONS)[number];
   /** Why, in a sentence; with status affected: what to do. */
   readonly statement: string;
   readonly evidence?: readonly Evidence[];
-  /** Where a newer version fixes it that could be taken now; undefined where there is none. */
-  readonly fixedVersion?: string;
+  /** Why a version that may be without it is not taken, and since when, as YYYY-MM-DD. */
+  readonly waits?: { readonly since: string; readonly reason: string };
 }
 
 export interface Triage {
-  /** When it was last compared with what Debian has fixed, as YYYY-MM-DD. */
-  readonly date: string;
   readonly findings: readonly Finding[];
 }
 
@@ -46,22 +53,25 @@ export const TRIAGE_PATH = join(import.meta.dirname, "../triage.json");
 /** @throws {Error} that names the finding and what is wrong with it. */
 export function readTriage(path: string = TRIAGE_PATH): Triage {
   const value = JSON.parse(readFileSync(path, "utf8")) as Triage;
-  if (!/^\d{4}-\d\d-\d\d$/.test(value.date) || !Array.isArray(value.findings))
-    throw new Error("Cannot use image/triage.json: it has no date as YYYY-MM-DD or no findings");
-  for (const { id, source, status, justification, statement, evidence = [] } of value.findings) {
+  if (!Array.isArray(value.findings)) throw new Error("Cannot use image/triage.json: it has no findings");
+  const seen = new Set<string>();
+  for (const { id, component, status, justification, statement, waits, evidence = [] } of value.findings) {
     const refuse = (what: string): never => {
-      throw new Error(`Cannot use image/triage.json: ${id} of ${source} ${what}`);
+      throw new Error(`Cannot use image/triage.json: ${id} of ${component} ${what}`);
     };
     if (!/^CVE-\d{4}-\d{4,}$/.test(id)) refuse("is no CVE id");
+    if (!/^(debian|node|own)\/[a-z0-9][a-z0-9.+-]*$/.test(component)) refuse("is of no component");
     if (!STATUSES.includes(status)) refuse(`has status ${status}; known are ${STATUSES.join(", ")}`);
     if (typeof statement !== "string" || statement === "") refuse("has no statement");
     if ((status === "not_affected") !== (justification !== undefined))
       refuse("needs a justification if and only if it is not_affected");
     if (justification !== undefined && !JUSTIFICATIONS.includes(justification))
       refuse(`has justification ${justification}`);
-    for (const each of evidence)
-      if (!["symbols-not-imported", "path-absent", "modules-not-used"].includes(each.kind))
-        refuse("has evidence of unknown kind");
+    if (waits !== undefined && (!/^\d{4}-\d\d-\d\d$/.test(waits.since) || waits.reason === ""))
+      refuse("waits since no day as YYYY-MM-DD, or without a reason");
+    for (const { kind } of evidence) if (!EVIDENCE_KINDS.includes(kind)) refuse(`has evidence of unknown kind ${kind}`);
+    if (seen.has(`${id} ${component}`)) refuse("is judged twice");
+    seen.add(`${id} ${component}`);
   }
   return value;
 }

@@ -1,4 +1,4 @@
-// Brings locked Debian packages into the cache, with apt's own downloader: the machine's proxies and settings hold.
+// Brings files of the Debian archive, known by their hash, into the cache, with apt's own downloader: the machine's proxies and settings hold.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -8,15 +8,18 @@ import { mirrorOf } from "./mirrors.ts";
 
 const APT_HELPER = "/usr/lib/apt/apt-helper";
 
+/** Where a file of the archive lies, and what it is. */
+export type ArchiveFile = Pick<LockedPackage, "name" | "version" | "archive" | "pool" | "size" | "sha256">;
+
 /** Fetches what is not there yet. @throws {Error} with what apt said, when one cannot be had or is not what was locked. */
-export function fetchPackages(packages: readonly LockedPackage[]): void {
+export function fetchPackages(packages: readonly ArchiveFile[]): void {
   const missing = packages.filter(({ sha256 }) => !existsSync(inputPath(sha256)));
   if (missing.length === 0) return;
   if (!existsSync(APT_HELPER))
     throw new Error(
       `Cannot fetch ${missing.length} Debian packages: ${APT_HELPER} is not there; install apt, or put them into ${inputPath("")} under their SHA-256`,
     );
-  console.log(`images: fetching ${missing.length} Debian packages (${megabytes(missing)} MB)`);
+  console.log(`images: fetching ${missing.length} files of Debian (${megabytes(missing)} MB)`);
   using work = createWorkFolder();
   const orders = missing.flatMap(({ archive, pool, sha256 }) => [
     mirrorOf(archive) + pool.replaceAll("+", "%2b").replaceAll("~", "%7e"),
@@ -38,6 +41,6 @@ export function fetchPackages(packages: readonly LockedPackage[]): void {
     keepInput(join(work.path, sha256), "sha256", sha256, `${name} ${version}`);
 }
 
-function megabytes(packages: readonly LockedPackage[]): string {
+function megabytes(packages: readonly ArchiveFile[]): string {
   return (packages.reduce((sum, { size }) => sum + size, 0) / 1e6).toFixed(1);
 }
