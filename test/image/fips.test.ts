@@ -9,9 +9,10 @@ import { after, before, describe, test } from "node:test";
 import { createServer, type SecureContextOptions } from "node:tls";
 import { startCommand } from "../../testbed/node/command.ts";
 import { NATIVE_ARCHITECTURE } from "./built-images.ts";
-import { unpackImage } from "./image-content.ts";
+import { readImage, unpackImage } from "./image-content.ts";
 
-const AGENT = "usr/local/lib/istio-install-cni/agent.mjs";
+const PARTS = "usr/local/lib/istio-install-cni/";
+const AGENT = `${PARTS}agent.mjs`;
 const TRIPLET = NATIVE_ARCHITECTURE === "amd64" ? "x86_64-linux-gnu" : "aarch64-linux-gnu";
 const MODULE = `usr/lib/${TRIPLET}/ossl-modules/fips.so`;
 
@@ -42,6 +43,7 @@ socket.on("error", (error) => { console.log(JSON.stringify({ refused: error.code
 `;
 
 const image = unpackImage("fips", NATIVE_ARCHITECTURE);
+const agent = readFileSync(join(image.path, AGENT), "utf8");
 const scratch = mkdtempSync(join(tmpdir(), "fips-"));
 after(() => {
   image[Symbol.dispose]();
@@ -84,6 +86,44 @@ test("the FIPS image does not take another configuration or other flags from its
   const { status, stdout, stderr } = start(TRIES, env);
   assert.equal(status, 0, stderr);
   assert.deepEqual(JSON.parse(stdout), APPROVED);
+});
+
+test("the agent itself starts in the FIPS image, and with one bit of the module changed it does not", () => {
+  const module = readFileSync(join(image.path, MODULE));
+  const { NODE_OPTIONS: _none, ...env } = process.env;
+  const version = (): { status: number | null; stdout: string; stderr: string } => {
+    writeFileSync(join(image.path, AGENT), agent);
+    return spawnSync("chroot", [image.path, "/usr/local/bin/install-cni", "version"], {
+      encoding: "utf8",
+      env,
+      timeout: 60_000,
+    });
+  };
+  const whole = version();
+  assert.equal(whole.status, 0, whole.stderr);
+  assert.match(whole.stdout, /\d+\.\d+\.\d+/);
+  try {
+    flipBit(join(image.path, MODULE));
+    const broken = version();
+    assert.notEqual(broken.status, 0);
+    assert.equal(broken.stdout, "");
+    assert.match(broken.stderr, /fips|OpenSSL/i);
+  } finally {
+    writeFileSync(join(image.path, MODULE), module);
+  }
+});
+
+test("the agent asks for no hash, signature or cipher of its own: what it needs of cryptography is TLS and random bytes", () => {
+  const files = [...readImage("fips", NATIVE_ARCHITECTURE).files.values()].filter(
+    ({ path }) => path.startsWith(PARTS) && path.endsWith(".mjs"),
+  );
+  assert.ok(files.length > 0);
+  const text = files.map(({ content }) => new TextDecoder().decode(content)).join("\n");
+  const imported = [...text.matchAll(/import\s*\{([^}]*)\}\s*from\s*"(?:node:)?crypto"/g)].flatMap(([, names = ""]) =>
+    names.split(",").map((name) => name.trim().replace(/ as .*/, "")),
+  );
+  assert.deepEqual([...new Set(imported)], ["randomBytes"]);
+  assert.doesNotMatch(text, /\bcreate(Hash|Hmac|Sign|Verify|Cipheriv|Decipheriv)\b|\bcrypto\.subtle\b/);
 });
 
 for (const { what, path, change } of [
