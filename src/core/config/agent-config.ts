@@ -8,7 +8,7 @@ import type { FightPolicy } from "../cni/conflist-life.ts";
 import { mergeScopeLevels, renderScopeLevels, type ScopeLevels, speaksForAll, unknownScopes } from "../log-levels.ts";
 import type { WhenAway } from "../plugin-protocol/state-file.ts";
 import type { EnablementSelectors } from "../policy/enablement-selectors.ts";
-import type { ConfigProblem } from "./config-error.ts";
+import { type ConfigProblem, quoteValue } from "./config-error.ts";
 import type { ValueSource } from "./option.ts";
 import type { OptionValues } from "./options.ts";
 
@@ -147,7 +147,7 @@ export function assembleConfig(values: OptionValues, sources: Readonly<Record<st
       cniConfName: install.cniConfName || undefined,
       chained: install.chainedCniPlugin,
       ownsConfig: install.istioOwnedCniConfig,
-      ownedConfigName: install.istioOwnedCniConfigFilename || install.istioOwnedCniConfFilename || OWNED_CONFIG_NAME,
+      ownedConfigName: ownedNameOf(values),
       netDir: netDirCandidates(install.mountedCniNetDir, install.cniNetDir),
       binDirs: binDirCandidates(install.cniBinDir),
       runDir: install.cniAgentRunDir,
@@ -256,7 +256,29 @@ function findProblems(values: OptionValues): readonly ConfigProblem[] {
         "Cannot use ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: ISTIO_OUTBOUND_OWNER_GROUPS names groups already; accepted: one of the two",
     });
   }
+  const { cniConfName, chainedCniPlugin, istioOwnedCniConfig } = values.install;
+  if (!chainedCniPlugin && cniConfName !== "" && !/\.(?:conf|json)$/.test(cniConfName)) {
+    problems.push({
+      code: "contradiction",
+      option: "CNI_CONF_NAME",
+      value: cniConfName,
+      message: `Cannot use CNI_CONF_NAME: it is ${quoteValue(cniConfName)}, and with CHAINED_CNI_PLUGIN=false a file with a single configuration is written, which nobody reads under that name; accepted: a name that ends in .conf`,
+    });
+  }
+  const isOwned = chainedCniPlugin && istioOwnedCniConfig && values.ambient.enabled;
+  if (isOwned && cniConfName === ownedNameOf(values)) {
+    problems.push({
+      code: "contradiction",
+      option: "ISTIO_OWNED_CNI_CONFIG_FILENAME",
+      value: cniConfName,
+      message: `Cannot use ISTIO_OWNED_CNI_CONFIG_FILENAME: ${quoteValue(cniConfName)} is CNI_CONF_NAME already, the file that is to be copied; accepted: another name, which comes first`,
+    });
+  }
   return problems;
+}
+
+function ownedNameOf({ install }: OptionValues): string {
+  return install.istioOwnedCniConfigFilename || install.istioOwnedCniConfFilename || OWNED_CONFIG_NAME;
 }
 
 function findRemarks(values: OptionValues, sources: Readonly<Record<string, ValueSource>>) {

@@ -182,8 +182,8 @@ const WITH_FLAG: readonly Row[] = [
   }),
   both("repair-field-selectors", {
     fallback: "",
-    given: "a.b=c",
-    effect: effect(({ repair }) => repair.fieldSelectors, "a.b=c", ""),
+    given: "status.phase!=Failed",
+    effect: effect(({ repair }) => repair.fieldSelectors, "status.phase!=Failed", ""),
   }),
 ];
 

@@ -3,10 +3,17 @@
  * plugins, log targets. General kinds are in value-type.ts.
  */
 
-import { type Cidr, formatCidr, parseCidr } from "../address.ts";
+import { type Cidr, formatCidr, parseCidr, parseIpAddress } from "../address.ts";
 import { parseScopeLevels, renderScopeLevels, SCOPE_LEVELS_ACCEPTED, type ScopeLevels } from "../log-levels.ts";
-import { isLabelKey, isLabelValue, LABEL_KEY_ACCEPTED, LABEL_VALUE_ACCEPTED } from "../policy/label-selector.ts";
-import { absolutePath, listOf, type ValueType } from "./value-type.ts";
+import {
+  isLabelKey,
+  isLabelValue,
+  LABEL_KEY_ACCEPTED,
+  LABEL_VALUE_ACCEPTED,
+  SelectorError,
+} from "../policy/label-selector.ts";
+import { parsePodSelectors } from "../policy/repair-selectors.ts";
+import { absolutePath, FILE_NAME, listOf, TEXT, type ValueType } from "./value-type.ts";
 
 const DNS_LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
@@ -73,6 +80,55 @@ export const OWNER_GROUPS: ValueType<"*" | readonly string[]> = {
 
 /** Owner groups without the wildcard. */
 export const OWNER_GROUP_LIST: ValueType<readonly string[]> = listOf(OWNER_GROUP, 64);
+
+/** The name of a plugin list; runtimes read no list from a file of another extension. "" means none. */
+export const CONFLIST_NAME: ValueType<string> = {
+  name: "file name",
+  accepts: `${FILE_NAME.accepts} that ends in .conflist`,
+  parse: (text) => (text === "" || /.\.conflist$/.test(text) ? FILE_NAME.parse(text) : undefined),
+  render: (value) => value,
+};
+
+/** A server's name or address, IPv6 with or without brackets; "" means unknown. */
+export const HOST: ValueType<string> = {
+  name: "host",
+  accepts: "a host name or an IP address",
+  parse: (text) => {
+    const bare = text.replace(/^\[(.*)\]$/, "$1");
+    if (text === "" || parseIpAddress(bare) !== undefined) return text;
+    return text.length <= 253 && /^[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?\.?$/.test(text) ? text : undefined;
+  },
+  render: (value) => value,
+};
+
+/** Path of one kubeconfig; client-go's list of paths is refused. "" means none. */
+export const KUBECONFIG_PATH: ValueType<string> = {
+  name: "path",
+  accepts: "the path of one file",
+  parse: (text) => (text.split(":").filter((path) => path !== "").length > 1 ? undefined : TEXT.parse(text)),
+  render: (value) => value,
+  completes: "file",
+};
+
+/** Selectors of the repair, as text: what they mean is core/policy/repair-selectors.ts. */
+export function repairSelector(kind: "labels" | "fields"): ValueType<string> {
+  const refusalOf = (text: string): SelectorError | undefined => {
+    try {
+      parsePodSelectors({ labels: "", fields: "", [kind]: text });
+      return undefined;
+    } catch (error) {
+      if (error instanceof SelectorError) return error;
+      throw error;
+    }
+  };
+  return {
+    name: "selector",
+    accepts: TEXT.accepts,
+    parse: (text) => (refusalOf(text) === undefined ? TEXT.parse(text) : undefined),
+    render: (value) => value,
+    fault: (text) => (TEXT.parse(text) === undefined ? undefined : refusalOf(text)),
+  };
+}
 
 const DIRECTORY = absolutePath();
 

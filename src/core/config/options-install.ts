@@ -3,9 +3,9 @@
  * Names, defaults and meaning: contract 1.2, 1.3 (upstream cni/pkg/cmd/root.go@1.30.3) and 11 P16-P21.
  */
 
-import { DIRECTORY_LIST, NAMESPACE, OBJECT_NAME } from "./domain-value-type.ts";
+import { CONFLIST_NAME, DIRECTORY_LIST, HOST, KUBECONFIG_PATH, NAMESPACE, OBJECT_NAME } from "./domain-value-type.ts";
 import { option } from "./option.ts";
-import { absolutePath, BOOL, duration, FILE_MODE, FILE_NAME, integer, JSON_OBJECT, oneOf, TEXT } from "./value-type.ts";
+import { absolutePath, BOOL, duration, FILE_MODE, FILE_NAME, integer, JSON_OBJECT, oneOf } from "./value-type.ts";
 
 /** `<dir>/pluginevent.sock` has to fit into the 107 bytes of a unix socket's path. */
 const RUN_DIR_MAX = 107 - "/pluginevent.sock".length;
@@ -36,14 +36,14 @@ export const INSTALL_OPTIONS = {
   istioOwnedCniConfigFilename: option({
     flag: "istio-owned-cni-config-filename",
     env: "ISTIO_OWNED_CNI_CONFIG_FILENAME",
-    type: FILE_NAME,
+    type: CONFLIST_NAME,
     fallback: "",
     fallbackText: "02-istio-cni.conflist",
     doc: "Name of the copy that ISTIO_OWNED_CNI_CONFIG asks for.",
   }),
   istioOwnedCniConfFilename: option({
     env: "ISTIO_OWNED_CNI_CONF_FILENAME",
-    type: FILE_NAME,
+    type: CONFLIST_NAME,
     fallback: "",
     doc: "The same, by the name upstream's chart gives to its value istioOwnedCNIConfigFileName and upstream's agent does not read; the one above wins.",
   }),
@@ -150,7 +150,7 @@ export const INSTALL_OPTIONS = {
 export const API_OPTIONS = {
   serviceHost: option({
     env: "KUBERNETES_SERVICE_HOST",
-    type: TEXT,
+    type: HOST,
     fallback: "",
     fallbackText: "set by the kubelet",
     doc: "Host name or address of the API server.",
@@ -163,7 +163,7 @@ export const API_OPTIONS = {
   }),
   kubeconfig: option({
     env: "KUBECONFIG",
-    type: TEXT,
+    type: KUBECONFIG_PATH,
     fallback: "",
     fallbackText: "the pod's service account",
     doc: "Kubeconfig file for the agent itself.",

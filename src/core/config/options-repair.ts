@@ -3,7 +3,7 @@
  * Names, defaults and meaning: contract 1.2, 1.3 (upstream cni/pkg/cmd/root.go@1.30.3).
  */
 
-import { LABEL_VALUE, labelKey, OBJECT_NAME } from "./domain-value-type.ts";
+import { LABEL_VALUE, labelKey, OBJECT_NAME, repairSelector } from "./domain-value-type.ts";
 import { option } from "./option.ts";
 import { BOOL, integer, TEXT } from "./value-type.ts";
 
@@ -89,14 +89,14 @@ export const REPAIR_OPTIONS = {
   labelSelectors: option({
     flag: "repair-label-selectors",
     env: "REPAIR_LABEL_SELECTORS",
-    type: TEXT,
+    type: repairSelector("labels"),
     fallback: "",
     doc: "Label selector a pod must match to be looked at.",
   }),
   fieldSelectors: option({
     flag: "repair-field-selectors",
     env: "REPAIR_FIELD_SELECTORS",
-    type: TEXT,
+    type: repairSelector("fields"),
     fallback: "",
     doc: "Field selector a pod must match to be looked at.",
   }),

@@ -29,9 +29,9 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "install.kubeCaFile": { bad: "ca.crt", good: "/ca.crt" },
   "install.skipTlsVerify": { bad: "?", good: "true" },
   "install.pluginAgentWait": { bad: "15", good: "40s" },
-  "api.serviceHost": { bad: "a\nb", good: "10.96.0.1" },
+  "api.serviceHost": { bad: "@@ x", good: "[fd00::1]" },
   "api.servicePort": { bad: "65536", good: "6443" },
-  "api.kubeconfig": { bad: OVERSIZE, good: "/root/.kube/config" },
+  "api.kubeconfig": { bad: "/a:/b", good: "/root/.kube/config" },
   "api.nodeName": { bad: "Node_1", good: "node-1.example" },
   "api.kubernetesNodeName": { bad: "a..b", good: "node-1" },
   "api.podName": { bad: "a b", good: "istio-cni-node-x7k2p" },
@@ -76,7 +76,7 @@ const CASES: Readonly<Record<string, { readonly bad: string; readonly good: stri
   "repair.initContainerName": { bad: "a_b", good: "check" },
   "repair.initContainerTerminationMessage": { bad: OVERSIZE, good: "no rules" },
   "repair.initContainerExitCode": { bad: "1e2", good: "0x7f", shown: "127" },
-  "repair.labelSelectors": { bad: "a\tb", good: "app=x,tier!=y" },
+  "repair.labelSelectors": { bad: "a\tb\u0000", good: "app=x,tier!=y" },
   "repair.fieldSelectors": { bad: "\u0085", good: "status.phase=Pending" },
   "log.outputLevel": { bad: "default:loud", good: "debug,cni-plugin:error", shown: "default:debug,cni-plugin:error" },
   "log.level": { bad: "verbose", good: "debug" },
@@ -282,6 +282,14 @@ describe("resolveConfig()", () => {
     );
   });
 
+  it("tells which part of a selector of the repair nobody can follow", () => {
+    assert.throws(() => resolve({ REPAIR_LABEL_SELECTORS: "app,b in (c", REPAIR_FIELD_SELECTORS: "spec.foo=x" }), {
+      name: "ConfigError",
+      message:
+        /^Cannot use REPAIR_LABEL_SELECTORS: "b in \(c" is no .*\nCannot use REPAIR_FIELD_SELECTORS: "spec\.foo=x" is no /,
+    });
+  });
+
   it("warns of selectors that take every pod", () => {
     assert.deepEqual(resolve({ AMBIENT_ENABLEMENT_SELECTOR: "- {}" }).warnings, [
       "AMBIENT_ENABLEMENT_SELECTOR: entry 1 selects every pod of every namespace",
@@ -317,6 +325,22 @@ describe("resolveConfig()", () => {
       () => resolve(env),
       (error: unknown) => error instanceof ConfigError && error.code === "contradiction",
     );
+  });
+});
+
+describe("the names of configuration files", () => {
+  it("are refused where no runtime would read the file, or it would be its own original", () => {
+    const owned = { ISTIO_OWNED_CNI_CONFIG: "true", AMBIENT_ENABLED: "true" };
+    for (const [env, message] of [
+      [{ CHAINED_CNI_PLUGIN: "false", CNI_CONF_NAME: "10-x.conflist" }, /"10-x\.conflist", and with .*ends in \.conf$/],
+      [{ ...owned, CNI_CONF_NAME: "02-istio-cni.conflist" }, /"02-istio-cni\.conflist" is CNI_CONF_NAME already/],
+      [{ ISTIO_OWNED_CNI_CONFIG_FILENAME: ".conflist" }, /"\.conflist"; accepted: .* ends in \.conflist$/],
+    ] as const) {
+      assert.throws(() => resolve(env), { name: "ConfigError", message });
+    }
+    assert.doesNotThrow(() => resolve({ CHAINED_CNI_PLUGIN: "false", CNI_CONF_NAME: "50-istio.conf" }));
+    assert.doesNotThrow(() => resolve({ CNI_CONF_NAME: "02-istio-cni.conflist" }));
+    assert.doesNotThrow(() => resolve({ ...owned, CNI_CONF_NAME: "10-x.conflist" }));
   });
 });
 

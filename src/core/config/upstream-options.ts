@@ -29,10 +29,14 @@ function differs(difference: string, more: Partial<UpstreamOption> = {}): Upstre
 }
 
 export const UPSTREAM_OPTIONS: Readonly<Record<OptionId, UpstreamOption>> = {
-  "install.cniConfName": differs("a name with a slash is refused"),
+  "install.cniConfName": differs(
+    "a name with a slash is refused, and one that is no .conf where CHAINED_CNI_PLUGIN is false",
+  ),
   "install.chainedCniPlugin": all,
   "install.istioOwnedCniConfig": all,
-  "install.istioOwnedCniConfigFilename": differs("a name with a slash is refused"),
+  "install.istioOwnedCniConfigFilename": differs(
+    "what does not end in .conflist is refused: no runtime would read the list",
+  ),
   "install.istioOwnedCniConfFilename": differs("upstream's chart sets it and its agent does not read it (defect D5)", {
     reader: "nobody",
   }),
