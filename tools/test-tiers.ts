@@ -27,6 +27,7 @@ export const CLUSTER_TESTS = [
   "test/chart/*.test.ts",
   "test/cluster/ambient.test.ts",
   "test/cluster/chart.test.ts",
+  "test/cluster/documents.test.ts",
   "test/cluster/sidecar.test.ts",
   "test/cluster/watch.test.ts",
 ];

@@ -13,8 +13,8 @@ export const AGENT_IMAGE = "localhost/istio-install-cni/agent:test";
 const OUT = join(REPOSITORY, "out");
 const PARTS = "lib/istio-install-cni";
 
-/** Renders the archive, about 155 MB. @throws {Error} when out/ has not been built or a library is missing. */
-export async function renderAgentImage(): Promise<Uint8Array> {
+/** Renders the archive, about 155 MB, under this or another name. @throws {Error} when out/ has not been built or a library is missing. */
+export async function renderAgentImage(reference = AGENT_IMAGE): Promise<Uint8Array> {
   const parts = readdirSync(join(OUT, PARTS));
   const dynamic = ["node", "koffi.node"].map((name) => join(OUT, PARTS, name));
   const files = [
@@ -24,7 +24,7 @@ export async function renderAgentImage(): Promise<Uint8Array> {
     ...(await listLibraries(dynamic)).map((path) => file(path.slice(1), path, 0o755)),
   ];
   return renderImageArchive({
-    reference: AGENT_IMAGE,
+    reference,
     files,
     entrypoint: ["/usr/local/bin/install-cni"],
     command: [],
