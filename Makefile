@@ -1,7 +1,7 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build images imagetest lock scan demo test ok bench clean
+.PHONY: help setup build images imagetest lock scan demo test ok bench site clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
@@ -40,6 +40,11 @@ ok: ## the one gate: types, lint, import law, own checks, unit tests
 
 bench: build ## measure us against the bare runtime, side by side; results under bench/results/
 	@tools/node bench/main.ts $(ARGS)
+
+site: ## build the documents as a site into site/dist, its links checked; packages of its own
+	@tools/setup --npm-only
+	@cd site && npm ci --ignore-scripts --silent && ../tools/node node_modules/vitepress/bin/vitepress.js build
+	@tools/node site/check-links.ts
 
 clean: ## remove what was built; downloads stay in .cache and node_modules
 	@rm -rf out
