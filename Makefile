@@ -1,12 +1,12 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build images imagetest lock scan demo test ok bench site clean
+.PHONY: help setup build images imagetest lock scan demo test test-cluster ok bench site clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'demo, test and bench need root on Debian or Ubuntu; what they install from apt they name first.'
 
@@ -33,6 +33,9 @@ demo: build ## start pods on a real containerd and show that they are captured; 
 
 test: build ## run the gate and all test tiers; ARGS="kernel runtime" runs some
 	@tools/node tools/test.ts $(ARGS)
+
+test-cluster: build ## only the tests in a Kubernetes: KUBECONFIG, the shared lab, or with BUILD_CLUSTER=1 one built by Go
+	@tools/node tools/test.ts cluster
 
 ok: ## the one gate: types, lint, import law, own checks, unit tests
 	@tools/setup --npm-only
