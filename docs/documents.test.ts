@@ -16,7 +16,7 @@ const DOCUMENTS = globSync(["*.md", "{docs,chart,dashboards,plugin,launcher,benc
   cwd: ROOT,
   exclude: ["**/node_modules/**"],
 }).map((path) => ({ path, text: read(path) }));
-const CODE = globSync("{src,plugin,launcher,image,tools,testbed,test,bench,chart,.ci}/**/*", {
+const CODE = globSync("{src,plugin,launcher,image,tools,testbed,test,bench,chart,.ci,.github}/**/*", {
   cwd: ROOT,
   withFileTypes: true,
 })
