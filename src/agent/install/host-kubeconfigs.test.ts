@@ -67,6 +67,17 @@ describe("runHostKubeconfigs()", () => {
     assert.equal(readFileSync(path, "utf8"), UPSTREAMS);
   });
 
+  it("names the file that is missing, be it another one", async () => {
+    using host = new TestHost();
+    const ca = join(host.root, "none");
+    const render = async (): Promise<string> =>
+      String((await host.files.read(ca, "ca.crt", { maxBytes: 10, follow: true })).bytes);
+    await rounds(host, 1, { render });
+    assert.deepEqual(host.logged, [
+      `error Cannot write ${join(host.runDir, NEW)}: Cannot read ${ca}/ca.crt: it does not exist`,
+    ]);
+  });
+
   it("removes what upstream left in both places, once our plugin has been there for a minute", async () => {
     using host = new TestHost();
     host.writeConf(LEGACY, UPSTREAMS);

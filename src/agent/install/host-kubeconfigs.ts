@@ -4,6 +4,7 @@
  */
 import { isConfFileName, MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
 import { isIstioCniKubeconfig, KUBECONFIG_NAME, MAX_KUBECONFIG_BYTES } from "../../core/cni/host-kubeconfig.ts";
+import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
@@ -45,15 +46,18 @@ export async function runHostKubeconfigs(
   let oursSinceMs: number | undefined;
 
   const write = async (render: () => Promise<string>): Promise<void> => {
+    let isRendered = false;
     try {
       const bytes = new TextEncoder().encode(await render());
+      isRendered = true;
       if (await holds(files, options, bytes)) return;
       const like = { mode: options.mode, keepOf: undefined, expected: "any" } as const;
       await files.write(options.runDir, KUBECONFIG_NAME, bytes, like);
       log.info(`Wrote kubeconfig file ${options.runDir}/${KUBECONFIG_NAME}`);
       complaint = undefined;
     } catch (error) {
-      const reason = fileErrorReason(error);
+      // What is missing before is another file, which the message names.
+      const reason = isRendered ? fileErrorReason(error) : messageOf(error);
       if (reason === complaint) return;
       complaint = reason;
       deps.failed();

@@ -82,6 +82,7 @@ export function createHostObserver(
   const findFolder = async (what: string, candidates: FolderCandidates) => {
     const [first = "/"] = candidates;
     const missing: string[] = [];
+    let reason = "it does not exist";
     for (const path of candidates) {
       try {
         return { path, names: await files.list(path) };
@@ -89,11 +90,12 @@ export function createHostObserver(
         if (fileErrorCode(error) !== "not-found") {
           return { path, unavailable: `the ${what} ${path} cannot be read: ${fileErrorReason(error)}` };
         }
+        if (missing.length === 0) reason = fileErrorReason(error);
         missing.push(path);
       }
     }
     const others = missing.length > 1 ? `, nor ${missing.slice(1).join(", ")}` : "";
-    return { path: first, unavailable: `the ${what} ${first} cannot be read: it does not exist${others}` };
+    return { path: first, unavailable: `the ${what} ${first} cannot be read: ${reason}${others}` };
   };
 
   const observeNetDir = async (): Promise<NetDirView> => {

@@ -7,6 +7,7 @@ import { renderConfigJson, renderConfigText } from "../../core/config/help-text.
 import { listValues, resolveConfig } from "../../core/config/resolve-config.ts";
 import { CONFIG_DOCUMENT, readOptions } from "../../core/status/config-document.ts";
 import type { OptionFlags } from "../flags.ts";
+import { readNetworkConfig } from "../network-config.ts";
 import { askAgent, QUERY_EXIT_CODES, type QueryOutcome } from "./ask-agent.ts";
 
 export interface ConfigCommandInput {
@@ -16,14 +17,15 @@ export interface ConfigCommandInput {
 }
 
 /**
- * Texts for standard output and standard error.
+ * Texts for standard output and standard error. Of files, CNI_NETWORK_CONFIG_FILE is read, as the agent does at its start.
  * @throws ConfigError when the agent would not start with this configuration either
  */
-export function renderConfig({ flags, env, output }: ConfigCommandInput): {
+export async function renderConfig({ flags, env, output }: ConfigCommandInput): Promise<{
   readonly stdout: string;
   readonly stderr: string;
-} {
+}> {
   const resolved = resolveConfig({ flags, env });
+  await readNetworkConfig(resolved.config);
   const options = listValues(resolved);
   const remarks = [
     ...resolved.warnings.map((text) => `warning: ${text}\n`),

@@ -34,7 +34,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
         const { renderConfig, showRunningConfig } = await import("./config.ts");
         const input = { ...invocation, env: process.env };
         if (invocation.isRunning) return tell(await showRunningConfig(input));
-        const { stdout, stderr } = renderConfig(input);
+        const { stdout, stderr } = await renderConfig(input);
         print(stdout, stderr);
         return EXIT_CODES.ok;
       }

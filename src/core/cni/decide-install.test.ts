@@ -288,6 +288,22 @@ describe("decideInstall()", () => {
     assert.equal(host.settle({ ...DESIRED, mode: "standalone", confName: "50-istio.conf" }).state, "installed");
     assert.match(host.files.get("50-istio.conf") ?? "", /"cniVersion": "0\.3\.1"/);
   });
+
+  it("does not overwrite another network's configuration as a file of its own", () => {
+    const host = new Host({ "10-x.conf": SINGLE });
+    const { state, reason } = host.settle({ ...DESIRED, mode: "standalone", confName: "10-x.conf" });
+    assert.equal(state, "blocked");
+    assert.match(reason, /^10-x\.conf is another network's configuration/);
+    assert.equal(host.files.get("10-x.conf"), SINGLE);
+  });
+
+  it("tells why it waits beside the only file, which has the name of its own copy", () => {
+    const host = new Host({ "02-istio-cni.conflist": LIST });
+    const { state, reason } = host.settle({ ...DESIRED, mode: "owned" });
+    assert.equal(state, "waiting");
+    assert.match(reason, /02-istio-cni\.conflist: it has the name of our own copy/);
+    assert.equal(host.files.get("02-istio-cni.conflist"), LIST);
+  });
 });
 
 describe("decideRemoval()", () => {

@@ -81,7 +81,7 @@ function decideFiles(folder: Folder, desired: DesiredInstall): InstallDecision {
   if (unsettled !== undefined) return unsettled;
   if (chosen === undefined) {
     return unreadable === undefined
-      ? outcome("waiting", describeNothing(choice, desired), [])
+      ? outcome("waiting", describeNothing(folder, choice, desired), [])
       : outcome("blocked", describeUnreadable(unreadable), []);
   }
   let decision =
@@ -155,6 +155,13 @@ function decideOwned(
 
 function decideStandalone(folder: Folder, desired: DesiredInstall): InstallDecision {
   const name = desired.confName ?? DEFAULT_STANDALONE_NAME;
+  const file = folder.files.find((candidate) => candidate.name === name);
+  const conf = file === undefined || !("bytes" in file.content) ? undefined : parseConf(name, file.content.bytes);
+  // The default name is nobody else's.
+  if (name !== DEFAULT_STANDALONE_NAME && conf !== undefined && conf.kind !== "invalid" && hasForeignPlugin(conf)) {
+    const reason = `${name} is another network's configuration, which is not overwritten: a plugin that is not chained needs a file of its own (CNI_CONF_NAME)`;
+    return outcome("blocked", reason, []);
+  }
   return installed(name, [...writeOwn(folder, name, renderStandaloneConf(desired.entry)), ...strip(folder, name)]);
 }
 
@@ -251,12 +258,15 @@ function bytesOf(file: ConfFile): Uint8Array | undefined {
   return "bytes" in file.content ? file.content.bytes : undefined;
 }
 
-function describeNothing(choice: ConfChoice, desired: DesiredInstall): string {
+function describeNothing(folder: Folder, choice: ConfChoice, desired: DesiredInstall): string {
   const what =
     desired.confName === undefined
       ? "no valid CNI configuration is there yet"
       : `${desired.confName} is not there yet or not valid`;
   const skipped = choice.skipped.slice(0, 3).map(({ name, reason }) => `${name}: ${reason}`);
+  if (desired.mode === "owned" && folder.files.some(({ name }) => name === desired.ownedName)) {
+    skipped.push(`${desired.ownedName}: it has the name of our own copy, ISTIO_OWNED_CNI_CONFIG_FILENAME`);
+  }
   return skipped.length === 0 ? what : `${what} (${skipped.join("; ")})`;
 }
 
