@@ -1,4 +1,4 @@
-// docs/migration.md, install.md, sidecar.md, ambient.md and runbook.md, followed word by word in a real Kubernetes: their shell blocks, one
+// docs/migration.md, install.md, sidecar.md, ambient.md, troubleshooting.md and runbook.md, followed word by word in a real Kubernetes: their shell blocks, one
 // after the other, as a reader would paste them. Other are only the values of IMAGE, NEXT and APP, and what needs Istio itself:
 // the Deployment that istiod would inject is applied injected, and ztunnel is our stand-in.
 import assert from "node:assert/strict";
@@ -13,7 +13,7 @@ import { AGENT_IMAGE, renderAgentImage } from "../../testbed/cluster/agent-image
 import { type Cluster, createCluster, refuseIstio } from "../../testbed/cluster/create-cluster.ts";
 import { renderMeshPod, renderPodImage } from "../../testbed/cluster/mesh-pod.ts";
 import { waitZtunnelReady } from "../../testbed/cluster/observe-ambient.ts";
-import { AGENT_NAMESPACE, agentLog, waitAgentReady } from "../../testbed/cluster/observe-pods.ts";
+import { AGENT_NAMESPACE, agentLog, waitAgentReady, waitReady } from "../../testbed/cluster/observe-pods.ts";
 import { renderZtunnelImage } from "../../testbed/cluster/ztunnel-image.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
@@ -104,6 +104,8 @@ describe("the documents", () => {
   test("install.md: manifests and away again, then the chart, which is well", async () => {
     const said = await follow("install.md");
     assert.match(said, /daemonset\.apps "istio-cni-node" deleted/);
+    assert.match(said, /clusterrole\.rbac\.authorization\.k8s\.io "istio-cni" deleted/);
+    assert.doesNotMatch(said, /namespace "istio-system" deleted/);
     assert.match(said, /TEST SUITE: +istio-cni-test\n(?:.*\n)*?Phase: +Succeeded/);
     assert.match(said, /^istio-cni-node-\w+ +1\/1 +Running/m);
     assert.match(said, /^Agent +ready$/m);
@@ -144,6 +146,30 @@ describe("the documents", () => {
     assert.match(said, /^Probes /m);
     assert.match(said, /^pod\/walker-\S+ condition met$/m);
     assert.match(said, /AmbientEnrolled +pod\/walker-/);
+  });
+
+  test("troubleshooting.md: every command is one that can be typed, and says something", async () => {
+    await cluster().createNamespace("shop");
+    await cluster().apply([renderMeshPod({ name: "web", namespace: "shop" })]);
+    await waitReady(cluster(), [{ name: "web", namespace: "shop" }]);
+    // On a healthy node some end with another status than 0: none of them may end the script, and no other one may do so.
+    const said = await follow(
+      "troubleshooting.md",
+      {},
+      (script) => `set +e\ntrap 'echo "ended with $?: $BASH_COMMAND"' ERR\n${script}`,
+    );
+    const ended = [...said.matchAll(/^ended with (\d+): (.*)$/gm)].map(
+      ([, status, command = ""]) => `${status} ${command}`,
+    );
+    assert.deepEqual(
+      ended.map((each) => each.replace(/^(\d+) kubectl -n istio-system (?:exec \S+ -- )?/, "$1 ")),
+      ["1 logs ds/istio-cni-node --previous --tail=20", "1 install-cni trace shop/web --to 10.96.0.10:53 --udp"],
+    );
+    assert.doesNotMatch(said, /unknown (?:command|flag|shorthand)/);
+    assert.match(said, /^shop\/web is in the mesh/m);
+    assert.match(said, /checks, all good/);
+    assert.match(said, /ClusterRole\/istio-cni/);
+    assert.match(said, /no pod that starts now meets istio-cni|removed|taken/i);
   });
 
   test("runbook.md: a canary, the rest, a rollback, one node left and taken back, and the cluster left", async () => {
