@@ -1,11 +1,13 @@
 // A TEST IMAGE of the agent, not the product's: what `tools/build` left in out/, laid out as in the real image, with the
-// shared libraries of this very machine. Good enough for a kubelet to run our DaemonSet; runs as uid 0, has no tini.
+// shared libraries of this very machine. Good enough for a kubelet to run our DaemonSet; runs as uid 0, has no tini. With
+// AGENT_ARCHIVE, a file of `make images` (out/images/archives), it is the product's image in its place.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readTar } from "../../image/archive/read-tar.ts";
 import { mustRun } from "../node/command.ts";
 import { renderImageArchive } from "../node/image.ts";
 import { REPOSITORY } from "../node/repository.ts";
-import type { TarFile } from "../node/tar.ts";
+import { renderTar, type TarFile } from "../node/tar.ts";
 
 /** What manifests/common/daemonset.yaml names. */
 export const AGENT_IMAGE = "localhost/istio-install-cni/agent:test";
@@ -13,8 +15,11 @@ export const AGENT_IMAGE = "localhost/istio-install-cni/agent:test";
 const OUT = join(REPOSITORY, "out");
 const PARTS = "lib/istio-install-cni";
 
-/** Renders the archive, about 155 MB, under this or another name. @throws {Error} when out/ has not been built or a library is missing. */
+/** Renders the archive, about 155 MB, under this or another name.
+ * @throws {Error} when out/ has not been built, a library is missing, or AGENT_ARCHIVE names no image. */
 export async function renderAgentImage(reference = AGENT_IMAGE): Promise<Uint8Array> {
+  const { AGENT_ARCHIVE: archive = "" } = process.env;
+  if (archive !== "") return renameImage(readFileSync(archive), reference);
   const parts = readdirSync(join(OUT, PARTS));
   const dynamic = ["node", "koffi.node"].map((name) => join(OUT, PARTS, name));
   const files = [
@@ -30,6 +35,26 @@ export async function renderAgentImage(reference = AGENT_IMAGE): Promise<Uint8Ar
     command: [],
     env: ["PATH=/opt/cni/bin:/usr/local/bin:/usr/bin:/bin"],
   });
+}
+
+/** The archive of one image under another name, which containerd and docker each find in a place of their own; its digests
+ * stay. @throws {Error} when it is no OCI archive. */
+export function renameImage(archive: Uint8Array, reference: string): Uint8Array {
+  const files = readTar(archive).filter(({ kind }) => kind === "file");
+  const rewrite = (content: Uint8Array, name: string): Uint8Array =>
+    new TextEncoder().encode(
+      JSON.stringify(JSON.parse(new TextDecoder().decode(content)), (key, value: unknown) =>
+        key === name ? (Array.isArray(value) ? [reference] : reference) : value,
+      ),
+    );
+  if (!files.some(({ path }) => path === "index.json"))
+    throw new Error("Cannot rename the image: the archive has no index.json, so it is none of make images");
+  return renderTar(
+    files.map(({ path, content }) => {
+      if (path === "index.json") return { path, content: rewrite(content, "io.containerd.image.name") };
+      return { path, content: path === "manifest.json" ? rewrite(content, "RepoTags") : content };
+    }),
+  );
 }
 
 /** The ELF closure of the given files: every shared library, and the loader, by absolute path. */

@@ -29,6 +29,7 @@ export interface ChartPodCase {
 const NAMESPACE = "istio-system";
 const SERVICE_ACCOUNT = "istio-cni";
 const CONFIG = "istio-cni-config";
+const RBAC = "rbac.authorization.k8s.io";
 const STRATEGIC = "application/strategic-merge-patch+json";
 const MERGE = "application/merge-patch+json";
 
@@ -96,11 +97,12 @@ export function renderChartPod({ template, config, roles }: ChartPod): readonly 
     { apiVersion: "apps/v1", kind: "DaemonSet", metadata, spec: { selector, template } },
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: CONFIG, namespace: NAMESPACE }, data: config },
     ...Object.entries(roles).flatMap(([name, rules]): readonly JsonObject[] => [
-      { kind: "ClusterRole", metadata: { name }, rules },
+      { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: { name }, rules },
       {
+        apiVersion: `${RBAC}/v1`,
         kind: "ClusterRoleBinding",
         metadata: { name },
-        roleRef: { kind: "ClusterRole", name },
+        roleRef: { apiGroup: RBAC, kind: "ClusterRole", name },
         subjects: [{ kind: "ServiceAccount", name: SERVICE_ACCOUNT, namespace: NAMESPACE }],
       },
     ]),
