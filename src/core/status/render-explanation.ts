@@ -34,7 +34,7 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
       [
         "sandbox",
         pod.sandbox === null
-          ? "this agent has answered no ADD for it"
+          ? "nothing is kept of its ADD"
           : `${pod.sandbox.containerId} in ${pod.sandbox.tookMs} ms`,
       ],
     ]),
