@@ -1,8 +1,19 @@
 // The program as a whole, as far as it needs no cluster.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -86,6 +97,25 @@ describe("install-cni", () => {
     for (const argv of [["help"], ["version"], ["config"], ["completion", "bash"]]) {
       assert.deepEqual(await run(argv, { readsOutput: false }), { status: 0, stdout: "", stderr: "" }, argv.join(" "));
     }
+  });
+
+  it("says in a sentence that its answer cannot be written, and does not end well", async () => {
+    const full = openSync("/dev/full", "w");
+    for (const [argv, status] of [
+      [["config"], 1],
+      [["render"], 2],
+    ] as const) {
+      const ended = spawnSync(process.execPath, [MAIN, ...argv], {
+        stdio: ["pipe", full, "pipe"],
+        input: "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: app}]}\n",
+        encoding: "utf8",
+        env: {},
+        timeout: 60_000,
+      });
+      assert.equal(ended.stderr, "Cannot write the answer: ENOSPC: no space left on device, write\n");
+      assert.equal(ended.status, status);
+    }
+    closeSync(full);
   });
 
   it("ends with 2 where commands that ask cannot tell, and with 1 for other wrong command lines", async () => {

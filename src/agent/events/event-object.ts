@@ -1,4 +1,5 @@
 // A core/v1 Event as the API takes it, and the patch that tells of its repetition. Pure text and numbers.
+import { printable } from "../../core/status/text-columns.ts";
 
 /** The pod an Event is about; what kubectl looks Events up by. */
 export interface EventSubject {
@@ -75,8 +76,9 @@ export function eventName(podName: string, suffix: string): string {
   return `${podName.slice(0, MAX_NAME_LENGTH - suffix.length - 1).replace(/[.-]+$/, "")}.${suffix}`;
 }
 
-/** Whole characters only. */
-function cutMessage(message: string): string {
+/** Whole characters only, and none that a terminal would obey: people read Events there. */
+function cutMessage(whole: string): string {
+  const message = printable(whole);
   const bytes = new TextEncoder().encode(message);
   if (bytes.length <= MAX_MESSAGE_BYTES) return message;
   const ellipsis = "…";

@@ -240,6 +240,14 @@ test("names and messages keep to the API's limits, in whole characters", async (
   await scene.end();
 });
 
+test("what a pod's author wrote cannot command the terminal of whoever reads the Event", async () => {
+  const scene = createScene();
+  scene.recorder.record({ ...repaired, message: "a\u001b[2J\u009b1m\u202eb" });
+  await scene.settle();
+  assert.equal(scene.requests[0]?.body["message"], "a\\u{1b}[2J\\u{9b}1m\\u{202e}b");
+  await scene.end();
+});
+
 function eventNameOf(body: Record<string, unknown> = {}): string {
   const { metadata } = body;
   assert.ok(typeof metadata === "object" && metadata !== null && "name" in metadata);

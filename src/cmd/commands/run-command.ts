@@ -93,18 +93,21 @@ function tell({ stdout, stderr, exitCode }: Omit<QueryOutcome, "exitCode"> & { r
   return exitCode;
 }
 
-/** Whoever reads may have seen enough (`| head`): that is no failure of ours, and the exit code stays what it is. */
+/**
+ * Whoever reads may have seen enough (`| head`): that is no failure of ours, and the exit code stays what it is. An answer that
+ * cannot be written, to a full disk say, was not given: the command ends as when it cannot tell.
+ */
 function print(stdout: string, stderr = ""): void {
-  for (const [stream, text] of [
-    [process.stdout, stdout],
-    [process.stderr, stderr],
-  ] as const) {
-    if (text === "") continue;
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
+  process.stderr.on("error", () => undefined);
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") return;
+    process.stderr.write(`Cannot write the answer: ${error.message}\n`);
+    process.once("exit", () => {
+      process.exitCode = usageStatusOf(process.argv.slice(2));
     });
-    stream.write(text);
-  }
+  });
+  if (stdout !== "") process.stdout.write(stdout);
+  if (stderr !== "") process.stderr.write(stderr);
 }
 
 /** Only for people who look at a terminal that can, and who have not said otherwise (no-color.org). */

@@ -17,6 +17,13 @@ describe("renderCniError()", () => {
     assert.equal(renderCniError(new CniError("decodingFailure", "x")), '{\n    "code": 6,\n    "msg": "x"\n}\n');
   });
 
+  it("shows what a terminal would obey, or what turns the direction of writing, instead of passing it on", () => {
+    const { msg } = JSON.parse(renderCniError(new CniError("internal", "a\u001b[31m\u009b1m\u202eb"))) as {
+      msg: string;
+    };
+    assert.equal(msg, "a\\u{1b}[31m\\u{9b}1m\\u{202e}b");
+  });
+
   it("cuts a message that is too long", () => {
     const rendered: unknown = JSON.parse(renderCniError(new CniError("internal", "x".repeat(100_000))));
     assert.ok(

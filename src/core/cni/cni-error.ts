@@ -3,6 +3,7 @@
  * becomes the JSON a runtime reads. Which situation deserves which code is decided by who throws.
  */
 import { messageOf } from "../error-message.ts";
+import { printable } from "../status/text-columns.ts";
 
 /** CNI SPEC 1.1.0 "Error" and "STATUS"; 8 and 999 are libcni's own (pkg/types/types.go@v1.3.0). */
 export const CNI_ERROR_CODES = {
@@ -68,6 +69,8 @@ export function renderCniError(error: CniError, cniVersion?: string): string {
   return `${JSON.stringify(document, undefined, 4)}\n`;
 }
 
-function shorten(text: string): string {
+/** A runtime passes it on to kubelet, and kubelet to whoever describes the pod at a terminal. */
+function shorten(whole: string): string {
+  const text = printable(whole);
   return text.length <= MAX_CNI_MESSAGE_LENGTH ? text : `${text.slice(0, MAX_CNI_MESSAGE_LENGTH - 1)}…`;
 }
