@@ -99,6 +99,27 @@ describe("the documents", () => {
     );
   });
 
+  test("can be found: each is linked by another one, and those in docs stand in the site's sidebar", () => {
+    const linked = new Set(
+      DOCUMENTS.flatMap(({ path, text }) =>
+        [...text.matchAll(LINK)].flatMap(([, target = ""]) => {
+          const to = join(dirname(path), target.split("#")[0] ?? "");
+          return to === path ? [] : [to, join(to, "README.md"), ...globSync(join(to, "*.md"), { cwd: ROOT })];
+        }),
+      ),
+    );
+    const config = read("site/.vitepress/config.ts");
+    const paths = DOCUMENTS.map(({ path }) => path).filter((path) => path !== "README.md");
+    assert.deepEqual(
+      paths.filter((path) => !linked.has(path)),
+      [],
+    );
+    assert.deepEqual(
+      paths.filter((path) => dirname(path) === "docs" && !config.includes(`"/${path.replace(".md", "")}"`)),
+      [],
+    );
+  });
+
   test("name files of the repository that are there", () => {
     const isThere = (text: string): boolean =>
       !OUR_FOLDERS.test(text) || ROOMS.some((room) => globSync(`${room}${text}`, { cwd: ROOT }).length > 0);

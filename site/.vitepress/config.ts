@@ -87,6 +87,7 @@ export default defineConfig({
         items: [
           page("When something is off", "/docs/troubleshooting"),
           page("Many nodes", "/docs/runbook"),
+          page("In CI", "/docs/ci"),
           page("Status", "/docs/status"),
           page("Doctor", "/docs/doctor"),
           page("Trace and render", "/docs/trace"),
@@ -108,7 +109,14 @@ export default defineConfig({
           page("Changes", "/CHANGELOG"),
         ],
       },
-      { text: "Change it", items: [page("Architecture", "/ARCHITECTURE"), page("Contributing", "/CONTRIBUTING")] },
+      {
+        text: "Change it",
+        items: [
+          page("Architecture", "/ARCHITECTURE"),
+          page("Contributing", "/CONTRIBUTING"),
+          page("Dependencies", "/docs/dependencies"),
+        ],
+      },
     ],
   },
 });
