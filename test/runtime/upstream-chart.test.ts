@@ -149,6 +149,7 @@ describe("our agent becomes ready, captures pods, is forbidden nothing and leave
       agent = running;
       await running.waitReady();
       assertGiven(running, pod);
+      assertHeeded(running, pod);
       if (facts.isChained) await mesh.node.waitForChained();
       else await playMultus(mesh, facts.netDir, conflist);
 
@@ -287,6 +288,21 @@ function assertGiven({ pid }: ImageAgent, { template }: ChartPod): void {
   assert.deepEqual(missing, []);
   const isProcSeen = mounted.some((path) => path.startsWith("/host/proc"));
   assert.equal(isProcSeen, wanted.includes("/host/proc"));
+}
+
+/** What of the chart's values shows on the node: where our entry is, and how the log is written. */
+function assertHeeded(running: ImageAgent, { config, template }: ChartPod): void {
+  const { isAmbient, isChained, netDir } = readFacts({ config, template, roles: {} });
+  const isOwned = config["ISTIO_OWNED_CNI_CONFIG"] === "true" && isAmbient;
+  const own = isOwned
+    ? config["ISTIO_OWNED_CNI_CONF_FILENAME"] || "02-istio-cni.conflist"
+    : config["CNI_CONF_NAME"] || (isChained ? "10-testbed.conflist" : "YYY-istio-cni.conf");
+  const ours = readdirSync(netDir).filter((file) => readFileSync(join(netDir, file), "utf8").includes('"istio-cni"'));
+  assert.deepEqual(ours, [own]);
+  const isJson = JSON.stringify(readPath(template, "spec", "containers")).includes("--log_as_json");
+  const lines = running.log();
+  assert.ok(lines.length > 0);
+  for (const line of lines) assert.equal(line.startsWith("{"), isJson, line);
 }
 
 /** What Multus makes of our own file for a pod with the annotation of istiod: our plugin after those of the pod network. */
