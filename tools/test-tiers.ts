@@ -29,6 +29,7 @@ export const CLUSTER_TESTS = [
   "test/cluster/chart.test.ts",
   "test/cluster/documents.test.ts",
   "test/cluster/sidecar.test.ts",
+  "test/cluster/upstream-chart.test.ts",
   "test/cluster/watch.test.ts",
 ];
 

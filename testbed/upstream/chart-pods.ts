@@ -89,12 +89,11 @@ export function whatAgentMeets({ template, config, roles }: ChartPod): JsonObjec
   };
 }
 
-/** The objects that a cluster has of it: workload, configuration, roles and bindings. */
+/** The objects that a cluster has of it, in helm's order: configuration, roles and bindings, and the workload last. */
 export function renderChartPod({ template, config, roles }: ChartPod): readonly JsonObject[] {
   const metadata = { name: "istio-cni-node", namespace: NAMESPACE };
   const selector = { matchLabels: { "k8s-app": "istio-cni-node" } };
   return [
-    { apiVersion: "apps/v1", kind: "DaemonSet", metadata, spec: { selector, template } },
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: CONFIG, namespace: NAMESPACE }, data: config },
     ...Object.entries(roles).flatMap(([name, rules]): readonly JsonObject[] => [
       { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: { name }, rules },
@@ -106,6 +105,7 @@ export function renderChartPod({ template, config, roles }: ChartPod): readonly 
         subjects: [{ kind: "ServiceAccount", name: SERVICE_ACCOUNT, namespace: NAMESPACE }],
       },
     ]),
+    { apiVersion: "apps/v1", kind: "DaemonSet", metadata, spec: { selector, template } },
   ];
 }
 
