@@ -33,9 +33,7 @@ export function renderExplanation(explanation: PodExplanation, { hasColours, wit
       ["uid", pod.uid],
       [
         "sandbox",
-        pod.sandbox === null
-          ? "nothing is kept of its ADD"
-          : `${pod.sandbox.containerId} in ${pod.sandbox.tookMs} ms`,
+        pod.sandbox === null ? "nothing is kept of its ADD" : `${pod.sandbox.containerId} in ${pod.sandbox.tookMs} ms`,
       ],
     ]),
     section(
