@@ -8,7 +8,7 @@ import { findCitations, findMissingTests } from "../tools/cited-tests.ts";
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, "promises.md"), "utf8");
 /** Numbers of contract 11, which lies beside the project. */
-const KEPT = [...numbers(1, 8), ...numbers(11, 29), 33, ...numbers(35, 37)].map((number) => `P${number}`);
+const KEPT = numbers(1, 37).map((number) => `P${number}`);
 
 function numbers(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);

@@ -5,7 +5,7 @@ import { createPrivateKey, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { PREDICATES, TEST_RESULT } from "./describe/predicates.ts";
+import { PREDICATES, PROFILE_RESULT, TEST_RESULT } from "./describe/predicates.ts";
 import { type Blob, type Descriptor, MEDIA_TYPES } from "./oci/blob.ts";
 import { writeLayout } from "./oci/layout.ts";
 import { attest, type Referrer, signImage } from "./sign/referrers.ts";
@@ -50,6 +50,8 @@ function signVariant(folder: string, variant: Descriptor, key: KeyObject): Refer
       ]);
       const testResult = join(folder, TEST_RESULT.file);
       if (existsSync(testResult)) predicates.push([TEST_RESULT.type, testResult]);
+      const profileResult = join(described, PROFILE_RESULT.file);
+      if (existsSync(profileResult)) predicates.push([PROFILE_RESULT.type, profileResult]);
       return [
         signImage(image, repository, key, created),
         ...predicates.map(([predicateType, path]) => {

@@ -4,13 +4,17 @@
 /** The user an image runs as unless told otherwise, as in other minimal images. */
 export const NON_ROOT = 65532;
 
-/** Users and groups that have a name in the runtime image. Nobody can log in: there is no shell and no shadow file. */
+/** Users and groups that have a name in the runtime image. Nobody can log in: there is no shell, and
+ * no password. */
 export const RUNTIME_PASSWD = [
   "root:x:0:0:root:/:/usr/sbin/nologin",
   "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin",
   `nonroot:x:${NON_ROOT}:${NON_ROOT}:nonroot:/:/usr/sbin/nologin`,
   "",
 ].join("\n");
+
+/** No password of anybody, said where tools look for it; `nobody` ends the list, as in the catalogue's profile. */
+export const RUNTIME_SHADOW = ["root:*:::::::", "nonroot:*:::::::", "nobody:*:::::::", ""].join("\n");
 
 export const RUNTIME_GROUP = ["root:x:0:", "nogroup:x:65534:", `nonroot:x:${NON_ROOT}:`, ""].join("\n");
 

@@ -4,7 +4,7 @@ import type { Inputs } from "../build-inputs.ts";
 import { listComparable, listObjections, readKnown } from "../scan/known.ts";
 import { listComponents } from "./components.ts";
 import { renderCycloneDx } from "./cyclonedx.ts";
-import { renderProvenance } from "./provenance.ts";
+import { readBuilderId, renderProvenance } from "./provenance.ts";
 import { renderSpdx } from "./spdx.ts";
 import { subjectOf } from "./subject.ts";
 import { readTriage } from "./triage.ts";
@@ -25,6 +25,12 @@ export const TEST_RESULT = {
   file: "test-result.json",
 } as const;
 
+/** Of a hardening profile, for images that were held against one (check-profile.ts). */
+export const PROFILE_RESULT = {
+  type: "https://istio-install-cni.invalid/attestations/profile-result/v1",
+  file: "profile-result.json",
+} as const;
+
 export type PredicateType = keyof typeof PREDICATES;
 
 /** The same text for the same image. @throws {Error} when what it would say is not so. */
@@ -37,7 +43,7 @@ export function describeImage(image: BuiltImage, inputs: Inputs): Readonly<Recor
   return {
     "https://cyclonedx.org/bom": renderCycloneDx(subject, components),
     "https://spdx.dev/Document": renderSpdx(subject, components),
-    "https://slsa.dev/provenance/v1": renderProvenance(inputs, image.variant, image.architecture),
+    "https://slsa.dev/provenance/v1": renderProvenance(inputs, image.variant, image.architecture, readBuilderId()),
     "https://openvex.dev/ns/v0.2.0": renderOpenVex(subject, components, triage, image),
     "https://in-toto.io/attestation/vulns/v0.2": renderVulnerabilities(components, triage, known),
   };

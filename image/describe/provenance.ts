@@ -7,12 +7,23 @@ import { traitsOf, type Variant } from "../variants.ts";
 
 export const BUILD_TYPE = "https://istio-install-cni.invalid/build-types/make-images/v1";
 
-/** `builderId` names the builder that signs; a local build has the one below. */
+/** Of a build on somebody's machine: a name for "nobody vouches for this builder". */
+const LOCAL_BUILDER = "https://istio-install-cni.invalid/builders/local";
+
+/** Who builds, as a CI service names itself in IMAGE_BUILDER_ID. @throws {Error} when that is no https URL. */
+export function readBuilderId(value = process.env["IMAGE_BUILDER_ID"] ?? ""): string {
+  if (value === "") return LOCAL_BUILDER;
+  if (!URL.canParse(value) || new URL(value).protocol !== "https:")
+    throw new Error(`Cannot name the builder: IMAGE_BUILDER_ID is ${JSON.stringify(value)}, no https URL`);
+  return value;
+}
+
+/** `builderId` names the builder that signs. */
 export function renderProvenance(
   inputs: Inputs,
   variant: Variant,
   architecture: Architecture,
-  builderId = "https://istio-install-cni.invalid/builders/local",
+  builderId: string,
 ): unknown {
   const { lock, identity } = inputs;
   const { isDev, isFips } = traitsOf(variant);

@@ -28,6 +28,9 @@ export function buildFips(
   if (module?.kind !== "file") throw new Error(`Cannot make the FIPS layer: openssl-provider-fips has no /${path}`);
   tree.file(MODULE_CONFIG.slice(1), renderModuleConfig(`/${path}`, module.content));
   tree.file(OPENSSL_CONFIG.slice(1), renderOpensslConfig());
+  // Where the hardened catalogue's own profile looks for the provider in an image without dpkg: the record of it.
+  if (devPackages === undefined)
+    tree.symlink("opt/docker/sbom/openssl-fips/openssl-fips", "/var/lib/dpkg/status.d/openssl-provider-fips");
   if (devPackages !== undefined) {
     tree.remove("var");
     addRecords(tree, [...devPackages, ...provider], provider);

@@ -39,6 +39,19 @@ interface Spdx {
     readonly relatedSpdxElement: string;
   }[];
 }
+interface VulnerabilityReport {
+  readonly scanner: {
+    readonly result: readonly {
+      readonly id: string;
+      readonly annotations: {
+        readonly fixedVersion: string;
+        readonly takeable: string;
+        readonly notTakenSince: string;
+      };
+    }[];
+  };
+}
+
 interface OpenVex {
   readonly statements: readonly {
     readonly vulnerability: { readonly name: string };
@@ -127,7 +140,7 @@ for (const variant of VARIANTS) {
         );
       });
 
-      test("OpenVEX says something of each finding once, about this image and a part that it has", () => {
+      test("OpenVEX says something of each finding in a part once, about this image and a part that it has", () => {
         const { statements }: OpenVex = JSON.parse(read("openvex.json"));
         const purls = new Set(spdxPurls(read("sbom.spdx.json")));
         const { digest } = readImage(variant, architecture);
@@ -150,12 +163,24 @@ for (const variant of VARIANTS) {
           }
         }
         const names = statements.map(({ vulnerability }) => vulnerability.name);
-        assert.equal(new Set(names).size, names.length);
-        const report = JSON.parse(read("vulnerabilities.json"));
+        const parts = statements.map(({ vulnerability, products }) => JSON.stringify([vulnerability, products]));
+        assert.equal(new Set(parts).size, parts.length);
+        const { scanner }: VulnerabilityReport = JSON.parse(read("vulnerabilities.json"));
         assert.deepEqual(
-          report.scanner.result.map(({ id }: { id: string }) => id),
+          scanner.result.map(({ id }) => id),
           names,
         );
+        for (const { id, annotations } of scanner.result) {
+          assert.notEqual(annotations.fixedVersion, "", id);
+          // What could be taken and is not has a date; but for what taking it would not change.
+          const isNothingToFix = statements.some(
+            ({ vulnerability, status, justification }) =>
+              vulnerability.name === id &&
+              (status === "fixed" || /^(component|vulnerable_code)_not_present$/.test(justification ?? "")),
+          );
+          if (annotations.takeable !== "" && !isNothingToFix)
+            assert.match(annotations.notTakenSince, /^\d{4}-\d\d-\d\d$/, id);
+        }
       });
 
       test("provenance has every input with its hash, and the commit", () => {

@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { PREDICATES, TEST_RESULT } from "../../image/describe/predicates.ts";
+import { PREDICATES, PROFILE_RESULT, TEST_RESULT } from "../../image/describe/predicates.ts";
 import { hashOf } from "../../image/inputs/cache.ts";
 import { type CommandResult, mustRun, runCommand } from "../../testbed/node/command.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
@@ -45,6 +45,11 @@ describe("signed images", () => {
       join(images, TEST_RESULT.file),
       JSON.stringify({ result: "PASSED", configuration: [{ name: "test" }] }),
     );
+    for (const { platform } of readVariantIndex("runtime").manifests)
+      writeFileSync(
+        join(images, "descriptions", `${tagOf("runtime")}-${platform?.architecture}`, PROFILE_RESULT.file),
+        JSON.stringify({ counts: { pass: 1 }, score: 100, open: [] }),
+      );
     await sign();
     registry = await startRegistry(join(images, "oci"));
   });
@@ -85,7 +90,7 @@ describe("signed images", () => {
     }
   });
 
-  for (const type of [...Object.keys(PREDICATES), TEST_RESULT.type]) {
+  for (const type of [...Object.keys(PREDICATES), TEST_RESULT.type, PROFILE_RESULT.type]) {
     test(`the attestation ${type} is verified and is about that image`, async () => {
       const [image] = readVariantIndex("runtime").manifests;
       assert.ok(image !== undefined);

@@ -24,6 +24,7 @@ const OWN_FILES = [
   "etc/group",
   "etc/nsswitch.conf",
   "etc/passwd",
+  "etc/shadow",
   "opt/cni/bin/istio-cni",
   "usr/local/bin/install-cni",
   `${PARTS}/agent.mjs`,
@@ -136,9 +137,21 @@ function describeImage(variant: Variant, architecture: Architecture): void {
         [],
       );
       assert.deepEqual(
-        pathsOf(entries.filter(({ path }) => /(^|\/)(\.git|\.ssh|\.npmrc|\.env|shadow|.*\.key)$/.test(path))),
+        pathsOf(entries.filter(({ path }) => /(^|\/)(\.git|\.ssh|\.npmrc|\.env|gshadow|.*\.key)$/.test(path))),
         [],
       );
+    });
+
+    test("has no password of anybody, and says so where only root reads", () => {
+      const shadow = files.get("etc/shadow");
+      assert.equal(shadow?.mode, 0o600);
+      const users = (path: string): [name: string, password: string][] =>
+        [...new TextDecoder().decode(files.get(path)?.content).matchAll(/^([^:\n]+):([^:\n]*):/gm)].map(
+          ([, name = "", password = ""]) => [name, password],
+        );
+      const [passwd, passwords] = [users("etc/passwd"), users("etc/shadow")];
+      assert.deepEqual(passwords.map(([name]) => name).toSorted(), passwd.map(([name]) => name).toSorted());
+      for (const [name, password] of passwords) assert.equal(password, "*", name);
     });
 
     test("has every library that any of its programs or libraries is linked with", () => {
