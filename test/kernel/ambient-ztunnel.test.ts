@@ -97,8 +97,8 @@ test("while one ztunnel follows another, no request is lost, and the first one d
 test("a request under way when ztunnel ends is answered", async () => {
   await using mesh = await createMesh("iptables-nft");
   const server = `require("node:net").createServer((socket) => {
+    process.on("SIGUSR2", () => socket.end("direct 9090\\n"));
     console.log("asked");
-    process.on("SIGUSR1", () => socket.end("direct 9090\\n"));
   }).listen(9090, "::", () => console.log("listening"))`;
   await using slow = startCommand(["nsenter", `--net=${mesh.b.path}`, process.execPath, "-e", server]);
   await slow.waitForLine((line) => line === "listening");
@@ -106,7 +106,7 @@ test("a request under way when ztunnel ends is answered", async () => {
   await slow.waitForLine((line) => line === "asked");
   const ended = mesh.ztunnel.stop();
   await mesh.ztunnel.command.waitForLine((line) => line.includes('"draining"'));
-  process.kill(slow.pid, "SIGUSR1");
+  process.kill(slow.pid, "SIGUSR2");
   assert.deepEqual(await answer, { outcome: "direct", port: 9090 });
   assert.equal(await ended, 0);
 });
