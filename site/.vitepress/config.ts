@@ -49,7 +49,7 @@ export default defineConfig({
   title: "istio-install-cni",
   description: "Puts Kubernetes pods into the Istio mesh from the node",
   srcDir: "..",
-  srcExclude: ["site/**", "node_modules/**", ".cache/**", "out/**", "**/node_modules/**", "**/testdata/**"],
+  srcExclude: ["site/dist/**", "site/.vitepress/**", "node_modules/**", ".cache/**", "out/**", "**/node_modules/**", "**/testdata/**"],
   outDir: "dist",
   cacheDir: ".vitepress/cache",
   rewrites: { "README.md": "index.md" },
