@@ -102,20 +102,26 @@ describe("listenHttp()", () => {
     });
   });
 
-  it("holds a limited number of connections", async () => {
+  it("holds a limited number of connections, and answers who comes new and who is alone on its address", async () => {
     await withListener(async ({ port }) => {
+      const other = createConnection({ port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+      await once(other, "connect");
       const sockets: Socket[] = [];
-      let closedCount = 0;
+      const closedOnes = new Set<Socket>();
       for (let n = 0; n < 80; n++) {
         const socket = await connect(port);
         socket.on("error", () => undefined);
-        socket.on("close", () => closedCount++);
+        socket.on("close", () => closedOnes.add(socket));
         sockets.push(socket);
       }
-      // The surplus is closed by the server; what is within the limit is not.
-      while (closedCount < 16) await new Promise((resolve) => setImmediate(resolve));
-      assert.equal(closedCount, 16);
-      for (const socket of sockets) socket.destroy();
+      const surplus = sockets.slice(0, 17);
+      while (!surplus.every((socket) => closedOnes.has(socket))) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(closedOnes.size, surplus.length);
+      assert.match(await talk(port, request("GET", "/ok")), /^HTTP\/1\.1 200 /);
+      other.write(request("GET", "/ok"));
+      const [answer] = (await once(other, "data")) as [Buffer];
+      assert.match(answer.toString(), /^HTTP\/1\.1 200 /);
+      for (const socket of [...sockets, other]) socket.destroy();
     });
   });
 

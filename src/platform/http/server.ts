@@ -4,7 +4,7 @@
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 export interface HttpAnswer {
   readonly status: number;
@@ -62,7 +62,16 @@ export function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
     },
     (request, response) => answer(request, response, options),
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    const crowding = sockets.size < CONNECTIONS_MAX ? undefined : findCrowding(sockets);
+    if (crowding !== undefined) {
+      sockets.delete(crowding);
+      crowding.destroy();
+    }
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX;
   // A client that does not read its answer: nothing else ends such a connection.
   server.setTimeout(REQUEST_TIMEOUT_MS + IDLE_TIMEOUT_MS);
@@ -90,6 +99,15 @@ export function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
     // Without a host Node takes "::", and 0.0.0.0 on machines without IPv6.
     server.listen({ port: options.port, ...(options.host === undefined ? {} : { host: options.host }) }, onListening);
   });
+}
+
+/**
+ * The oldest connection of the address that has most of them. Whoever opens many and says nothing must not keep the kubelet
+ * from asking, whose own connections are few and new; refusing the newest would do just that.
+ */
+function findCrowding(sockets: ReadonlySet<Socket>): Socket | undefined {
+  const byAddress = Map.groupBy(sockets, ({ remoteAddress }) => remoteAddress);
+  return [...byAddress.values()].toSorted((left, right) => right.length - left.length)[0]?.[0];
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, options: HttpListenOptions): void {
