@@ -63,16 +63,22 @@ export function describeZtunnel(facts: ZtunnelStatusFacts | undefined): StatusDo
   };
 }
 
+/** The kernel tells 0 of a peer in a process namespace that we do not see. */
+function nameOf(pid: number): string {
+  return pid === 0 ? "one in a namespace of its own" : `pid ${pid}`;
+}
+
 /** One line for `install-cni status`. */
 export function wordsOfZtunnel({
   isConnected,
   workloads,
   connections,
 }: NonNullable<StatusDocument["ztunnel"]>): string {
-  if (connections.length === 0) return `not connected; ${workloads} pods wait for it`;
+  const pods = workloads === 1 ? "1 pod" : `${workloads} pods`;
+  if (connections.length === 0) return `not connected; waiting for it: ${pods}`;
   const each = connections.map(
     ({ pid, phase, isPrimary, workloads: served }) =>
-      `pid ${pid} ${phase === "live" ? `serves ${served}` : phase}${isPrimary ? ", gets new pods" : ""}`,
+      `${nameOf(pid)} ${phase === "live" ? `serves ${served}` : phase}${isPrimary ? ", gets new pods" : ""}`,
   );
-  return `${isConnected ? "connected" : "not ready"}, ${workloads} pods: ${each.join("; ")}`;
+  return `${isConnected ? "connected" : "not ready"}, ${pods}: ${each.join("; ")}`;
 }
