@@ -2,33 +2,27 @@
 // rights that it gives, for every combination of values in testbed/upstream/testdata. With UPSTREAM_CHART, a chart's folder,
 // the same with what helm renders of that chart, compared with what we say that it renders.
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import { isJsonObject, readPath, readText } from "../../testbed/api-server/kube-object.ts";
+import { readText } from "../../testbed/api-server/kube-object.ts";
 import { namespace, node as nodeObject, plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
-import { parseYaml, tryRender } from "../../testbed/chart/render-chart.ts";
 import { AGENT_IMAGE, renderAgentImage } from "../../testbed/cluster/agent-image.ts";
 import { startDaemonSetAgent } from "../../testbed/node/daemonset-agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import type { ImageAgent } from "../../testbed/node/supervise-agent.ts";
-import {
-  type ChartPod,
-  listChartPodCases,
-  readChartObjects,
-  renderChartPod,
-  whatAgentMeets,
-} from "../../testbed/upstream/chart-pods.ts";
+import { type ChartPod, listChartPodCases, renderChartPod, whatAgentMeets } from "../../testbed/upstream/chart-pods.ts";
 import { startZtunnel, type ZtunnelProcess } from "../../testbed/ztunnel/ztunnel-process.ts";
 import { assertCaptured, eventually } from "./captured-pods.ts";
+import { assertGiven, assertHeeded, MULTUS, playMultus } from "./upstream-chart-node.ts";
+import { type Facts, listTrials, MULTUS_DIR, NET_DIR, readFacts, renderTrials } from "./upstream-chart-trials.ts";
 
 enterNodeNamespaces();
 
 const UPSTREAM_CHART = process.env["UPSTREAM_CHART"] ?? "";
-const NET_DIR = "/etc/cni/net.d";
 const DAEMON_SET = "GET /apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node";
 const REDIRECTION = "ambient.istio.io/redirection";
 /** Where the folders of the platforms lie on this node: the runtime has one place for each. */
@@ -37,66 +31,18 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "cni-net-dir": NET_DIR,
   "cni-netns-dir": "/run/netns",
 };
-const MULTUS_DIR = "/etc/cni/multus/net.d";
-/** Our plugin under another name, as what Multus delegates to is in the runtime's own list only as Multus. */
-const MULTUS = "multus-stand-in";
-
-interface Trial {
-  readonly name: string;
-  readonly pod: ChartPod;
-}
-
-/** Every pod that differs from the others in something that our agent could meet, named after the versions it is of. */
-function listTrials(): readonly Trial[] {
-  const trials = new Map<string, { readonly versions: string[]; readonly name: string; readonly pod: ChartPod }>();
-  for (const { name, versions } of listChartPodCases()) {
-    for (const [version, pod] of versions) {
-      const key = name + JSON.stringify(whatMatters(pod, ["defaults", "ambient"].includes(name)));
-      const known = trials.get(key);
-      if (known === undefined) trials.set(key, { versions: [version], name, pod });
-      else known.versions.push(version);
-    }
-  }
-  return [...trials.values()].map(({ versions, name, pod }) => ({ name: `${name} (${versions.join(", ")})`, pod }));
-}
-
-// Between 1.28 and later ones: an option of ambient mode that the agent needs not, and the time to end. Two cases try both.
-function whatMatters(pod: ChartPod, isAll: boolean): unknown {
-  const { config, template } = pod;
-  if (isAll) return whatAgentMeets(pod);
-  const spec = readPath(template, "spec");
-  assert.ok(isJsonObject(spec));
-  return whatAgentMeets({
-    ...pod,
-    template: { ...template, spec: { ...spec, terminationGracePeriodSeconds: 0 } },
-    config: { ...config, AMBIENT_RECONCILE_POD_RULES_ON_STARTUP: "" },
-  });
-}
-
-async function renderTrials(chart: string): Promise<readonly Trial[]> {
-  const trials: Trial[] = [];
-  const all = listChartPodCases();
-  const everywhere = Math.max(...all.map(({ versions }) => versions.size));
-  for (const { name, values, apiVersions, versions } of all) {
-    const args = [
-      ...values.flatMap((value) => ["--set", value]),
-      ...apiVersions.flatMap((version) => ["--api-versions", version]),
-    ];
-    const { status, stdout, stderr } = await tryRender({ chart, args });
-    if (status === 0) trials.push({ name, pod: readChartObjects(await parseYaml(stdout)) });
-    // What only some versions know, this one need not.
-    else assert.ok(versions.size < everywhere, `${name}: ${stderr}`);
-  }
-  return trials;
-}
 
 const trials = UPSTREAM_CHART === "" ? listTrials() : await renderTrials(UPSTREAM_CHART);
 
 if (UPSTREAM_CHART !== "") {
   for (const { name, pod } of trials) {
     test(`our table says of ${name} what ${UPSTREAM_CHART} renders for one of its versions`, () => {
-      const versions = listChartPodCases().find((each) => each.name === name)?.versions;
-      const told = [...(versions?.values() ?? [])].map(whatAgentMeets);
+      const cases = listChartPodCases();
+      // Values that came with a version are without effect in those before it.
+      const since = cases.find((each) => each.name === name)?.versions;
+      const isNew = (since?.size ?? 0) < Math.max(...cases.map(({ versions }) => versions.size));
+      const before = isNew ? cases.find((each) => each.name === "defaults")?.versions : undefined;
+      const told = [...(before?.values() ?? []), ...(since?.values() ?? [])].map(whatAgentMeets);
       const rendered = whatAgentMeets(pod);
       if (!told.some((each) => isDeepStrictEqual(each, rendered))) assert.deepEqual(rendered, told.at(-1));
     });
@@ -239,82 +185,3 @@ describe("our agent becomes ready, captures pods, is forbidden nothing and leave
     );
   }
 });
-
-interface Facts {
-  readonly isAmbient: boolean;
-  readonly isChained: boolean;
-  readonly isNative: boolean;
-  /** Whether the chart mounts /host/proc, which it does for ambient mode and for repair by rules. */
-  readonly isHostSeen: boolean;
-  /** Where our file goes if it is not chained. */
-  readonly netDir: string;
-  readonly graceSeconds: number;
-  /** Of a pod that the selectors enrol. */
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-function readFacts({ config, template }: ChartPod): Facts {
-  const volumes = JSON.stringify(readPath(template, "spec", "volumes"));
-  return {
-    isAmbient: config["AMBIENT_ENABLED"] === "true",
-    isChained: config["CHAINED_CNI_PLUGIN"] === "true",
-    isNative: config["NATIVE_NFTABLES"] === "true",
-    isHostSeen: volumes.includes('"/proc"'),
-    graceSeconds: Number(readPath(template, "spec", "terminationGracePeriodSeconds")),
-    netDir: volumes.includes(MULTUS_DIR) ? MULTUS_DIR : NET_DIR,
-    labels: config["AMBIENT_ENABLEMENT_SELECTOR"]?.includes("mesh: this") === true ? { mesh: "this" } : {},
-  };
-}
-
-/** What the container has, seen from the kernel: user, capabilities and mounts are those of the template. */
-function assertGiven({ pid }: ImageAgent, { template }: ChartPod): void {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  // DAC_OVERRIDE 1, NET_ADMIN 12, NET_RAW 13, SYS_PTRACE 19, SYS_ADMIN 21
-  assert.equal(/^CapBnd:\t(\w+)/m.exec(status)?.[1], "0000000000283002");
-  assert.equal(/^Uid:\t(\d+)/m.exec(status)?.[1], "0");
-  const containers = readPath(template, "spec", "containers");
-  const [container]: unknown[] = Array.isArray(containers) ? containers : [];
-  const hasProfile = readText(container, "securityContext", "seccompProfile", "type") === "RuntimeDefault";
-  assert.equal(/^Seccomp:\t(\d)/m.exec(status)?.[1], hasProfile ? "2" : "0");
-  const mounted = readFileSync(`/proc/${pid}/mountinfo`, "utf8")
-    .split("\n")
-    .map((line) => line.split(" ")[4] ?? "")
-    .filter((path) => path.startsWith("/host") || path.startsWith("/run/") || path.startsWith("/var/run/"));
-  const mounts = readPath(container, "volumeMounts");
-  const wanted = Array.isArray(mounts) ? mounts.filter(isJsonObject).map((mount) => String(mount["mountPath"])) : [];
-  const missing = wanted.filter(
-    (path) => !mounted.includes(path) && !mounted.includes(path.replace("/var/run", "/run")),
-  );
-  assert.deepEqual(missing, []);
-  const isProcSeen = mounted.some((path) => path.startsWith("/host/proc"));
-  assert.equal(isProcSeen, wanted.includes("/host/proc"));
-}
-
-/** What of the chart's values shows on the node: where our entry is, and how the log is written. */
-function assertHeeded(running: ImageAgent, { config, template }: ChartPod): void {
-  const { isAmbient, isChained, netDir } = readFacts({ config, template, roles: {} });
-  const isOwned = config["ISTIO_OWNED_CNI_CONFIG"] === "true" && isAmbient;
-  const own = isOwned
-    ? config["ISTIO_OWNED_CNI_CONF_FILENAME"] || "02-istio-cni.conflist"
-    : config["CNI_CONF_NAME"] || (isChained ? "10-testbed.conflist" : "YYY-istio-cni.conf");
-  const ours = readdirSync(netDir).filter((file) => readFileSync(join(netDir, file), "utf8").includes('"istio-cni"'));
-  assert.deepEqual(ours, [own]);
-  const isJson = JSON.stringify(readPath(template, "spec", "containers")).includes("--log_as_json");
-  const lines = running.log();
-  assert.ok(lines.length > 0);
-  for (const line of lines) assert.equal(line.startsWith("{"), isJson, line);
-}
-
-/** What Multus makes of our own file for a pod with the annotation of istiod: our plugin after those of the pod network. */
-async function playMultus({ node }: MeshNode, netDir: string, conflist: string): Promise<void> {
-  const isOurs = (file: string): boolean => file.includes("istio-cni");
-  const [file, ...more] = readdirSync(netDir).filter(isOurs);
-  assert.ok(file !== undefined && more.length === 0, `there is no file of ours in ${netDir}`);
-  const ours: unknown = JSON.parse(readFileSync(join(netDir, file), "utf8"));
-  const primary: unknown = JSON.parse(conflist);
-  assert.ok(isJsonObject(ours) && isJsonObject(primary) && Array.isArray(primary["plugins"]));
-  const both = { ...primary, plugins: [...primary["plugins"], { ...ours, type: MULTUS }] };
-  copyFileSync(join(node.cniBinDir, "istio-cni"), join(node.cniBinDir, MULTUS));
-  writeFileSync(join(NET_DIR, "00-multus.conflist"), JSON.stringify(both));
-  await node.waitForPlugins((types) => types.at(-1) === MULTUS);
-}
