@@ -13,8 +13,12 @@ export const RUNTIME_PASSWD = [
   "",
 ].join("\n");
 
-/** No password of anybody, said where tools look for it; `nobody` ends the list, as in the catalogue's profile. */
-export const RUNTIME_SHADOW = ["root:*:::::::", "nonroot:*:::::::", "nobody:*:::::::", ""].join("\n");
+/** No password for anybody of /etc/passwd, said where tools look for it; `nobody` ends the list, as the hardened
+ * catalogue's profile wants it. */
+export function renderShadow(passwd: string): string {
+  const names = [...passwd.matchAll(/^([^:\n]+):/gm)].map(([, name = ""]) => name);
+  return [...names.filter((name) => name !== "nobody"), "nobody"].map((name) => `${name}:*:::::::\n`).join("");
+}
 
 export const RUNTIME_GROUP = ["root:x:0:", "nogroup:x:65534:", `nonroot:x:${NON_ROOT}:`, ""].join("\n");
 

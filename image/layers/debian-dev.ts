@@ -4,7 +4,7 @@ import type { TarEntry } from "../archive/read-tar.ts";
 import { renderCaBundle } from "../debian/ca-bundle.ts";
 import { renderDpkgDatabase } from "../debian/package-records.ts";
 import type { DebianPackage } from "../debian/read-package.ts";
-import { DEV_LINKS, NON_ROOT, NSSWITCH } from "../debian/system-files.ts";
+import { DEV_LINKS, NON_ROOT, NSSWITCH, renderShadow } from "../debian/system-files.ts";
 import { type FileTree, TreeBuilder } from "../tree/file-tree.ts";
 import { addPackageFile } from "./package-file.ts";
 
@@ -21,10 +21,9 @@ export function buildDebianDev(packages: readonly DebianPackage[]): FileTree {
   const file = (name: string, path: string): TarEntry => findFile(packages, name, path);
   const text = (entry: TarEntry): string => new TextDecoder().decode(entry.content);
   const users = text(file("base-passwd", "usr/share/base-passwd/passwd.master")).replaceAll("/:*:", ":*:");
-  tree.file(
-    "etc/passwd",
-    `${users.replaceAll(":*:", ":x:")}_apt:x:42:65534::/nonexistent:/usr/sbin/nologin\nnonroot:x:${NON_ROOT}:${NON_ROOT}:nonroot:/:/usr/sbin/nologin\n`,
-  );
+  const passwd = `${users.replaceAll(":*:", ":x:")}_apt:x:42:65534::/nonexistent:/usr/sbin/nologin\nnonroot:x:${NON_ROOT}:${NON_ROOT}:nonroot:/:/usr/sbin/nologin\n`;
+  tree.file("etc/passwd", passwd);
+  tree.file("etc/shadow", renderShadow(passwd), { mode: 0o600 });
   const groups = text(file("base-passwd", "usr/share/base-passwd/group.master"));
   tree.file("etc/group", `${groups.replaceAll(":*:", ":x:")}nonroot:x:${NON_ROOT}:\n`);
   tree.file("etc/nsswitch.conf", NSSWITCH);

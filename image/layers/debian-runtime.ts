@@ -4,7 +4,7 @@ import { renderCaBundle } from "../debian/ca-bundle.ts";
 import { renderStatusFolder } from "../debian/package-records.ts";
 import type { DebianPackage } from "../debian/read-package.ts";
 import { isRuntimeFile } from "../debian/runtime-files.ts";
-import { IPTABLES_LINKS, NSSWITCH, RUNTIME_GROUP, RUNTIME_PASSWD, RUNTIME_SHADOW } from "../debian/system-files.ts";
+import { IPTABLES_LINKS, NSSWITCH, RUNTIME_GROUP, RUNTIME_PASSWD, renderShadow } from "../debian/system-files.ts";
 import type { Architecture } from "../inputs/lock.ts";
 import { type FileTree, TreeBuilder } from "../tree/file-tree.ts";
 import { addPackageFile } from "./package-file.ts";
@@ -19,7 +19,7 @@ export function buildDebianRuntime(packages: readonly DebianPackage[], architect
   tree.file("etc/nsswitch.conf", NSSWITCH);
   tree.file("etc/passwd", RUNTIME_PASSWD);
   tree.file("etc/group", RUNTIME_GROUP);
-  tree.file("etc/shadow", RUNTIME_SHADOW, { mode: 0o600 });
+  tree.file("etc/shadow", renderShadow(RUNTIME_PASSWD), { mode: 0o600 });
   for (const [path, target] of IPTABLES_LINKS) tree.symlink(path, target, "deb:iptables");
   tree.directory("root", 0o700);
   tree.directory("var/log");

@@ -113,6 +113,7 @@ for (const variant of ["dev", "fips-dev"] as const) {
         "0\n2\n/usr/bin/sh\n/usr/bin/apt-get\n/usr/sbin/ip\n/usr/sbin/nft\n/usr/bin/ps\n",
         shell.stderr,
       );
+      assert.match(root.run(["/usr/bin/passwd", "--status", "nonroot"]).stdout, /^nonroot L /);
       const audit = root.run(["/usr/bin/dpkg", "--audit"]);
       assert.deepEqual([audit.status, audit.stdout], [0, ""]);
       const check = root.run(["/usr/bin/apt-get", "check"]);
