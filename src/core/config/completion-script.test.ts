@@ -63,6 +63,8 @@ describe("the completion script for bash", () => {
       assert.deepEqual(complete(`install-cni status --output${between}j`), ["json"]);
     }
     assert.deepEqual(complete("install-cni version -o y"), ["yaml"]);
+    assert.deepEqual(complete("install-cni status --output "), ["text", "json"]);
+    assert.deepEqual(complete("install-cni version --output "), ["yaml", "json"]);
     assert.deepEqual(complete("install-cni --monitoring-port "), []);
   });
 

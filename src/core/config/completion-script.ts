@@ -37,37 +37,52 @@ function spellings({ name, short }: CommandFlag): readonly string[] {
   return [`--${name}`, ...(short === undefined ? [] : [`-${short}`])];
 }
 
-/** Flags whose value is the next word, by name: what is offered for it. The same flag means the same in every command. */
-function valueFlags(): readonly CommandFlag[] {
-  const byName = new Map<string, CommandFlag>();
-  for (const flag of COMMANDS_OF_ALL.flatMap(flagsOf)) {
-    const known = byName.get(flag.name);
-    const words = [...wordsOf(known), ...wordsOf(flag)];
-    byName.set(flag.name, words.length === 0 ? flag : { ...flag, completes: [...new Set(words)] });
-  }
-  return [...byName.values()].filter(({ isSwitch }) => !isSwitch);
+interface ValueFlag {
+  readonly flag: CommandFlag;
+  /** Names of the commands in which this is offered; undefined: the same in all that have the flag. */
+  readonly commands: readonly string[] | undefined;
 }
 
-function wordsOf(flag: CommandFlag | undefined): readonly string[] {
-  return typeof flag?.completes === "object" ? flag.completes : [];
+/** Flags whose value is the next word; one of which commands accept different words is there several times. */
+function valueFlags(): readonly ValueFlag[] {
+  const given = COMMANDS_OF_ALL.flatMap((spec) => flagsOf(spec).map((flag) => ({ flag, command: spec.name })));
+  const byName = Map.groupBy(
+    given.filter(({ flag }) => !flag.isSwitch),
+    ({ flag }) => flag.name,
+  );
+  return [...byName.values()].flatMap((uses) => {
+    const alike = [...Map.groupBy(uses, ({ flag }) => wordsOf(flag).join(" ")).values()];
+    return alike.flatMap((same) => {
+      const commands = alike.length === 1 ? undefined : same.map(({ command }) => command);
+      return same.slice(0, 1).map(({ flag }) => ({ flag, commands }));
+    });
+  });
+}
+
+function valueSpellings(): readonly string[] {
+  return [...new Set(valueFlags().flatMap(({ flag }) => spellings(flag)))];
+}
+
+function wordsOf({ completes }: CommandFlag): readonly string[] {
+  return typeof completes === "object" ? completes : [];
 }
 
 /** Plain bash, without the functions of the package bash-completion. `=` is a word of its own for readline. */
 function renderBash(): string {
-  const takesValue = valueFlags();
   const words = COMMANDS.map(({ name }) => name);
   const cases = COMMANDS_OF_ALL.map((spec) => {
     const offered = flagsOf(spec).flatMap(({ name }) => `--${name}`);
     return `    ${bashPattern(spec.name)}) flags=${quoted(offered.join(" "))}; args=${quoted(spec.name === "help" ? words.join(" ") : (spec.argumentWords ?? []).join(" "))} ;;`;
   });
-  const values = takesValue.map((flag) => {
+  const values = valueFlags().map(({ flag, commands = ["*"] }) => {
     const then =
       flag.completes === "file"
         ? 'COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames 2>/dev/null'
         : flag.completes === "directory"
           ? 'COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames 2>/dev/null'
           : `COMPREPLY=($(compgen -W ${quoted(wordsOf(flag).join(" "))} -- "$cur"))`;
-    return `    ${spellings(flag).join("|")}) ${then}; return ;;`;
+    const patterns = commands.flatMap((command) => spellings(flag).map((name) => `${command}:${name}`));
+    return `    ${patterns.join("|")}) ${then}; return ;;`;
   });
   return `# bash ${HEAD} bash
 _install_cni() {
@@ -82,12 +97,12 @@ _install_cni() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
     case $word in
-    ${takesValue.flatMap(spellings).join("|")}) [[ \${COMP_WORDS[i+1]} == = ]] && ((i++)); ((i++)) ;;
+    ${valueSpellings().join("|")}) [[ \${COMP_WORDS[i+1]} == = ]] && ((i++)); ((i++)) ;;
     -*|=) ;;
     *) command=$word; break ;;
     esac
   done
-  case $prev in
+  case $command:$prev in
 ${values.join("\n")}
   esac
   case $command in
@@ -206,18 +221,18 @@ function renderPowershell({ withDescriptions }: CompletionOptions): string {
         : (spec.argumentWords ?? []).map((word) => entry(word, ""));
     return `    ${powershellQuoted(spec.name)} { @(\n      ${[...words, ...flags].join("\n      ")}\n    ) }`;
   });
-  const takesValue = valueFlags();
-  const values = takesValue
-    .filter((flag) => wordsOf(flag).length > 0)
-    .map((flag) => {
+  const values = valueFlags()
+    .filter(({ flag }) => wordsOf(flag).length > 0)
+    .map(({ flag, commands }) => {
       const words = wordsOf(flag).map((word) => entry(word, ""));
-      return `    { $_ -cin ${spellings(flag).map(powershellQuoted).join(", ")} } { @(\n      ${words.join("\n      ")}\n    ) }`;
+      const where = commands === undefined ? "" : ` -and $command -cin ${commands.map(powershellQuoted).join(", ")}`;
+      return `    { $_ -cin ${spellings(flag).map(powershellQuoted).join(", ")}${where} } { @(\n      ${words.join("\n      ")}\n    ) }`;
     });
   return `# powershell ${HEAD} powershell
 using namespace System.Management.Automation
 Register-ArgumentCompleter -Native -CommandName 'install-cni' -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
-  $takesValue = @(${takesValue.flatMap(spellings).map(powershellQuoted).join(", ")})
+  $takesValue = @(${valueSpellings().map(powershellQuoted).join(", ")})
   $words = @($commandAst.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { $_.ToString() })
   $previous = if ($words.Count -gt 0) { $words[-1] } else { '' }
   $command = ''
