@@ -95,8 +95,9 @@ export function readImage(variant: Variant, architecture: Architecture): ImageCo
 
 /** The image on disk, unpacked by tar(1) with owners and file capabilities; needs root. Gone at disposal. */
 export function unpackImage(variant: Variant, architecture: Architecture): Disposable & { readonly path: string } {
+  const { layers } = readImage(variant, architecture).manifest;
   const path = mkdtempSync(join(tmpdir(), `image-${variant}-`));
-  for (const { digest } of readImage(variant, architecture).manifest.layers) {
+  for (const { digest } of layers) {
     execFileSync(
       "tar",
       ["--extract", "--gzip", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--directory", path],
