@@ -1,7 +1,7 @@
 // Everything `make test` promises: the gate's checks, then all tiers in one run, so that the summary at the end counts
 // all of them. A tier that cannot run fails and says why. Only the cluster tier needs what a machine by itself cannot have:
 // where there is no cluster it is left out and that is said, unless REQUIRE_CLUSTER=1 (as in CI) or it was asked for.
-// The image tier builds the images first.
+// The image tier builds the images first, and the runtime tier, which has no way out of its namespaces, fetches what it needs.
 // Usage: tools/node tools/test.ts [unit|programs|kernel|runtime|image|cluster …]; without arguments all.
 import { findCluster } from "../testbed/cluster/find-cluster.ts";
 import { execute, runGate, runStep, runTests } from "./gate.ts";
@@ -34,7 +34,7 @@ function main(asked: readonly string[]): number {
   const isClusterWanted = asked.includes("cluster") || process.env["REQUIRE_CLUSTER"] === "1";
   const isClusterLeftOut = tiers.includes("cluster") && cluster.kind === "none" && !isClusterWanted;
   const patterns = tiers.filter((tier) => tier !== "cluster" || !isClusterLeftOut).flatMap((tier) => TIERS[tier] ?? []);
-  const passed = [runGate(), buildImages(tiers), runTests(patterns, ["--test-concurrency=2"])];
+  const passed = [runGate(), buildImages(tiers), fetchPromtool(tiers), runTests(patterns, ["--test-concurrency=2"])];
   if (isClusterLeftOut && cluster.kind === "none")
     console.log(`test: the cluster tier was left out. ${cluster.reason}`);
   return passed.every((ok) => ok) ? 0 : 1;
@@ -42,4 +42,8 @@ function main(asked: readonly string[]): number {
 
 function buildImages(tiers: readonly string[]): boolean {
   return !tiers.includes("image") || runStep("images", () => execute(["tools/node", "image/build-images.ts"]));
+}
+
+function fetchPromtool(tiers: readonly string[]): boolean {
+  return !tiers.includes("runtime") || runStep("promtool", () => execute(["tools/promtool", "--version"]));
 }
