@@ -13,6 +13,7 @@ import { agentMetrics, waitReady } from "../../testbed/cluster/observe-pods.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
 import { testPowerCut, testRemoval, testReplacement } from "./absence-tests.ts";
 import { testAlteredRules, testArrival, testReturn } from "./repair-tests.ts";
+import { testRollouts } from "./rollout-tests.ts";
 import { createSidecarScene, excluded, native, peer, plain, pod } from "./sidecar-scene.ts";
 
 describe("the agent's DaemonSet in a cluster", () => {
@@ -119,6 +120,7 @@ describe("the agent's DaemonSet in a cluster", () => {
   });
 
   testReplacement(scene);
+  testRollouts(scene);
   testPowerCut(scene);
   testRemoval(scene);
   testReturn(scene);
