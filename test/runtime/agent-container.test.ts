@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import type { AgentOptions, TestAgent } from "../../testbed/node/agent.ts";
 import { createNode, type TestNode } from "../../testbed/node/create-node.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
+import { makeFoldersPrivate } from "../../testbed/node/filesystem.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
 
 enterNodeNamespaces();
@@ -16,6 +17,15 @@ describe("startAgent()", () => {
   let node: TestNode;
   let installCni: string;
   before(async () => {
+    // A machine with plugins and configurations of its own, of which the node has none.
+    await makeFoldersPrivate("/run/machine");
+    for (const [folder, name] of [
+      ["/opt/cni/bin", "machines-own"],
+      ["/etc/cni/net.d", "00-machines-own.conflist"],
+    ] as const) {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, name), "not ours");
+    }
     node = await createNode({ families: "v4" });
     // An executable outside the checkout, as upstream's would be.
     mkdirSync("/run/stand-in", { recursive: true });

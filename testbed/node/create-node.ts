@@ -189,16 +189,19 @@ function readFirstConflist(): string {
   return "";
 }
 
+// Both folders are private by now, and what the machine keeps there (another runtime's plugins, a lock file) is not the
+// node's: it would be in the agent's way, and nobody knows what it is.
 function installNetworkPlugins(): void {
-  for (const folder of [CNI_BIN_DIR, CNI_CONF_DIR, "/run/istio-cni", "/run/ztunnel", "/run/netns"])
-    mkdirSync(folder, { recursive: true });
-  for (const plugin of NETWORK_PLUGINS) {
+  const executables = NETWORK_PLUGINS.map((plugin) => {
     const source = PLUGIN_FOLDERS.map((folder) => join(folder, plugin)).find((path) => existsSync(path));
     if (source === undefined)
       throw new Error(`Cannot create a node: network plugin ${plugin} is in none of ${PLUGIN_FOLDERS.join(", ")}`);
-    const target = join(CNI_BIN_DIR, plugin);
-    if (source !== target) copyFileSync(source, target);
-  }
+    return { path: join(CNI_BIN_DIR, plugin), content: readFileSync(source) };
+  });
+  for (const folder of [CNI_BIN_DIR, CNI_CONF_DIR]) rmSync(folder, { recursive: true, force: true });
+  for (const folder of [CNI_BIN_DIR, CNI_CONF_DIR, "/run/istio-cni", "/run/ztunnel", "/run/netns"])
+    mkdirSync(folder, { recursive: true });
+  for (const { path, content } of executables) writeFileSync(path, content, { mode: 0o755 });
 }
 
 async function removeSandboxes(runtime: Containerd): Promise<void> {
