@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isJsonObject, type JsonObject } from "../api-server/kube-object.ts";
 import type { TestNode } from "../node/create-node.ts";
 import { REPOSITORY } from "../node/repository.ts";
+import { renderUpstreamEntry } from "./upstream-entry.ts";
 
 const RUN_DIR = "/run/istio-cni";
 /** Between the plugin and what it needs, milliseconds as seen: contract 3.6. */
@@ -42,7 +43,7 @@ export async function startUpstreamAgent(node: TestNode, mode: "sidecar" | "ambi
   await sleep(BETWEEN_STEPS_MS);
   place(kubeconfig, "apiVersion: v1\ncurrent-context: istio-cni-context\nkind: Config\n", 0o600);
   await sleep(BETWEEN_STEPS_MS);
-  chain(node, entryOf(mode));
+  chain(node, renderUpstreamEntry({ ambient: mode === "ambient" }));
   return {
     adds,
     async stop() {
@@ -70,23 +71,6 @@ function chain(node: TestNode, entry: JsonObject | undefined): void {
   const others = conf["plugins"].filter((plugin) => !isJsonObject(plugin) || plugin["type"] !== "istio-cni");
   const plugins = entry === undefined ? others : [...others, entry];
   place(node.conflistPath, `${JSON.stringify({ ...conf, plugins }, null, 2)}\n`, 0o644);
-}
-
-function entryOf(mode: "sidecar" | "ambient"): JsonObject {
-  return {
-    ambient_enabled: mode === "ambient",
-    cni_agent_run_dir: "/var/run/istio-cni",
-    dns: {},
-    enable_ambient_detection_retry: false,
-    enablement_selectors: [],
-    exclude_namespaces: ["kube-system"],
-    ipam: {},
-    name: "istio-cni",
-    native_nftables: false,
-    plugin_log_level: "info",
-    pod_namespace: "istio-system",
-    type: "istio-cni",
-  };
 }
 
 async function listen(name: string, take: (body: unknown) => void): Promise<Server> {
