@@ -5,8 +5,8 @@ import { type AddContest, type AddKind, endPods, type PreparedAdd, prepareAdd, t
 import { LIMITS } from "./budget.ts";
 import { type Burst, describeBurst } from "./burst.ts";
 import { runCrowd } from "./crowd.ts";
-import { createFigure, type Figure, type Unit } from "./figure.ts";
-import { emptyProgramPath } from "./meter.ts";
+import { createFigure, type Figure, type FigureExtras, type Unit } from "./figure.ts";
+import { emptyRequest } from "./meter.ts";
 import { type AtOnce, rotate } from "./plan.ts";
 import {
   countDescriptors,
@@ -17,44 +17,40 @@ import {
   readMemory,
 } from "./process-figures.ts";
 import { idlePercent } from "./processor-time.ts";
-import { type Summary, summarize } from "./statistics.ts";
+import { createSeries } from "./series.ts";
 
 /** DELs want no answer, so the agent is done with them a moment later. */
 const SETTLE_MS = 10_000;
-
-/** Values by name of what was measured. */
-type Series = Map<string, number[]>;
 
 /** One burst size of a contest. */
 export async function measureBurst(contest: AddContest, { size, rounds }: AtOnce): Promise<Figure[]> {
   const { sides, kinds, title } = contest;
   const section = `5. ${size} ADDs at once: ${title}`;
-  const series: Series = new Map();
+  const series = createSeries();
   const turns = ["floor" as const, ...sides.flatMap((side) => kinds.map((kind) => ({ side, kind })))];
   for (let round = -1; round < rounds; round++) {
     const keep = (name: string, ...values: readonly number[]): void => {
-      if (round >= 0) series.set(name, [...(series.get(name) ?? []), ...values]);
+      if (round >= 0) series.keep(name, ...values);
     };
     for (const turn of rotate(turns, round + 1)) {
       if (turn === "floor") {
-        const { members, processors } = await runCrowd(Array.from({ length: size }, () => emptyRequest()));
+        const { members, processors } = await runCrowd(Array.from({ length: size }, emptyRequest));
         keepBurst(keep, "floor", describeBurst(members), idlePercent(processors.before, processors.after));
       } else if (turn.side.who === "ours") await runOurs(contest, turn.side, turn.kind, size, keep);
       else await addAll(prepareAll(contest, turn.side, turn.kind, size), `upstream ${turn.kind.pods}`, keep);
     }
   }
-  const floorOf = (what: string): number => summarize(series.get(`floor ${what}`) ?? []).median;
   const figures: Figure[] = [];
-  const add = (name: string, unit: Unit, key: string, what: string, extras: object = {}): void => {
-    const values = series.get(`${key} ${what}`);
+  const add = (name: string, unit: Unit, key: string, what: string, extras: FigureExtras = {}): void => {
+    const values = series.find(`${key} ${what}`);
     if (values === undefined) return;
-    const upstream = peerOf(series, `${key.replace("ours", "upstream")} ${what}`);
-    const cpu = series.get(`${key} cpu`);
+    const upstream = key === "floor" ? undefined : series.summary(`${key.replace("ours", "upstream")} ${what}`);
+    const cpu = what === "each" ? series.summary(`${key} cpu`) : undefined;
     figures.push(
       createFigure(section, name, unit, values, {
         ...extras,
-        ...(what === "each" && cpu !== undefined ? { cpuMs: summarize(cpu).median } : {}),
-        ...(key === "floor" || upstream === undefined ? {} : { upstream }),
+        ...(cpu === undefined ? {} : { cpuMs: cpu.median }),
+        ...(upstream === undefined ? {} : { upstream }),
       }),
     );
   };
@@ -62,8 +58,9 @@ export async function measureBurst(contest: AddContest, { size, rounds }: AtOnce
     { key: "floor", text: "empty processes (floor)" },
     ...kinds.map((kind) => ({ key: `ours ${kind.pods}`, text: kind.text })),
   ];
-  for (const { key, text } of rows) add(`each, ${text}`, "ms", key, "each", { floor: floorOf("each") });
-  for (const { key, text } of rows) add(`all ${size}, ${text}`, "ms", key, "all", { floor: floorOf("all") });
+  for (const { key, text } of rows) add(`each, ${text}`, "ms", key, "each", { floor: series.median("floor each") });
+  for (const { key, text } of rows)
+    add(`all ${size}, ${text}`, "ms", key, "all", { floor: series.median("floor all") });
   for (const { key, text } of rows) add(`overtaken by so many, ${text}`, "count", key, "overtaken");
   for (const { key, text } of rows) add(`processors idle meanwhile, ${text}`, "%", key, "idle");
   for (const kind of kinds.filter(({ isCaptured }) => isCaptured)) {
@@ -128,13 +125,4 @@ function keepBurst(keep: Keep, key: string, burst: Burst, idle: number | undefin
   keep(`${key} cpu`, burst.cpuMs / burst.eachMs.length);
   keep(`${key} overtaken`, ...burst.overtaken);
   if (idle !== undefined) keep(`${key} idle`, idle);
-}
-
-function emptyRequest(): { readonly program: string; readonly stdinPath: string; readonly outputPath: string } {
-  return { program: emptyProgramPath(), stdinPath: "/dev/null", outputPath: "/dev/null" };
-}
-
-function peerOf(series: Series, name: string): Summary | undefined {
-  const values = series.get(name);
-  return values === undefined ? undefined : summarize(values);
 }

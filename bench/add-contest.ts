@@ -1,13 +1,15 @@
 // What is compared where ADD is measured: a node's agent with one way to write rules, whose plugins are called, and for
 // which pods. Responsible for the calls and for undoing them; measuring is add-singles.ts's and add-burst.ts's.
 import type { TestNetns } from "../testbed/netns.ts";
+import { renderUpstreamEntry } from "../testbed/upstream/upstream-entry.ts";
 import type { BenchBackend } from "./backends.ts";
 import { type Bench, PLUGIN_PATH } from "./bench-node.ts";
 import type { Budget } from "./budget.ts";
+import type { BudgetRowName } from "./budget-rows.ts";
 import type { MeasuredAgent } from "./measured-agent.ts";
 import { createPodNetns, type RenderedCall, renderPluginCall } from "./plugin-call.ts";
 import type { StandIn } from "./stand-in.ts";
-import { renderUpstreamEntry, writeUpstreamKubeconfig } from "./upstream.ts";
+import { writeUpstreamKubeconfig } from "./upstream.ts";
 
 /** Whose plugin is called. */
 export interface Side {
@@ -24,6 +26,8 @@ export interface AddKind {
   readonly pods: "plain" | "sidecar" | "ambient";
   /** For people. */
   readonly text: string;
+  /** The row of DESIGN 3.5 that its budgets belong to. */
+  readonly row: BudgetRowName;
   /** Its namespace is changed, so each ADD needs a fresh one. */
   readonly isCaptured: boolean;
   /** After its DEL the pod is deleted, and the next ADD is another pod's: what is done to a pod's object afterwards is done
@@ -57,7 +61,7 @@ export interface AddContest {
 /** Ours, and upstream where it is given: its plugin needs no agent in sidecar mode. Call after our agent is ready. */
 export function prepareSides(
   bench: Bench,
-  backend: BenchBackend,
+  { nativeNftables }: Pick<BenchBackend, "nativeNftables">,
   api: StandIn,
   upstreamApi: StandIn | undefined,
 ): Side[] {
@@ -65,7 +69,7 @@ export function prepareSides(
   const { upstream } = bench;
   if (upstream?.plugin === undefined || upstreamApi === undefined) return [ours];
   writeUpstreamKubeconfig(upstream, upstreamApi.kubeconfig);
-  const entry = renderUpstreamEntry("istio-cni", upstream.runDir, backend.nativeNftables);
+  const entry = renderUpstreamEntry({ runDir: upstream.runDir, nativeNftables });
   return [ours, { who: "upstream", program: upstream.plugin, entry, api: upstreamApi }];
 }
 

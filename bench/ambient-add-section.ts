@@ -1,19 +1,16 @@
 // 5. The time added to ADD in ambient mode, by calls of the plugin alone, with a ztunnel that acknowledges: one by one and
 // many at once, for each way to write rules. Upstream's plugin is not called here: it does nothing without its own agent,
 // which wants the same ports and sockets of the node as ours; its baseline stands beside ours.
-import { setTimeout as sleep } from "node:timers/promises";
-import { measureBurst } from "./add-burst.ts";
-import { type AddContest, type AddKind, prepareSides } from "./add-contest.ts";
-import { measureSingles } from "./add-singles.ts";
+import { type AddKind, prepareSides } from "./add-contest.ts";
+import { measureMode } from "./add-modes.ts";
 import { startAmbientAgent } from "./ambient-agent.ts";
-import { BACKENDS, type BenchBackend } from "./backends.ts";
+import type { BenchBackend } from "./backends.ts";
 import type { Bench } from "./bench-node.ts";
 import { addBudget, BASELINE, pluginBudget } from "./budget.ts";
+import { MISSES } from "./budget-rows.ts";
 import type { Figure } from "./figure.ts";
 import { largestOf } from "./plan.ts";
 
-/** The kernel takes a finished contest's namespaces down in the background. */
-const QUIET_MS = 3000;
 /** The annotation follows the answer, and the API's answer to that. */
 const AFTERWARDS_MS = 60;
 
@@ -30,43 +27,27 @@ const AMBIENT: Readonly<Partial<Record<BenchBackend["name"], Pick<BenchBackend, 
 };
 
 export async function measureAmbientAdd(bench: Bench): Promise<Figure[]> {
-  const figures: Figure[] = [];
-  for (const backend of BACKENDS) {
-    bench.say(`  ${backend.name}`);
-    figures.push(...(await measureBackend(bench, backend)));
-    await sleep(QUIET_MS);
-  }
-  return figures;
-}
-
-async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figure[]> {
   const size = largestOf(bench.plan.ambientBursts);
-  await using api = await bench.startStandIn({ plain: size, ambient: size }, { starting: true });
-  await using agent = await startAmbientAgent(bench, api, backend.env);
-  using netnses = new DisposableStack();
-  const contest: AddContest = {
-    bench,
-    title: `${backend.name}, ambient mode`,
-    agent: agent.measured,
-    sides: prepareSides(bench, backend, api, undefined),
-    kinds: [PLAIN, ambientKind(backend)],
-    netnses,
-    afterwards: ["patch pods"],
-    baselineRequests: BASELINE.apiRequestsPerAmbientAdd,
-  };
-  const figures = await measureSingles(contest);
-  for (const burst of bench.plan.ambientBursts) {
-    bench.say(`    ${burst.size} at once`);
-    figures.push(...(await measureBurst(contest, burst)));
-  }
-  return figures;
+  return measureMode(bench, bench.plan.ambientBursts, async (backend, owned) => {
+    const api = owned.use(await bench.startStandIn({ plain: size, ambient: size }, { starting: true }));
+    const { measured } = owned.use(await startAmbientAgent(bench, api, backend.env));
+    return {
+      title: `${backend.name}, ambient mode`,
+      agent: measured,
+      sides: prepareSides(bench, backend, api, undefined),
+      kinds: [PLAIN, ambientKind(backend)],
+      afterwards: ["patch pods"],
+      baselineRequests: BASELINE.apiRequestsPerAmbientAdd,
+    };
+  });
 }
 
 const PLAIN: AddKind = {
   pods: "plain",
   text: "pod outside the mesh",
+  row: "plugin",
   isCaptured: false,
-  budget: pluginBudget,
+  budget: (floorMs) => pluginBudget(floorMs, MISSES.ambientPlainAdd),
   mostExecutions: 0,
 };
 
@@ -76,10 +57,11 @@ export function ambientKind({ name, mostExecutions }: BenchBackend): AddKind {
   return {
     pods: "ambient",
     text: "ambient pod",
+    row: "ambientAdd",
     isCaptured: true,
     livesOnce: true,
     afterwardsMs: AFTERWARDS_MS,
-    budget: (_, upstreamMs) => (share === undefined ? undefined : addBudget(share, upstreamMs)),
+    budget: (_, upstreamMs) => (share === undefined ? undefined : addBudget("ambientAdd", share, upstreamMs)),
     ...(baseline === undefined ? {} : { baseline }),
     ...(mostExecutions === undefined ? {} : { mostExecutions }),
   };

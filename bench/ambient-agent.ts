@@ -6,7 +6,7 @@ import { startZtunnel, type ZtunnelProcess } from "../testbed/ztunnel/ztunnel-pr
 import type { Bench } from "./bench-node.ts";
 import { type MeasuredAgent, startMeasuredAgent } from "./measured-agent.ts";
 
-const SOCKET_PATH = "/run/ztunnel/ztunnel.sock";
+export const ZTUNNEL_SOCKET = "/run/ztunnel/ztunnel.sock";
 
 export interface AmbientAgent extends AsyncDisposable {
   readonly measured: MeasuredAgent;
@@ -20,7 +20,7 @@ export async function startAmbientAgent(
   env: Readonly<Record<string, string>>,
 ): Promise<AmbientAgent> {
   await using undo = new AsyncDisposableStack();
-  const ztunnel = undo.use(await startZtunnel({ socketPath: SOCKET_PATH, proxies: false }));
+  const ztunnel = undo.use(await startZtunnel({ socketPath: ZTUNNEL_SOCKET, proxies: false }));
   const measured = undo.use(await startMeasuredAgent(bench, "ours", apiServer, { env, ambient: true }));
   const lasting = undo.move();
   return { measured, ztunnel, [Symbol.asyncDispose]: () => lasting.disposeAsync() };

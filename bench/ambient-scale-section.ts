@@ -5,17 +5,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { STATUS_DOCUMENT } from "../src/core/status/status-document.ts";
 import { askOverUnix } from "../src/platform/http/unix-client.ts";
 import { type AddContest, endPods, prepareAdd, prepareSides } from "./add-contest.ts";
+import { ADD_PHASES, meanPhases, readPhaseTotals } from "./add-phases.ts";
 import { ambientKind } from "./ambient-add-section.ts";
 import { type AmbientAgent, startAmbientAgent } from "./ambient-agent.ts";
 import { BACKENDS, type BenchBackend } from "./backends.ts";
 import type { Bench } from "./bench-node.ts";
 import { createFigure, type Figure, type Unit } from "./figure.ts";
-import { metricTotal } from "./metric-total.ts";
 import { rotate } from "./plan.ts";
 import { countDescriptors, readCpuMs, readMemory, readWorkingSetMib } from "./process-figures.ts";
 import { startResidentPods } from "./resident-pods.ts";
+import { createSeries, type Series } from "./series.ts";
 import type { StandIn } from "./stand-in.ts";
-import { summarize } from "./statistics.ts";
 import { describePass } from "./verify-pass.ts";
 
 const PODS = 500;
@@ -45,9 +45,7 @@ const TEXTS: Readonly<Record<Verifying, string>> = {
   both: "a pass a second, each tenth compares every rule",
 };
 
-/** Values by name. */
-type Series = Map<string, number[]>;
-type Keep = (name: string, ...values: readonly number[]) => void;
+type Keep = Series["keep"];
 
 interface Stage {
   readonly bench: Bench;
@@ -68,8 +66,8 @@ export async function measureAmbientScale(bench: Bench): Promise<Figure[]> {
 
 async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figure[]> {
   const { scale } = bench.plan;
-  const series: Series = new Map();
-  const keep: Keep = (name, ...values) => void series.set(name, [...(series.get(name) ?? []), ...values]);
+  const series = createSeries();
+  const { keep } = series;
   await using api = await bench.startStandIn({ resident: PODS, ambient: NEWCOMERS }, { starting: true });
   await using _pods = await startResidentPods(api.pods.filter(({ name }) => name.startsWith("resident-")));
   const stage: Stage = { bench, backend, api, keep };
@@ -77,6 +75,7 @@ async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figu
   await withAgent(stage, "none", "first", async (agent) => {
     await sleep(bench.plan.settleMs);
     keepMemory(keep, agent);
+    keep("files", bench.readHostFilesKib());
     await keepIdle(stage, "none", agent);
   });
   for (const verifying of ["generation", "whole"] as const)
@@ -155,7 +154,7 @@ async function keepAdds({ bench, backend, api, keep }: Stage, verifying: Verifyi
   const kind = ambientKind(backend);
   const sides = prepareSides(bench, backend, api, undefined);
   const contest: AddContest = { bench, title: "", agent: agent.measured, sides, kinds: [kind], netnses };
-  const before = await readPhases(agent);
+  const before = await readPhaseTotals(agent.measured.agent);
   for (const side of sides)
     for (let round = -NEWCOMERS; round < bench.plan.scale.adds; round++) {
       const index = (round + NEWCOMERS) % NEWCOMERS;
@@ -167,33 +166,15 @@ async function keepAdds({ bench, backend, api, keep }: Stage, verifying: Verifyi
       await endPods(side, kind, [index]);
       await sleep(AFTER_DEL_MS);
     }
-  const after = await readPhases(agent);
-  for (const phase of ["program", "ztunnel"] as const) {
-    const adds = after[phase].count - before[phase].count;
-    if (adds > 0) keep(`${phase} ${verifying}`, (after[phase].sumMs - before[phase].sumMs) / adds);
-  }
-}
-
-interface Phase {
-  readonly sumMs: number;
-  readonly count: number;
-}
-
-/** What the agent itself measured of its ADDs: the pod's rules, and then the probe set with ztunnel's word. */
-async function readPhases({ measured }: AmbientAgent): Promise<Readonly<Record<"program" | "ztunnel", Phase>>> {
-  const { text } = await measured.agent.get(15014, "/metrics");
-  const phase = (name: string): Phase => ({
-    sumMs: metricTotal(text, `istio_cni_agent_${name}_duration_seconds_sum`) * 1000,
-    count: metricTotal(text, `istio_cni_agent_${name}_duration_seconds_count`),
-  });
-  return { program: phase("program"), ztunnel: phase("ztunnel") };
+  for (const [phase, ms] of meanPhases(before, await readPhaseTotals(agent.measured.agent)))
+    keep(`${phase} ${verifying}`, ms);
 }
 
 function renderScale({ bench, backend }: Stage, series: Series): Figure[] {
   const section = `6. ${PODS} ambient pods on the node: ${backend.name}`;
   const figures: Figure[] = [];
   const add = (name: string, unit: Unit, key: string, extras: { floor?: number } = {}): void => {
-    const values = series.get(key);
+    const values = series.find(key);
     if (values !== undefined) figures.push(createFigure(section, name, unit, values, extras));
   };
   const starts = [
@@ -215,13 +196,12 @@ function renderScale({ bench, backend }: Stage, series: Series): Figure[] {
   add("  cgroup's working set", "MiB", "working set");
   add("  largest RSS since the start", "MiB", "peak");
   add("open descriptors", "count", "descriptors");
-  const [quiet, busy] = (["none", "both"] as const).map((verifying) => series.get(`add ${verifying}`));
-  if (quiet === undefined || busy === undefined) return figures;
-  const [without, during] = [summarize(quiet), summarize(busy)];
+  add("files on the host: plugin, entry, run directory", "KiB", "files");
+  const [without, during] = [series.summary("add none"), series.summary("add both")];
+  if (without === undefined || during === undefined) return figures;
   for (const verifying of ["none", "both"] as const) {
     add(`ADD of one more, ${TEXTS[verifying]}`, "ms", `add ${verifying}`, { floor: without.median });
-    add("  of it the pod's rules, the mean of each agent", "ms", `program ${verifying}`);
-    add("  of it the probe set and ztunnel", "ms", `ztunnel ${verifying}`);
+    for (const [phase, text] of Object.entries(ADD_PHASES)) add(text, "ms", `${phase} ${verifying}`);
   }
   figures.push(createFigure(section, "  p99 with passes, less p99 without", "ms", [during.p99 - without.p99]));
   return figures;

@@ -1,17 +1,19 @@
 // What the sections share: a node, the meter, API stand-ins, agents with the moment of their exec, and the conflist
 // the runtime uses. The agent works in a configuration folder of its own: so a benchmark may take our entry out of the
 // runtime's chain and put it back, between two pod starts, without the agent repairing that.
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestNode } from "../testbed/node/create-node.ts";
 import { createNode } from "../testbed/node/create-node.ts";
 import { NODE_ADDRESSES, renderPodNetwork } from "../testbed/node/node-network.ts";
 import { REPOSITORY } from "../testbed/node/repository.ts";
+import { renderUpstreamEntry } from "../testbed/upstream/upstream-entry.ts";
 import type { BenchBackend } from "./backends.ts";
 import { type Meter, startMeter } from "./meter.ts";
 import type { Plan } from "./plan.ts";
 import { type StandIn, type StandInSetup, startStandIn } from "./stand-in.ts";
-import { adoptUpstream, renderUpstreamEntry, type Upstream } from "./upstream.ts";
+import { sumSizesKib } from "./sum-sizes.ts";
+import { adoptUpstream, type Upstream } from "./upstream.ts";
 
 /** Which chain of plugins the runtime runs. */
 export type Chain = "bare" | "ours" | "upstream";
@@ -34,12 +36,16 @@ export interface Bench extends AsyncDisposable {
   resetHost(): void;
   /** The entry that the agent has written into its conflist. @throws {Error} when there is none. */
   readOurEntry(): Readonly<Record<string, unknown>>;
+  /** What an agent that works in its own configuration folder has put on the host so far: its plugin, what its conflist has
+   * grown by, and the files of the run directory. */
+  readHostFilesKib(): number;
 }
 
 export const PLUGIN_PATH = "/opt/cni/bin/istio-cni";
 const UPSTREAM_TYPE = "upstream-istio-cni";
 const AGENT_CONF_DIR = "/etc/cni/net.d/agent";
 const AGENT_CONFLIST = `${AGENT_CONF_DIR}/10-testbed.conflist`;
+const RUN_DIR = "/run/istio-cni";
 /** Where the agent's container sees AGENT_CONF_DIR. */
 export const AGENT_ENVIRONMENT = { MOUNTED_CNI_NET_DIR: `/host${AGENT_CONF_DIR}` } as const;
 export const POD_NAMESPACE = "shop";
@@ -72,11 +78,21 @@ export async function createBench(plan: Plan, say: (text: string) => void): Prom
     return entry;
   }
 
+  function readHostFilesKib(): number {
+    const grown = statSync(AGENT_CONFLIST).size - Buffer.byteLength(bareConflist);
+    return sumSizesKib([PLUGIN_PATH, RUN_DIR]) + grown / 1024;
+  }
+
+  function renderTheirEntry(nativeNftables: boolean): Readonly<Record<string, unknown>> {
+    if (upstream === undefined) throw new Error("Cannot use upstream's plugin: it is not given");
+    return renderUpstreamEntry({ type: UPSTREAM_TYPE, runDir: upstream.runDir, nativeNftables });
+  }
+
   async function useChain(chain: Chain, backend?: Pick<BenchBackend, "nativeNftables">): Promise<void> {
     const entry = {
       bare: () => [],
       ours: () => [readOurEntry()],
-      upstream: () => [renderUpstreamEntry(UPSTREAM_TYPE, upstream?.runDir ?? "", backend?.nativeNftables)],
+      upstream: () => [renderTheirEntry(backend?.nativeNftables ?? false)],
     }[chain]();
     const conflist = JSON.parse(bareConflist) as { plugins: unknown[] };
     const text = JSON.stringify({ ...conflist, plugins: [...conflist.plugins, ...entry] }, null, 2);
@@ -99,6 +115,7 @@ export async function createBench(plan: Plan, say: (text: string) => void): Prom
     useChain,
     resetHost,
     readOurEntry,
+    readHostFilesKib,
     [Symbol.asyncDispose]: () => lasting.disposeAsync(),
   };
 }

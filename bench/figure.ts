@@ -1,6 +1,6 @@
 // One line of the report: what was measured, how often, and what it is compared with.
 import type { Budget } from "./budget.ts";
-import { pairedDifference, type Summary, summarize } from "./statistics.ts";
+import { pairedDifferences, type Summary, summarize } from "./statistics.ts";
 
 export type Unit = "ms" | "s" | "MiB" | "KiB" | "%" | "count";
 
@@ -10,8 +10,8 @@ export interface Figure {
   readonly name: string;
   readonly unit: Unit;
   readonly summary: Summary;
-  /** Set where the summary is of paired differences: the 95 % confidence interval of its median. */
-  readonly interval?: { readonly low: number; readonly high: number };
+  /** The summary is of paired differences. */
+  readonly isDifference?: boolean;
   /** What the same run needed for nothing: medians are compared with its median. */
   readonly floor?: number;
   /** Medians of the same processes: CPU time, and the largest resident size. */
@@ -24,7 +24,7 @@ export interface Figure {
   readonly baseline?: number;
 }
 
-export type FigureExtras = Omit<Figure, "section" | "name" | "unit" | "summary">;
+export type FigureExtras = Omit<Figure, "section" | "name" | "unit" | "summary" | "isDifference">;
 
 /** @throws {RangeError} on an empty series. */
 export function createFigure(
@@ -47,7 +47,5 @@ export function createDifferenceFigure(
   after: readonly number[],
   extras: FigureExtras = {},
 ): Figure {
-  const { low, high } = pairedDifference(before, after);
-  const differences = before.map((value, index) => (after[index] ?? Number.NaN) - value);
-  return { section, name, unit, summary: summarize(differences), interval: { low, high }, ...extras };
+  return { ...createFigure(section, name, unit, pairedDifferences(before, after), extras), isDifference: true };
 }

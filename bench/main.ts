@@ -1,5 +1,6 @@
-// `make bench`: measures us beside the bare runtime (and upstream, where it is given) in one run, prints a table, and
-// writes it as JSON. Usage: tools/node bench/main.ts [--quick] [--only SECTION,...]. How and why: README.md.
+// `make bench`: measures us beside the bare runtime (and upstream, where it is given) in one run, prints tables, and writes
+// them as JSON; a whole run writes docs/performance.md too. Usage: tools/node bench/main.ts [--quick] [--only SECTION,...].
+// How and why: README.md.
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -9,15 +10,17 @@ import { measureAgent } from "./agent-section.ts";
 import { measureAmbientAdd } from "./ambient-add-section.ts";
 import { measureAmbientScale } from "./ambient-scale-section.ts";
 import { type Bench, createBench, OURS } from "./bench-node.ts";
-import { judge } from "./budget.ts";
 import type { Figure } from "./figure.ts";
-import { describeMachine, type Machine, readLoad, renderMachineName } from "./machine.ts";
+import { describeMachine, readLoad, renderMachineName } from "./machine.ts";
 import { measureNetfilter } from "./netfilter-section.ts";
 import { FULL_PLAN, QUICK_PLAN } from "./plan.ts";
 import { measurePlugin } from "./plugin-section.ts";
+import { PERFORMANCE_PAGE, recordRun } from "./record-run.ts";
+import { isWhole, type RunRecord, renderRunRecord } from "./run-record.ts";
 import { measureSandbox } from "./sandbox-section.ts";
 import { measureSidecarAdd } from "./sidecar-add-section.ts";
 import { renderReport } from "./table.ts";
+import { measureUpgrade } from "./upgrade-section.ts";
 
 const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = {
   plugin: measurePlugin,
@@ -27,12 +30,8 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<Figure[]>>> = 
   "sidecar-add": measureSidecarAdd,
   "ambient-add": measureAmbientAdd,
   "ambient-scale": measureAmbientScale,
+  upgrade: measureUpgrade,
 };
-
-interface Load {
-  readonly before: number;
-  readonly after: number;
-}
 
 const { values } = parseArgs({ options: { quick: { type: "boolean" }, only: { type: "string" } } });
 const isQuick = values.quick === true;
@@ -48,6 +47,7 @@ const startedAt = new Date();
 const machine = describeMachine();
 const loadBefore = readLoad();
 const figures: Figure[] = [];
+const sectionSeconds: Record<string, number> = {};
 {
   await using bench = await createBench(isQuick ? QUICK_PLAN : FULL_PLAN, say);
   for (const [name, measure] of Object.entries(SECTIONS)) {
@@ -55,19 +55,35 @@ const figures: Figure[] = [];
     const sectionStart = performance.now();
     say(`measuring: ${name}`);
     figures.push(...(await measure(bench)));
-    say(`  ${Math.round((performance.now() - sectionStart) / 1000)} s`);
+    const seconds = Math.round((performance.now() - sectionStart) / 1000);
+    sectionSeconds[name] = seconds;
+    say(`  ${seconds} s`);
   }
   // Before the node is taken down: whatever that meets, what was measured is not lost.
-  const load = { before: loadBefore, after: readLoad() };
-  console.log(`${renderReport(figures)}\n\n${renderMachine(machine, load)}`);
-  say(`written: ${writeResults(figures, { machine, load })}`);
+  const run: RunRecord = {
+    startedAt: startedAt.toISOString(),
+    tookSeconds: Math.round((Date.now() - startedAt.getTime()) / 1000),
+    isQuick,
+    ...(values.only === undefined ? {} : { only: values.only }),
+    machine,
+    load: { before: loadBefore, after: readLoad() },
+    hasUpstream: bench.upstream !== undefined,
+    sectionSeconds,
+    figures,
+  };
+  console.log(`${renderReport(figures)}\n\n${renderMachine(run)}`);
+  say(`written: ${writeResults(run)}`);
+  if (isWhole(run)) {
+    recordRun(run);
+    say(`written: ${PERFORMANCE_PAGE}`);
+  }
 }
 
 function say(text: string): void {
   console.error(text);
 }
 
-function renderMachine({ cpu, cores, kernel, memoryGib, versions, revision }: Machine, load: Load): string {
+function renderMachine({ load, machine: { cpu, cores, kernel, memoryGib, versions, revision } }: RunRecord): string {
   const programs = Object.entries(versions).map(([name, version]) => `${name}: ${version}`);
   return [
     `${cpu}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}; load ${load.before} before, ${load.after} after`,
@@ -75,13 +91,11 @@ function renderMachine({ cpu, cores, kernel, memoryGib, versions, revision }: Ma
   ].join("\n");
 }
 
-function writeResults(measured: readonly Figure[], about: { machine: Machine; load: Load }): string {
+function writeResults(run: RunRecord): string {
   const folder = join(REPOSITORY, "bench/results");
   mkdirSync(folder, { recursive: true });
-  const time = startedAt.toISOString().slice(0, 19).replaceAll(":", "");
-  const path = join(folder, `${time}-${renderMachineName(about.machine)}${isQuick ? "-quick" : ""}.json`);
-  const judged = measured.map((figure) => ({ ...figure, ...judge(figure) }));
-  const content = { startedAt: startedAt.toISOString(), isQuick, only: values.only, ...about, figures: judged };
-  writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`);
+  const time = run.startedAt.slice(0, 19).replaceAll(":", "");
+  const path = join(folder, `${time}-${renderMachineName(run.machine)}${isQuick ? "-quick" : ""}.json`);
+  writeFileSync(path, renderRunRecord(run));
   return path;
 }

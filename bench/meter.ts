@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { compileStatic } from "../testbed/node/compile.ts";
 import { REPOSITORY } from "../testbed/node/repository.ts";
+import type { Series } from "./series.ts";
 
 /** One process, from vfork to the end of wait4. */
 export interface Measurement {
@@ -17,6 +18,13 @@ export interface Measurement {
   readonly cpuMs: number;
   /** Largest resident size. The kernel counts from exec on, but never less than the meter's own 0.6 MiB. */
   readonly rssMib: number;
+}
+
+/** As series of that name, each with the measure behind it: "name wall", "name cpu", "name rss". */
+export function keepMeasurement(series: Series, name: string, { wallMs, cpuMs, rssMib }: Measurement): void {
+  series.keep(`${name} wall`, wallMs);
+  series.keep(`${name} cpu`, cpuMs);
+  series.keep(`${name} rss`, rssMib);
 }
 
 /** What to run. Nothing but `env` reaches it. */
@@ -41,10 +49,14 @@ export function meterPath(): string {
   return compileStatic(join(import.meta.dirname, "meter.c"));
 }
 
-/** Path of the static program that does nothing, built as the plugin is (tools/zig-static): what a process of ours costs
- * before it does anything. glibc's static start-up alone would cost more than the plugin does.
+/** The static program that does nothing, built as the plugin is (tools/zig-static): what a process of ours costs before it
+ * does anything. glibc's static start-up alone would cost more than the plugin does.
  * @throws {Error} with the compiler's output when it does not compile. */
-export function emptyProgramPath(): string {
+export function emptyRequest(): MeterRequest {
+  return { program: emptyProgramPath(), stdinPath: "/dev/null", outputPath: "/dev/null" };
+}
+
+function emptyProgramPath(): string {
   const source = join(import.meta.dirname, "empty.c");
   const build = join(REPOSITORY, "tools/zig-static");
   const hash = createHash("sha256").update(readFileSync(source)).update(readFileSync(build)).digest("hex");

@@ -21,6 +21,8 @@ export interface Plan {
   /** The same of pods in ambient mode. */
   readonly ambientBursts: readonly AtOnce[];
   readonly scale: ScalePlan;
+  /** One agent after another, per mode. */
+  readonly exchanges: number;
 }
 
 /** On a node that is full of pods, per backend. */
@@ -45,13 +47,13 @@ export const FULL_PLAN: Plan = {
   pluginRounds: 200,
   sandboxRounds: 60,
   atOnce: [
-    { size: 20, rounds: 5 },
+    { size: 20, rounds: 4 },
     { size: 100, rounds: 2 },
   ],
   startRounds: 15,
-  memoryRounds: 2,
+  memoryRounds: 3,
   settleMs: 20_000,
-  idleMs: 60_000,
+  idleMs: 20_000,
   netfilterRounds: 200,
   addRounds: 100,
   tracedAdds: 5,
@@ -60,7 +62,8 @@ export const FULL_PLAN: Plan = {
     { size: 100, rounds: 5 },
   ],
   ambientBursts: [{ size: 50, rounds: 10 }],
-  scale: { rounds: 4, adds: 150, generationPasses: 20, wholePasses: 5, windowMs: 30_000 },
+  scale: { rounds: 2, adds: 150, generationPasses: 20, wholePasses: 3, windowMs: 20_000 },
+  exchanges: 10,
 };
 
 export const QUICK_PLAN: Plan = {
@@ -80,6 +83,7 @@ export const QUICK_PLAN: Plan = {
   ],
   ambientBursts: [{ size: 50, rounds: 1 }],
   scale: { rounds: 1, adds: 40, generationPasses: 5, wholePasses: 1, windowMs: 10_000 },
+  exchanges: 2,
 };
 
 /** The largest crowd of a plan. */

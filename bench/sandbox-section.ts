@@ -5,11 +5,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PodSpec } from "../testbed/node/pod.ts";
 import { BACKENDS, type BenchBackend } from "./backends.ts";
 import type { Bench, Chain } from "./bench-node.ts";
-import { LIMITS } from "./budget.ts";
+import { BASELINE, LIMITS, requestsBudget } from "./budget.ts";
 import { createDifferenceFigure, createFigure, type Figure } from "./figure.ts";
 import { startMeasuredAgent } from "./measured-agent.ts";
 import { type AtOnce, largestOf, rotate } from "./plan.ts";
-import type { StandIn } from "./stand-in.ts";
+import { createSeries } from "./series.ts";
+import { isForAdd, type StandIn } from "./stand-in.ts";
 import { summarize } from "./statistics.ts";
 import { writeUpstreamKubeconfig } from "./upstream.ts";
 
@@ -18,6 +19,8 @@ const WARM_UP_ROUNDS = 2;
 /** What the runtime does after it has read a conflist is over by then. */
 const QUIET_MS = 20;
 const SANDBOX_TIMEOUT_MS = 60_000;
+/** A crowd above this is measured without a warm-up, and not where programs are executed for each pod. */
+const LARGE = 50;
 
 interface Variant {
   readonly name: string;
@@ -37,18 +40,19 @@ const UPSTREAM_VARIANTS: readonly Variant[] = [
   { name: "with upstream, sidecar pod", chain: "upstream", kind: "sidecar" },
 ];
 const BARE = "without us";
-
-interface Timings {
-  readonly run: number[];
-  readonly stop: number[];
-  readonly remove: number[];
-}
+const PHASES = [
+  { phase: "run", text: "RunPodSandbox" },
+  { phase: "stop", text: "StopPodSandbox" },
+  { phase: "remove", text: "RemovePodSandbox" },
+] as const;
 
 /** A backend's part of the section. */
 interface Scene {
   readonly bench: Bench;
   readonly backend: BenchBackend;
   readonly api: StandIn;
+  /** Its own stand-in, so that upstream's requests are not counted as ours. */
+  readonly upstreamApi: StandIn | undefined;
   readonly variants: readonly Variant[];
 }
 
@@ -64,8 +68,10 @@ export async function measureSandbox(bench: Bench): Promise<Figure[]> {
 async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figure[]> {
   const { plan, upstream } = bench;
   const size = largestOf(plan.atOnce);
-  await using api = await bench.startStandIn({ plain: size, sidecar: size }, { starting: true });
-  if (upstream !== undefined) writeUpstreamKubeconfig(upstream, api.kubeconfig);
+  const pods = { plain: size, sidecar: size };
+  await using api = await bench.startStandIn(pods, { starting: true });
+  await using upstreamApi = upstream === undefined ? undefined : await bench.startStandIn(pods, { starting: true });
+  if (upstream !== undefined && upstreamApi !== undefined) writeUpstreamKubeconfig(upstream, upstreamApi.kubeconfig);
   await using _agent = await startMeasuredAgent(bench, "ours", api, { env: backend.env });
   const all = upstream === undefined ? VARIANTS : [...VARIANTS, ...UPSTREAM_VARIANTS];
   const isFirst = backend === BACKENDS[0];
@@ -74,57 +80,69 @@ async function measureBackend(bench: Bench, backend: BenchBackend): Promise<Figu
   const variants = all.filter(
     ({ chain, kind }) => chain === "bare" || ((kind === "sidecar" || isFirst) && (chain === "ours" || isUpstreamKnown)),
   );
-  const scene: Scene = { bench, backend, api, variants };
+  const scene: Scene = { bench, backend, api, upstreamApi, variants };
   const figures = await oneByOne(scene);
-  for (const crowd of plan.atOnce) figures.push(...(await atOnce(scene, crowd)));
+  for (const crowd of plan.atOnce)
+    if (crowd.size <= LARGE || backend.mostExecutions !== undefined) figures.push(...(await atOnce(scene, crowd)));
   await bench.useChain("bare");
   return figures;
 }
 
-async function oneByOne({ bench, backend, api, variants }: Scene): Promise<Figure[]> {
+async function oneByOne(scene: Scene): Promise<Figure[]> {
+  const { bench, backend, api, upstreamApi, variants } = scene;
   const section = `${SECTION}: ${backend.name}`;
-  const timings = new Map(variants.map(({ name }) => [name, { run: [], stop: [], remove: [] } satisfies Timings]));
+  const series = createSeries();
   for (let round = -WARM_UP_ROUNDS; round < bench.plan.sandboxRounds; round++) {
-    for (const { name, chain, kind } of rotate(variants, round + WARM_UP_ROUNDS)) {
-      await bench.useChain(chain, backend);
+    if (round === 0) await api.clearRequests();
+    if (round === 0) await upstreamApi?.clearRequests();
+    for (const variant of rotate(variants, round + WARM_UP_ROUNDS)) {
+      await bench.useChain(variant.chain, backend);
       await sleep(QUIET_MS);
-      const one = await runOnce(bench, specOf(api, kind, 0));
+      const one = await runOnce(bench, specOf(scene, variant, 0));
       if (round < 0) continue;
-      const kept: Timings = timingsOf(timings, name);
-      kept.run.push(one.run);
-      kept.stop.push(one.stop);
-      kept.remove.push(one.remove);
+      for (const { phase } of PHASES) series.keep(`${variant.name} ${phase}`, one[phase]);
     }
   }
-  const bare = timingsOf(timings, BARE);
   // Legacy iptables has none: it is executed programs by its nature.
   const hasLimit = backend.share !== undefined;
-  const phases = [
-    { phase: "run", text: "RunPodSandbox" },
-    { phase: "stop", text: "StopPodSandbox" },
-    { phase: "remove", text: "RemovePodSandbox" },
-  ] as const;
-  return phases.flatMap(({ phase, text }) => [
-    ...variants.map(({ name }) =>
-      createFigure(section, `${text} ${name}`, "ms", timingsOf(timings, name)[phase], {
-        floor: summarize(bare[phase]).median,
-      }),
-    ),
-    ...variants
-      .filter(({ name }) => name !== BARE)
-      .map(({ name, kind, limitMs }) =>
-        createDifferenceFigure(
-          section,
-          `${text}: ${name}, difference`,
-          "ms",
-          bare[phase],
-          timingsOf(timings, name)[phase],
-          phase === "run" && limitMs !== undefined && (kind === "plain" || hasLimit)
-            ? { budget: { limit: limitMs, because: `+${limitMs} ms` } }
-            : {},
-        ),
+  return [
+    ...PHASES.flatMap(({ phase, text }) => [
+      ...variants.map(({ name }) =>
+        createFigure(section, `${text} ${name}`, "ms", series.of(`${name} ${phase}`), {
+          floor: series.median(`${BARE} ${phase}`),
+        }),
       ),
-  ]);
+      ...variants
+        .filter(({ name }) => name !== BARE)
+        .map(({ name, kind, limitMs }) =>
+          createDifferenceFigure(
+            section,
+            `${text}: ${name}, difference`,
+            "ms",
+            series.of(`${BARE} ${phase}`),
+            series.of(`${name} ${phase}`),
+            phase === "run" && limitMs !== undefined && (kind === "plain" || hasLimit)
+              ? { budget: { limit: limitMs, because: `+${limitMs} ms`, row: "podStart" } }
+              : {},
+          ),
+        ),
+    ]),
+    await countRequests(scene, section),
+  ];
+}
+
+/** Of both, where upstream is in the run; Events are written later. */
+async function countRequests({ bench, api, upstreamApi, variants }: Scene, section: string): Promise<Figure> {
+  const perStart = async (source: StandIn, who: Chain): Promise<number> => {
+    const starts = variants.filter(({ chain }) => chain === who).length * bench.plan.sandboxRounds;
+    return (await source.requests()).filter((request) => isForAdd(request)).length / starts;
+  };
+  const theirs = upstreamApi === undefined ? undefined : await perStart(upstreamApi, "upstream");
+  return createFigure(section, "API requests per pod start", "count", [await perStart(api, "ours")], {
+    budget: requestsBudget(),
+    baseline: BASELINE.apiRequestsPerAdd,
+    ...(theirs === undefined || Number.isNaN(theirs) ? {} : { upstream: summarize([theirs]) }),
+  });
 }
 
 async function runOnce(bench: Bench, spec: PodSpec): Promise<{ run: number; stop: number; remove: number }> {
@@ -135,39 +153,36 @@ async function runOnce(bench: Bench, spec: PodSpec): Promise<{ run: number; stop
   return { run: pod.addMs, stop, remove: performance.now() - start };
 }
 
-async function atOnce({ bench, backend, api, variants }: Scene, { size, rounds }: AtOnce): Promise<Figure[]> {
+async function atOnce(scene: Scene, { size, rounds }: AtOnce): Promise<Figure[]> {
+  const { bench, backend, variants } = scene;
   const section = `2. ${size} pod starts at once: ${backend.name}`;
-  const all = new Map(variants.map(({ name }) => [name, [] as number[]]));
-  const single = new Map(variants.map(({ name }) => [name, [] as number[]]));
-  for (let round = -1; round < rounds; round++) {
-    for (const { name, chain, kind } of rotate(variants, round + 1)) {
-      await bench.useChain(chain, backend);
+  const series = createSeries();
+  // The starts before have warmed everything; of a hundred, each round is dear.
+  const warmUps = size > LARGE ? 0 : 1;
+  for (let round = -warmUps; round < rounds; round++) {
+    for (const variant of rotate(variants, round + warmUps)) {
+      await bench.useChain(variant.chain, backend);
       await sleep(QUIET_MS);
       const start = performance.now();
-      const specs = Array.from({ length: size }, (_, index) => specOf(api, kind, index));
+      const specs = Array.from({ length: size }, (_, index) => specOf(scene, variant, index));
       const pods = await Promise.all(specs.map((spec) => bench.node.runPod(spec)));
       const allMs = performance.now() - start;
       await Promise.all(pods.map((pod) => pod.remove(SANDBOX_TIMEOUT_MS)));
       if (round < 0) continue;
-      all.get(name)?.push(allMs);
-      single.get(name)?.push(...pods.map(({ addMs }) => addMs));
+      series.keep(`${variant.name} all`, allMs);
+      series.keep(`${variant.name} each`, ...pods.map(({ addMs }) => addMs));
     }
   }
-  const render = (series: ReadonlyMap<string, readonly number[]>, text: string): Figure[] => {
-    const floor = summarize(series.get(BARE) ?? []).median;
-    return variants.map(({ name }) =>
-      createFigure(section, `${text} ${name}`, "ms", series.get(name) ?? [], { floor }),
+  const render = (what: "all" | "each", text: string): Figure[] =>
+    variants.map(({ name }) =>
+      createFigure(section, `${text} ${name}`, "ms", series.of(`${name} ${what}`), {
+        floor: series.median(`${BARE} ${what}`),
+      }),
     );
-  };
-  return [...render(all, `all ${size}`), ...render(single, "each")];
+  return [...render("all", `all ${size}`), ...render("each", "each")];
 }
 
-function specOf(api: StandIn, kind: Variant["kind"], index: number): PodSpec {
-  return { ...api.pod(`${kind}-${index}`), timeoutMs: SANDBOX_TIMEOUT_MS };
-}
-
-function timingsOf(timings: ReadonlyMap<string, Timings>, name: string): Timings {
-  const found = timings.get(name);
-  if (found === undefined) throw new Error(`Cannot report ${name}: it was not measured`);
-  return found;
+function specOf({ api, upstreamApi }: Scene, { chain, kind }: Variant, index: number): PodSpec {
+  const source = chain === "upstream" ? (upstreamApi ?? api) : api;
+  return { ...source.pod(`${kind}-${index}`), timeoutMs: SANDBOX_TIMEOUT_MS };
 }

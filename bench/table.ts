@@ -6,47 +6,70 @@ const VERDICT_WORDS = { ok: "ok", missed: "MISSED", unsure: "unsure" } as const;
 
 /** Columns that no figure of a section fills are left out. */
 export function renderReport(figures: readonly Figure[]): string {
-  const sections = [...new Set(figures.map(({ section }) => section))];
-  return sections
-    .map((section) => {
-      const rows = figures.filter((figure) => figure.section === section);
-      return `${section}\n${renderTable(
-        COLUMNS.map(([header]) => header),
-        rows.map(renderCells),
-      )}`;
-    })
+  return [...Map.groupBy(figures, ({ section }) => section)]
+    .map(([section, rows]) => `${section}\n${renderTable(HEADERS, rows.map(renderCells))}`)
     .join("\n\n");
+}
+
+/** One table for a Markdown page; `isMixed`: its figures are of several sections, which the first column tells. */
+export function renderMarkdownFigures(figures: readonly Figure[], isMixed = false): string {
+  const sectionOf = (figure: Figure): string => (isMixed ? figure.section : "");
+  return renderMarkdownTable(
+    ["section", ...HEADERS],
+    figures.map((figure) => [sectionOf(figure), ...renderCells(figure)]),
+  );
 }
 
 /** Left-aligned first column, right-aligned numbers, texts as they come; empty columns are dropped. */
 export function renderTable(headers: readonly string[], rows: readonly (readonly string[])[]): string {
-  const kept = headers.flatMap((_, column) => (rows.some((row) => (row[column] ?? "") !== "") ? [column] : []));
-  const lines = [headers, ...rows].map((row) => kept.map((column) => row[column] ?? ""));
-  const widths = kept.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)));
-  const isNumeric = kept.map((column) =>
-    rows.every((row) => /^([-+]?[\d.]+( \w+)?|[x×][\d.]+|)$/.test(row[column] ?? "")),
-  );
+  const { lines, isNumeric } = withoutEmptyColumns(headers, rows);
+  const widths = headers.map((_, index) => Math.max(...lines.map((line) => line[index]?.length ?? 0)));
   const render = (line: readonly string[]): string =>
     line
       .map((cell, index) => (isNumeric[index] ? cell.padStart(widths[index] ?? 0) : cell.padEnd(widths[index] ?? 0)))
       .join("  ")
       .trimEnd();
   const [head = [], ...body] = lines;
-  return [render(head), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(render)].join("\n");
+  const rule = head.map((_, index) => "-".repeat(widths[index] ?? 0)).join("  ");
+  return [render(head), rule, ...body.map(render)].join("\n");
+}
+
+/** The same columns and alignment; what an indented name stands below is told by a mark. */
+export function renderMarkdownTable(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+  const { lines, isNumeric } = withoutEmptyColumns(headers, rows);
+  const render = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replace(/^ +/, "· ").replaceAll("|", "\\|")).join(" | ")} |`;
+  const [head = [], ...body] = lines;
+  return [render(head), render(head.map((_, index) => (isNumeric[index] ? "---:" : "---"))), ...body.map(render)].join(
+    "\n",
+  );
+}
+
+function withoutEmptyColumns(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+): { readonly lines: readonly (readonly string[])[]; readonly isNumeric: readonly boolean[] } {
+  const kept = headers.flatMap((_, column) => (rows.some((row) => (row[column] ?? "") !== "") ? [column] : []));
+  return {
+    lines: [headers, ...rows].map((row) => kept.map((column) => row[column] ?? "")),
+    isNumeric: kept.map((column) => rows.every((row) => /^([-+]?[\d.]+( \w+)?|[x×][\d.]+|)$/.test(row[column] ?? ""))),
+  };
 }
 
 const COLUMNS: readonly (readonly [string, (figure: Figure) => string])[] = [
   ["what", ({ name }) => name],
   ["n", ({ summary }) => String(summary.n)],
-  ["median", (figure) => renderValue(figure.summary.median, figure.unit, figure.interval !== undefined)],
+  ["median", (figure) => renderValue(figure.summary.median, figure.unit, figure.isDifference)],
   [
     "95 % interval",
-    ({ interval, unit }) =>
+    ({ summary: { interval }, unit }) =>
       interval === undefined ? "" : `${renderNumber(interval.low, unit)} to ${renderNumber(interval.high, unit)}`,
   ],
   ["p10", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.p10, unit))],
   ["p90", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.p90, unit))],
-  ["p99", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.p99, unit))],
+  // Of fewer it is made of the two largest: the largest is told instead.
+  ["p99", ({ summary, unit }) => (summary.n < 100 ? "" : renderNumber(summary.p99, unit))],
+  ["max", ({ summary, unit }) => (summary.n < 3 ? "" : renderNumber(summary.max, unit))],
   ["to floor", ({ summary, floor }) => (floor === undefined ? "" : `×${(summary.median / floor).toFixed(2)}`)],
   ["CPU ms", ({ cpuMs }) => (cpuMs === undefined ? "" : cpuMs.toFixed(2))],
   ["RSS MiB", ({ rssMib }) => (rssMib === undefined ? "" : rssMib.toFixed(1))],
@@ -64,6 +87,8 @@ const COLUMNS: readonly (readonly [string, (figure: Figure) => string])[] = [
   ["verdict", renderVerdict],
   ["budget", ({ budget }) => budget?.because ?? ""],
 ];
+
+const HEADERS = COLUMNS.map(([header]) => header);
 
 function renderCells(figure: Figure): string[] {
   return COLUMNS.map(([, render]) => render(figure));
@@ -88,7 +113,8 @@ function renderVerdict(figure: Figure): string {
   return `${word}, ${by} ${overBy > 0 ? "over" : "to spare"}`;
 }
 
-function renderValue(value: number, unit: Unit, isSigned = false): string {
+/** With its unit; a count has none. */
+export function renderValue(value: number, unit: Unit, isSigned = false): string {
   const sign = isSigned && value > 0 ? "+" : "";
   return unit === "count" ? `${sign}${renderNumber(value, unit)}` : `${sign}${renderNumber(value, unit)} ${unit}`;
 }

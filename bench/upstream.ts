@@ -1,5 +1,5 @@
 // Upstream's executables beside ours, where paths to them are given. Responsible for what they need around them: a
-// configuration entry, a kubeconfig (contract/ 3.3, 3.4), a folder that the agent's container can see. Optional.
+// kubeconfig (contract/ 3.4), a folder that the agent's container can see. Optional.
 import { copyFileSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { meterPath } from "./meter.ts";
@@ -42,29 +42,6 @@ export function adoptUpstream(env: Readonly<Record<string, string | undefined>>,
 /** Gives its plugin the kubeconfig that its agent would have written. */
 export function writeUpstreamKubeconfig(upstream: Upstream, kubeconfig: string): void {
   writeFileSync(join(upstream.runDir, "istio-cni-kubeconfig"), kubeconfig, { mode: 0o600 });
-}
-
-/** The entry its agent writes into a conflist with the chart's defaults, sidecar mode (contract/ 3.3); `nativeNftables` as
- * the chart's value of that name. */
-export function renderUpstreamEntry(
-  type: string,
-  runDir: string,
-  nativeNftables = false,
-): Readonly<Record<string, unknown>> {
-  return {
-    ambient_enabled: false,
-    cni_agent_run_dir: runDir,
-    dns: {},
-    enable_ambient_detection_retry: false,
-    enablement_selectors: [],
-    exclude_namespaces: ["kube-system"],
-    ipam: {},
-    name: "istio-cni",
-    native_nftables: nativeNftables,
-    plugin_log_level: "info",
-    pod_namespace: "istio-system",
-    type,
-  };
 }
 
 function fileNamedBy(env: Readonly<Record<string, string | undefined>>, name: string): string | undefined {

@@ -1,0 +1,67 @@
+// The rows of DESIGN 3.5 as the page shows them, and what is known of those that are missed. Which figure belongs to
+// which row stands where its budget is made.
+
+/** One row: the path, what upstream needs for it (baseline.md), the most we allow ourselves. */
+export interface BudgetRow {
+  readonly path: string;
+  readonly upstream: string;
+  readonly atMost: string;
+}
+
+export const BUDGET_ROWS = {
+  plugin: {
+    path: "Plugin process: `DEL`, `CHECK`, `VERSION`, `ADD` of a pod outside the mesh",
+    upstream: "29 to 45 ms, 36 to 43 MiB",
+    atMost: "an empty static process in the same run + 1 ms; 2 MiB",
+  },
+  sidecarAdd: {
+    path: "`ADD` of a sidecar pod",
+    upstream: "109 to 117 ms iptables, 82 ms nftables; 20 and 3 child processes",
+    atMost: "1/25 and 1/20, no child process",
+  },
+  ambientAdd: {
+    path: "`ADD` of an ambient pod, ztunnel acknowledging at once",
+    upstream: "87 ms iptables, 125 ms nftables; 4 and 9 child processes",
+    atMost: "1/20 and 1/25, no child process",
+  },
+  podStart: {
+    path: "Presence in the chain, whole sandbox start",
+    upstream: "+44 to +73 ms for a plain pod, +132 ms for a sidecar pod",
+    atMost: "+3 ms and +5 ms, paired differences",
+  },
+  apiRequests: {
+    path: "API requests per pod start",
+    upstream: "1 to 3, each with a TLS connection of its own",
+    atMost: "0 before `ADD` answers",
+  },
+  memory: {
+    path: "Agent: resident and anonymous memory, 0 and 250 pods",
+    upstream: "57 to 59 and 11 to 12 MiB; 64 to 67 and 18 to 21 MiB",
+    atMost: "resident the same; anonymous 20 and 26 MiB",
+  },
+  ready: {
+    path: "Agent: start to ready",
+    upstream: "0.27 s sidecar mode, 0.42 s ambient mode",
+    atMost: "the same",
+  },
+  hostFiles: {
+    path: "Files on the host",
+    upstream: "55 MB",
+    atMost: "0.1 MB",
+  },
+  upgrade: {
+    path: "Agent away during an upgrade",
+    upstream: "1.2 to 2.2 s in which pods fail (ambient mode) or start outside the mesh (sidecar mode)",
+    atMost: "nothing fails: `ADD` waits",
+  },
+} as const satisfies Readonly<Record<string, BudgetRow>>;
+
+export type BudgetRowName = keyof typeof BUDGET_ROWS;
+
+/** Why a figure misses its budget, and what would close it: shown while it does. */
+export const MISSES = {
+  ambientPlainAdd:
+    "Labels decide in ambient mode, and no runtime passes labels to plugins: the plugin asks the agent, a round trip to another " +
+    "process that has to be woken first. What would close it: a record of decided pods that the plugin reads itself, which helps " +
+    "where the agent saw the pod before its ADD.",
+} as const;
