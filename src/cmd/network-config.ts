@@ -3,7 +3,7 @@ import type { PluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { ConfigError } from "../core/config/config-error.ts";
 import { messageOf } from "../core/error-message.ts";
-import { readBounded } from "../platform/fs/read-bounded.ts";
+import { readFollowed } from "../platform/fs/read-bounded.ts";
 
 const MAX_BYTES = 64 * 1024;
 
@@ -14,7 +14,7 @@ export async function readNetworkConfig({ install }: Pick<AgentConfig, "install"
   if (networkConfig !== undefined) return parseObject("CNI_NETWORK_CONFIG", networkConfig);
   if (networkConfigFile === undefined) return {};
   try {
-    const { bytes } = await readBounded(networkConfigFile, MAX_BYTES);
+    const { bytes } = await readFollowed(networkConfigFile, MAX_BYTES);
     return parseObject("CNI_NETWORK_CONFIG_FILE", new TextDecoder().decode(bytes));
   } catch (error) {
     if (error instanceof ConfigError) throw error;

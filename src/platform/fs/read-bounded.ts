@@ -1,8 +1,10 @@
 /**
  * Reads files that anybody may have put there: regular files only, of a bounded size, never blocking on a fifo or
- * device. Symlinks are followed by resolve-inside.ts or not at all.
+ * device. Symlinks are followed by resolve-inside.ts, by `readFollowed` where whoever runs the agent names the file, or not at
+ * all.
  */
 import { constants } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
 import { FileError, toFileError } from "./file-error.ts";
 
@@ -37,6 +39,18 @@ export async function readBounded(path: string, maxBytes: number, calls: FileCal
   } catch (error) {
     throw toFileError(error, "read", path);
   }
+}
+
+/**
+ * The same of the file to which `path` leads, by symlinks if it must be: the files of a mounted ConfigMap are symlinks (kubelet,
+ * pkg/volume/util/atomic_writer.go).
+ * @throws FileError as `readBounded`
+ */
+export async function readFollowed(path: string, maxBytes: number): Promise<FileContent> {
+  const target = await realpath(path).catch((error: unknown) => {
+    throw toFileError(error, "read", path);
+  });
+  return await readBounded(target, maxBytes);
 }
 
 /** Reads to the end, or one byte beyond the bound: the file may grow while it is read. */
