@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { exec } from "./exec.ts";
 import { ExecError, type ExecErrorCode } from "./exec-error.ts";
 import { findProgram } from "./find-program.ts";
@@ -56,6 +60,20 @@ for (const [name, code, run] of failures) {
     assert.equal((await failure(run())).code, code);
   });
 }
+
+test("exec() waits for nobody whom a program that it kills has started", { timeout: 60_000 }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "istio-cni-exec-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const controller = new AbortController();
+  // The grandchild has both outputs open.
+  const script = `sleep 300 & echo $! > ${folder}/new; mv ${folder}/new ${folder}/pid; wait`;
+  const running = failure(exec({ argv: sh(script), timeoutMs: 60_000, signal: controller.signal }));
+  while (!existsSync(join(folder, "pid"))) await setTimeout(5);
+  const grandchild = Number(readFileSync(join(folder, "pid"), "utf8"));
+  t.after(() => process.kill(grandchild, "SIGKILL"));
+  controller.abort();
+  assert.equal((await running).code, "aborted");
+});
 
 test("exec() does not mind a program that ends without reading its input", async () => {
   await exec({ argv: ["/bin/true"], input: "x".repeat(1024 * 1024), timeoutMs: 10_000 });

@@ -48,6 +48,9 @@ export function exec(request: ExecRequest): Promise<ExecResult> {
     const kill = (error: ExecError): void => {
       failure ??= error;
       child.kill("SIGKILL");
+      // What it has started itself may live on with its outputs (iptables starts modprobe); nobody waits for that.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
     };
     const collect = (chunks: Buffer[]) => (chunk: Buffer) => {
       size += chunk.length;
