@@ -117,3 +117,18 @@ test("a socket file that somebody removed is made anew", async () => {
   client.send(addRequest());
   assert.equal((await readAnswer(client))?.fields.get(1), "0");
 });
+
+test("a socket that is made anew and cannot be watched is made once more", { timeout: 60_000 }, async () => {
+  let opened = 0;
+  await using rig = await serve(async () => ({ exitCode: 0 }), {
+    recheckMs: 5,
+    // No descriptor that can be watched.
+    wrapListener: (listener) => (++opened === 2 ? { ...listener, fd: -1 } : listener),
+  });
+  rmSync(join(rig.runDir, "plugin.sock"));
+  while (opened < 3) await new Promise((resolve) => setImmediate(resolve));
+  using client = rig.connect();
+  client.send(addRequest());
+  assert.equal((await readAnswer(client))?.fields.get(1), "0");
+  assert.match(rig.warnings[0] ?? "", /^Cannot listen anew for plugins/);
+});

@@ -94,7 +94,7 @@ export async function servePlugins(
   const idle = Promise.withResolvers<void>();
   const queue: (() => void)[] = [];
   let listener = deps.listen();
-  let listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
+  let listenWatch = watchOver(listener);
   let acceptPause: NodeJS.Timeout | undefined;
   const recheck = setInterval(listenAgain, options.recheckMs);
   if (!signal.aborted)
@@ -114,13 +114,23 @@ export async function servePlugins(
     try {
       if (listener.isPathTaken()) return;
       const next = deps.listen();
+      const nextWatch = watchOver(next);
       deps.log.warn("The plugin socket was removed: listening anew", { path: next.path });
       listenWatch[Symbol.dispose]();
       listener.close();
-      listener = next;
-      listenWatch = deps.poller.watch(listener.fd, { readable: true, writable: false }, acceptWaiting);
+      [listener, listenWatch] = [next, nextWatch];
     } catch (error) {
       deps.log.warn("Cannot listen anew for plugins, trying again", { err: String(error) });
+    }
+  }
+
+  /** A socket that nobody hears must not stand there: it is closed, and made anew at the next look. */
+  function watchOver(opened: UnixListener): Watch {
+    try {
+      return deps.poller.watch(opened.fd, { readable: true, writable: false }, acceptWaiting);
+    } catch (error) {
+      opened.close();
+      throw error;
     }
   }
 

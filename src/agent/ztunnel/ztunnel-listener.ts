@@ -2,7 +2,7 @@
 // it. What is said on a connection is not looked at here.
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { Poller } from "../../platform/linux/poller.ts";
+import type { Poller, Watch } from "../../platform/linux/poller.ts";
 import type { UnixConnection, UnixListener } from "../../platform/linux/unix-socket.ts";
 
 export interface ZtunnelListenerDeps {
@@ -38,7 +38,7 @@ export async function runZtunnelListener(
   let isFailing = false;
   if (signal.aborted) return;
   let listener = deps.listen();
-  let watch = deps.poller.watch(listener.fd, readable, acceptWaiting);
+  let watch = watchOver(listener);
   const recheck = setInterval(listenAgain, options.recheckMs);
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   clearInterval(recheck);
@@ -50,15 +50,25 @@ export async function runZtunnelListener(
     try {
       if (listener.isPathTaken()) return;
       const next = deps.listen();
+      const nextWatch = watchOver(next);
       deps.log.warn("The ztunnel socket was removed: listening anew", { path: next.path });
       clearTimeout(pause);
       pause = undefined;
       watch[Symbol.dispose]();
       listener.close();
-      listener = next;
-      watch = deps.poller.watch(listener.fd, readable, acceptWaiting);
+      [listener, watch] = [next, nextWatch];
     } catch (error) {
       deps.log.warn("Cannot listen anew for ztunnel, trying again", { err: String(error) });
+    }
+  }
+
+  /** A socket that nobody hears must not stand there: it is closed, and made anew at the next look. */
+  function watchOver(opened: UnixListener): Watch {
+    try {
+      return deps.poller.watch(opened.fd, readable, acceptWaiting);
+    } catch (error) {
+      opened.close();
+      throw error;
     }
   }
 
