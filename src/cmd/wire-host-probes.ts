@@ -55,12 +55,27 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
   const { branchInterfaces, host, backend, log, clock, metrics, poller } = input;
   const proc = createProcReader(PROC);
   const firstTry = Promise.withResolvers<void>();
+  let isTried = false;
   let state: ProbeSet | { readonly unavailable: string } = { unavailable: "the agent is only starting" };
   let nodeNetns: number | string = "the agent is only starting";
   const book = createProbeBook(async () => {
-    await Promise.race([firstTry.promise, clock.sleep(SET_UP_WAIT_MS, AbortSignal.timeout(2 * SET_UP_WAIT_MS))]);
+    if (!isTried) await firstTryOrLong();
     return state;
   });
+
+  async function firstTryOrLong(): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([firstTry.promise, clock.sleep(SET_UP_WAIT_MS, over.signal).catch(() => undefined)]);
+    // A sleep that nobody waits for would keep the process from ending.
+    over.abort();
+  }
+
+  /** The set is there, or why there is none is known. */
+  function settle(next: typeof state): void {
+    state = next;
+    isTried = true;
+    firstTry.resolve();
+  }
 
   async function decideDialect() {
     const { dialect: ofPods, nfTables } = backend();
@@ -122,8 +137,7 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
       kubeletUid: () => uid,
       hasBranchInterfaces: branchInterfaces && readNetSysctl(netns.fd, EARLY_DEMUX) === "0",
     });
-    state = probes;
-    firstTry.resolve();
+    settle(probes);
     const isExempt = dialect !== "nftables" || uid === process.getuid?.();
     nodeNetns = isExempt ? netns.fd : `only connections of the kubelet's user, ${uid}, pass, and the agent is another`;
     const keeping = keep(probes, netns.fd, ending);
@@ -144,9 +158,9 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
           await serve(ending);
         } catch (error) {
           if (ending.aborted) break;
-          state = { unavailable: messageOf(error) };
-          firstTry.resolve();
-          log.error(`Cannot exempt the kubelet's probes, trying again: ${state.unavailable}`);
+          const unavailable = messageOf(error);
+          settle({ unavailable });
+          log.error(`Cannot exempt the kubelet's probes, trying again: ${unavailable}`);
           await clock.sleep(RETRY_MS, ending).catch(ignoreAbort(ending));
         }
       }
