@@ -31,6 +31,8 @@ const SANDBOX: AmbientSandbox = {
 class FakeAdd {
   readonly asked: string[] = [];
   readonly underWay = new Set<string>();
+  /** What is done once the answer is on its way. */
+  readonly postponed: (() => void)[] = [];
   onEnroll: () => void = () => undefined;
   labels: Record<string, string> = {};
   annotations: Record<string, string> = {};
@@ -105,7 +107,7 @@ class FakeAdd {
     observe: () => undefined,
     log: silent(),
     nowMs: () => 0,
-    later: (action) => action(),
+    later: (action) => void this.postponed.push(action),
   });
 
   add(change: Partial<AmbientSandbox> = {}) {
@@ -136,8 +138,8 @@ describe("createAmbientSandboxes()", () => {
       "pod web",
       "count in namespace-label",
       "program v4 v6",
-      "probes",
       "ztunnel shop-sa",
+      "probes",
       "adopt u1",
       "added u1 namespace-label",
     ]);
@@ -234,13 +236,15 @@ describe("createAmbientSandboxes()", () => {
     await refuses(bare, /has no address beyond loopback/);
   });
 
-  it("says that an ADD is under way from the first thing it does until its answer", async () => {
+  it("says that an ADD is under way from the first thing it does until its answer is on its way", async () => {
     for (const outcome of [{ result: "acknowledged" }, { result: "timed-out" }] as const) {
       const add = new FakeAdd();
       add.outcome = outcome;
       add.onEnroll = () => assert.deepEqual([...add.underWay], ["u1"]);
       await add.add().catch(() => undefined);
       assert.ok(add.asked.includes("ztunnel shop-sa"));
+      assert.deepEqual([...add.underWay], ["u1"]);
+      for (const action of add.postponed) action();
       assert.equal(add.underWay.size, 0);
     }
   });

@@ -220,7 +220,9 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
         return decided.verdict;
       }
       const { pod, decision } = decided;
-      using _starting = deps.starting(pod.uid);
+      const starting = deps.starting(pod.uid);
+      // The enrolment has its turn when it ends, and takes longer than all that is left to do before the answer.
+      using _ended = { [Symbol.dispose]: () => deps.later(() => starting[Symbol.dispose]()) };
       deps.countDecision("in", decision.reason, tookSeconds);
       for (const hint of decision.hints) deps.log.warn(hint, { ns: pod.namespace, name: pod.name });
       const decidedMs = deps.nowMs();
@@ -228,8 +230,11 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       const { dialect, changed } = await program(sandbox, capture, pod);
       const programmedMs = deps.nowMs();
       deps.observe("program", dialect, (programmedMs - decidedMs) / 1000);
-      await listProbes(pod, addresses);
-      const outcome = await deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal);
+      // ztunnel is asked first: the node's probe set is written while it works.
+      const [outcome] = await Promise.all([
+        deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal),
+        listProbes(pod, addresses),
+      ]);
       deps.observe("ztunnel", dialect, (deps.nowMs() - programmedMs) / 1000);
       if (outcome.result !== "acknowledged") {
         // The runtime gives the address to another pod.
