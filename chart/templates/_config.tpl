@@ -11,6 +11,7 @@ AMBIENT_ENABLEMENT_SELECTOR: {{ $ambient.enablementSelectors | toYaml | quote }}
 AMBIENT_DNS_CAPTURE: {{ $ambient.dnsCapture | quote }}
 AMBIENT_IPV6: {{ $ambient.ipv6 | quote }}
 {{ with $settings.cniConfFileName -}}
+{{ include "config.checkNames" $settings -}}
 CNI_CONF_NAME: {{ . | quote }}
 {{ end -}}
 CHAINED_CNI_PLUGIN: {{ $settings.chained | quote }}
@@ -40,5 +41,17 @@ NATIVE_NFTABLES: {{ $settings.global.nativeNftables | quote }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $name }}: {{ include "settings.text" $value | quote }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses names that fit together with nothing, which the schema cannot see: it does not know what profiles set. */}}
+{{- define "config.checkNames" -}}
+{{- if include "settings.isTrue" .chained -}}
+{{- $isOwned := and (include "settings.isTrue" .istioOwnedCNIConfig) (include "settings.isTrue" .ambient.enabled) -}}
+{{- if and $isOwned (eq .cniConfFileName (.istioOwnedCNIConfigFileName | default "02-istio-cni.conflist")) -}}
+{{- fail (printf "Cannot use istioOwnedCNIConfigFileName: %s is cniConfFileName, the list to be copied; accepted: another name, which comes before it" .cniConfFileName) -}}
+{{- end -}}
+{{- else if hasSuffix ".conflist" .cniConfFileName -}}
+{{- fail (printf "Cannot use cniConfFileName: %s is the name of a list, and with chained=false a single configuration is written; accepted: a name that ends in .conf or .json" .cniConfFileName) -}}
 {{- end -}}
 {{- end -}}

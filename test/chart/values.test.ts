@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ALL_OPTIONS } from "../../src/core/config/options.ts";
+import { resolveConfig } from "../../src/core/config/resolve-config.ts";
 import { isJsonObject, readPath } from "../../testbed/api-server/kube-object.ts";
 import { CHART_CASES, MANIFEST_CASES } from "../../testbed/chart/chart-cases.ts";
 import { CHART, parseYaml, pick, render, renderObjects, tryRender } from "../../testbed/chart/render-chart.ts";
@@ -91,12 +92,68 @@ test("values of other charts of Istio beside ours are let through", async () => 
   assert.deepEqual(await renderObjects({ args: given }), await renderObjects());
 });
 
+describe("the agent takes the names of files that the chart takes", () => {
+  const names = [
+    "a.conf",
+    "a.conflist",
+    "a.json",
+    ".conf",
+    ".conflist",
+    "a",
+    "a.yaml",
+    "..",
+    "a/b.conf",
+    "conf",
+    "é.conf",
+  ];
+  for (const [what, chosen] of [
+    ["chained", []],
+    ["alone", ["chained=false"]],
+    ["copied", ["profile=ambient", "istioOwnedCNIConfig=true"]],
+  ] as const) {
+    test(what, async () => {
+      const taken: string[] = [];
+      for (const value of ["cniConfFileName", "istioOwnedCNIConfigFileName"]) {
+        for (const name of names) {
+          const given = [...chosen, `${value}=${name}`].flatMap((pair) => ["--set", pair]);
+          const { status, stdout } = await tryRender({ args: [...given, "--show-only", "templates/configmap.yaml"] });
+          if (status !== 0) continue;
+          taken.push(`${value}=${name}`);
+          const data = readPath(pick(await parseYaml(stdout), "ConfigMap"), "data");
+          assert.ok(isJsonObject(data));
+          const env = Object.fromEntries(Object.entries(data).map(([key, text]) => [key, String(text)]));
+          assert.doesNotThrow(() => resolveConfig({ env, flags: new Map() }), `${value}=${name}`);
+        }
+      }
+      const isOwned = (each: string): boolean => each.startsWith("istioOwned");
+      assert.deepEqual(
+        taken.filter((each) => !isOwned(each)).map((each) => each.replace("cniConfFileName=", "")),
+        what === "alone" ? ["a.conf", "a.json", "é.conf"] : ["a.conf", "a.conflist", "a.json", "é.conf"],
+      );
+      assert.deepEqual(taken.filter(isOwned), ["istioOwnedCNIConfigFileName=a.conflist"]);
+    });
+  }
+});
+
 describe("the chart refuses", () => {
   const refused: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["a boolean that is none", ["ambient.enabled=yes"], /\/ambient\/enabled/],
     ["a boolean that is none, below cni", ["cni.ambient.enabled=yes"], /\/cni\/ambient\/enabled/],
     ["a folder that is no absolute path", ["cni.cniBinDir=opt"], /\/cni\/cniBinDir/],
     ["an empty image", ["image="], /\/image/],
+    ["a file that no runtime loads", ["cniConfFileName=10-calico"], /\/cniConfFileName/],
+    ["a file of another folder", ["cniConfFileName=../10-calico.conflist"], /\/cniConfFileName/],
+    ["a copy that is no list", ["cni.istioOwnedCNIConfigFileName=02-istio.conf"], /istioOwnedCNIConfigFileName/],
+    [
+      "a list's name for a single configuration",
+      ["platform=openshift", "cniConfFileName=istio-cni.conflist"],
+      /Cannot use cniConfFileName: istio-cni\.conflist is the name of a list.*\.conf or \.json/,
+    ],
+    [
+      "a copy that is its own original",
+      ["profile=ambient", "istioOwnedCNIConfig=true", "cniConfFileName=02-istio-cni.conflist"],
+      /Cannot use istioOwnedCNIConfigFileName: 02-istio-cni\.conflist is cniConfFileName/,
+    ],
     ["a misspelt value of ours", ["agent.strict=true"], /\/agent/],
     ["a wrong word", ["agent.conflistFight=win"], /\/agent\/conflistFight/],
     ["a misspelt selector", ["ambient.enablementSelectors[0].podselector.a=b"], /enablementSelectors\/0/],
