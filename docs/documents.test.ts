@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { parseInvocation } from "../src/cmd/flags.ts";
 import { ALL_OPTIONS } from "../src/core/config/options.ts";
+import { findMissingTests } from "../tools/cited-tests.ts";
 import { shownCommands } from "./document-commands.ts";
 import { headingAnchors } from "./headings.ts";
 import { registeredMetrics } from "./registered-metrics.ts";
@@ -99,6 +100,17 @@ describe("the documents", () => {
       missing(LINK, isThere, (text) => text.replaceAll(FENCED, "")),
       [],
     );
+  });
+
+  test("link to tests that are there, by their names", () => {
+    const gone = DOCUMENTS.flatMap(({ path, text }) => {
+      const readBeside = (linked: string): string | undefined => {
+        const target = join(dirname(path), linked);
+        return existsSync(join(ROOT, target)) ? read(target) : undefined;
+      };
+      return findMissingTests(text, readBeside).map((complaint) => `${path}: ${complaint}`);
+    });
+    assert.deepEqual(gone, []);
   });
 
   test("can be found: each is linked by another one, and those in docs stand in the site's sidebar", () => {
