@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { checkRelease, readNotes } from "./release-check.ts";
 
@@ -25,6 +27,18 @@ test("checkRelease() names each file that says something else, and a changelog t
       'CHANGELOG.md has no part "## 1.2.3"',
     ],
   );
+});
+
+test("the repository as it is may be released under the version it names", () => {
+  const read = (path: string): string => readFileSync(join(import.meta.dirname, "..", path), "utf8");
+  const { version }: { version: string } = JSON.parse(read("package.json"));
+  const texts = {
+    packageJson: read("package.json"),
+    packageLock: read("package-lock.json"),
+    chart: read("chart/Chart.yaml"),
+    changelog: read("CHANGELOG.md"),
+  };
+  assert.deepEqual(checkRelease(`v${version}`, texts), []);
 });
 
 test("checkRelease() refuses what is no tag of a release", () => {

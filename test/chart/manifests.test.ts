@@ -6,7 +6,6 @@ import { test } from "node:test";
 import { MANIFEST_CASES } from "../../testbed/chart/chart-cases.ts";
 import { CHART, parseYaml } from "../../testbed/chart/render-chart.ts";
 import { manifestPath, renderManifests } from "../../testbed/chart/render-manifests.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
 
 for (const { name } of MANIFEST_CASES) {
   test(`chart/manifests/${name} is what the chart renders`, async () => {
@@ -20,9 +19,3 @@ for (const { name } of MANIFEST_CASES) {
     assert.deepEqual(kustomization?.["resources"], ["istio-cni.yaml"]);
   });
 }
-
-test("the chart's version is the package's", async () => {
-  const [chart] = await parseYaml(readFileSync(join(CHART, "Chart.yaml"), "utf8"));
-  const { version }: { version: string } = JSON.parse(readFileSync(join(REPOSITORY, "package.json"), "utf8"));
-  assert.deepEqual([chart?.["version"], chart?.["appVersion"]], [version, version]);
-});
