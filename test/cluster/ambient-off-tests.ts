@@ -45,7 +45,7 @@ export function testModeOff(scene: AmbientScene): void {
     await cluster.kubectl(["delete", "clusterrole/istio-cni-ambient", "clusterrolebinding/istio-cni-ambient"]);
     await scene.agent.installAgent("sidecar");
     for (const each of meshed) await scene.untilWithoutRules(each);
-    await scene.agent.applyAmbientRights();
+    await scene.agent.applyRights();
     await waitRedirection(cluster, meshed, undefined, 120_000);
     await assertReleased(scene, ["istio-cni"]);
     await deleteZtunnel(cluster);

@@ -12,9 +12,8 @@ import { type Cluster, createCluster, refuseIstio, until } from "../../testbed/c
 import type { Lab } from "../../testbed/cluster/lab.ts";
 import { type PodChoice, renderPodImage } from "../../testbed/cluster/mesh-pod.ts";
 import { AGENT_NAMESPACE, readAgentPod, waitAgentReady } from "../../testbed/cluster/observe-pods.ts";
-import { renderZtunnelImage } from "../../testbed/cluster/ztunnel-image.ts";
+import { renderZtunnelImage } from "../../testbed/cluster/ztunnel-daemonset.ts";
 import { type CommandResult, mustRun, runCommand } from "../../testbed/node/command.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
 
 export const NAMESPACE = "shop";
 export const MESH_NAMESPACE = "mesh";
@@ -23,7 +22,10 @@ export const pod = (name: string, namespace = NAMESPACE): PodChoice => ({ name, 
 export const plain = pod("plain");
 
 const RELEASE = "istio-cni";
-const SERVICE_ACCOUNT = `system:serviceaccount:${AGENT_NAMESPACE}:istio-cni`;
+const account = (name: string): string => `system:serviceaccount:${AGENT_NAMESPACE}:${name}`;
+/** As the API server names them. */
+export const AGENT_ACCOUNT = account("istio-cni");
+export const HOOK_ACCOUNT = account("istio-cni-uninstall");
 
 /** Opened before the first test and closed after the last. */
 export interface ChartScene extends AsyncDisposable {
@@ -31,7 +33,7 @@ export interface ChartScene extends AsyncDisposable {
   readonly cluster: Cluster;
   /** Undefined in a cluster that KUBECONFIG names. */
   readonly lab: Lab | undefined;
-  /** Of what the agent's service account asks for, since before its first request; only in the lab. */
+  /** Of what the two service accounts ask for, since before the first request; only in the lab. */
   readonly audit: Audit | undefined;
   /** Runs helm against the cluster. @throws {Error} with its words unless it ends with 0. */
   helm(...args: readonly string[]): Promise<string>;
@@ -45,7 +47,6 @@ export interface ChartScene extends AsyncDisposable {
   token(isOfPod: boolean): Promise<string>;
   /** The node's chain as it is now; only in the lab. */
   readChain(): string;
-  applyZtunnel(): Promise<void>;
   /** Ends the API server's process and waits for the next; only in the lab. */
   restartApiServer(): Promise<void>;
 }
@@ -71,7 +72,7 @@ export function createChartScene(): ChartScene {
       const made = setup.use(await createCluster());
       await refuseIstio(made);
       const { lab } = made;
-      const audit = lab && (await startAudit(lab, SERVICE_ACCOUNT));
+      const audit = lab && (await startAudit(lab, [AGENT_ACCOUNT, HOOK_ACCOUNT]));
       await untilApiServer(made);
       for (const image of [await renderAgentImage(), renderPodImage(), renderZtunnelImage()])
         await made.loadImage(image);
@@ -122,7 +123,6 @@ export function createChartScene(): ChartScene {
       return (await cluster().kubectl(["-n", AGENT_NAMESPACE, "create", "token", "istio-cni", ...bound])).trim();
     },
     readChain: () => readFileSync(join(cluster().lab?.nodeDisk ?? "", "etc/cni/net.d/10-lab.conflist"), "utf8"),
-    applyZtunnel: () => cluster().apply(join(REPOSITORY, "testbed/cluster/manifests/ambient/ztunnel.yaml")),
     async restartApiServer() {
       await cluster().lab?.restartApiServer();
       await untilApiServer(cluster());

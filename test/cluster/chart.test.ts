@@ -24,13 +24,23 @@ import {
   waitReady,
 } from "../../testbed/cluster/observe-pods.ts";
 import { openPodNetns } from "../../testbed/cluster/pod-netns.ts";
+import { applyZtunnel } from "../../testbed/cluster/ztunnel-daemonset.ts";
 import { mustRun, runCommand } from "../../testbed/node/command.ts";
-import { createChartScene, MESH_NAMESPACE, NAMESPACE, plain, pod } from "./chart-scene.ts";
+import { AGENT_ACCOUNT, createChartScene, HOOK_ACCOUNT, MESH_NAMESPACE, NAMESPACE, plain, pod } from "./chart-scene.ts";
 
-/** Kinds of operators that the lab does not have. */
+/** A folder with the definitions of kinds that the chart makes objects of and Kubernetes does not have: the Prometheus
+ * operator's (example/prometheus-operator-crd of its Go module), Multus' (artifacts of network-attachment-definition-client). */
+const { FOREIGN_CRDS = "" } = process.env;
 const FOREIGN = ["NetworkAttachmentDefinition", "PodMonitor", "ServiceMonitor"];
 const ONLY_IN_LAB = "only the lab's node and API server can be reached beside Kubernetes";
 const [web, broken, enrolled] = [pod("web"), pod("broken"), pod("enrolled", MESH_NAMESPACE)];
+/** With it, an agent asks at its end whether its node is still wanted. */
+const ONLY_LINUX = ["key=kubernetes.io/os", "operator=Exists"].map(
+  (field) =>
+    `affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].${field}`,
+);
+const REPAIRS_BY_LABEL = ["repair.repairPods=false", "repair.labelPods=true", ...ONLY_LINUX];
+const REPAIRS_BY_DELETION = ["repair.repairPods=false", "repair.deletePods=true", ...ONLY_LINUX];
 const REDIRECTION = "ambient.istio.io/redirection";
 
 describe("the chart in a cluster", () => {
@@ -46,18 +56,25 @@ describe("the chart in a cluster", () => {
   });
 
   test("has no object in any case that the API server would not take field by field", async () => {
+    const { cluster } = scene;
+    if (FOREIGN_CRDS !== "") {
+      await cluster.kubectl(["apply", "--server-side", "-f", FOREIGN_CRDS]);
+      await cluster.kubectl(["wait", "crd", "--all", "--for=condition=Established", "--timeout=60s"], 70_000);
+    }
+    const { items } = await cluster.get("crd");
+    const defined = new Set(Array.isArray(items) ? items.map((each) => readText(each, "spec", "names", "kind")) : []);
     const objects = new Map<string, JsonObject>();
     for (const { args, kubeVersion } of [...MANIFEST_CASES, ...CHART_CASES]) {
       for (const object of await renderObjects({ args, ...(kubeVersion !== undefined && { kubeVersion }) }))
-        if (!FOREIGN.includes(readText(object, "kind"))) objects.set(JSON.stringify(object), object);
+        if (!FOREIGN.includes(readText(object, "kind")) || defined.has(readText(object, "kind")))
+          objects.set(JSON.stringify(object), object);
     }
     assert.ok(objects.size > 40, `only ${objects.size} objects`);
     const path = join(folder, "objects.json");
     writeFileSync(path, JSON.stringify({ apiVersion: "v1", kind: "List", items: [...objects.values()] }));
     const strict = ["apply", "--dry-run=server", "--validate=strict"];
-    await scene.cluster.kubectl([...strict, "-f", path], 120_000);
-    for (const { name } of MANIFEST_CASES)
-      await scene.cluster.kubectl([...strict, "-k", join(CHART, "manifests", name)]);
+    await cluster.kubectl([...strict, "-f", path], 120_000);
+    for (const { name } of MANIFEST_CASES) await cluster.kubectl([...strict, "-k", join(CHART, "manifests", name)]);
   });
 
   test("labels pods that started without redirection where repair.labelPods is chosen, and deletes them where repair.deletePods is", async (t) => {
@@ -70,12 +87,12 @@ describe("the chart in a cluster", () => {
       const status = containerStatus(found, "istio-validation");
       return ["state", "lastState"].some((state) => readPath(status, state, "terminated", "exitCode") === 126);
     });
-    await scene.release("repair.repairPods=false", "repair.labelPods=true");
+    await scene.release(...REPAIRS_BY_LABEL);
     await until("the label", 60_000, async () => {
       const [found = {}] = await readPods(cluster, [broken]);
       return readPath(readPath(found, "metadata", "labels"), "cni.istio.io/uninitialized") === "true";
     });
-    await scene.release("repair.repairPods=false", "repair.deletePods=true");
+    await scene.release(...REPAIRS_BY_DELETION);
     await until("the deletion", 60_000, async () => {
       const { status } = await cluster.tryKubectl(["-n", NAMESPACE, "get", "pod", broken.name]);
       return status !== 0;
@@ -158,7 +175,7 @@ describe("the chart in a cluster", () => {
   test("takes pods into ambient mode with profile=ambient", async () => {
     const { cluster } = scene;
     await cluster.kubectl(["label", "namespace", MESH_NAMESPACE, "istio.io/dataplane-mode=ambient"]);
-    await scene.applyZtunnel();
+    await applyZtunnel(cluster);
     await scene.release("profile=ambient");
     await waitZtunnelReady(cluster);
     await cluster.apply([renderPlainPod(enrolled)]);
@@ -168,7 +185,7 @@ describe("the chart in a cluster", () => {
     assert.equal(status, 0, stdout);
     // P28: what the guide of the hardened image tells people to look for.
     assert.match(await cluster.kubectl(["-n", AGENT_NAMESPACE, "logs", "-l", AGENT_LABEL, "--tail=-1"]), /ambient/);
-    ordinary = scene.audit?.entries() ?? [];
+    ordinary = scene.audit?.entries(AGENT_ACCOUNT) ?? [];
   });
 
   test("lets the agent ask for a namespace that its watch has not shown", async (t) => {
@@ -201,22 +218,14 @@ describe("the chart in a cluster", () => {
     await waitRedirection(cluster, [later], "enabled");
   });
 
-  test("lets the agent use every right it has been given, and forbids it nothing", (t) => {
+  test("lets the agent use every right it has been given, and forbids it nothing", async (t) => {
     if (scene.audit === undefined) return t.skip(ONLY_IN_LAB);
-    const told = (entry: AuditEntry): string => `${entry.verb} ${entry.uri} ${entry.code}`;
-    const isRefused = ({ decision, code }: AuditEntry): boolean => decision !== "allow" || code === 403;
     assert.deepEqual(ordinary.filter(isRefused).map(told), []);
     assert.ok(ordinary.length > 0);
     // No pod of another node is ever asked for.
     const lists = ordinary.filter(({ resource, name }) => resource === "pods" && name === "");
     assert.deepEqual(lists.filter(({ uri }) => !uri.includes("fieldSelector=spec.nodeName")).map(told), []);
-    const used = new Set(
-      scene.audit
-        .entries()
-        .filter((entry) => !isRefused(entry))
-        .map(({ verb, resource }) => `${verb} ${resource}`),
-    );
-    assert.deepEqual([...used].sort(), granted.toSorted());
+    assert.deepEqual(listUsed(scene.audit.entries(AGENT_ACCOUNT)), await listGranted(false));
   });
 
   /** By what somebody tries with the agent's token: what he is told. */
@@ -294,6 +303,10 @@ describe("the chart in a cluster", () => {
     assert.ok(its);
     assert.deepEqual(await connect(cluster, plain, its), { outcome: "direct", port: its.port });
     if (lab === undefined) return;
+    // The hook's rights are as small: it uses each, and is refused nothing.
+    const asked = scene.audit?.entries(HOOK_ACCOUNT) ?? [];
+    assert.deepEqual(asked.filter(isRefused).map(told), []);
+    assert.deepEqual(listUsed(asked), await listGranted(true));
     assert.equal(scene.readChain(), chain);
     assert.ok(!existsSync(join(lab.nodeDisk, "opt/cni/bin/istio-cni")));
     const run = lab.nodePath("/run/istio-cni");
@@ -303,25 +316,29 @@ describe("the chart in a cluster", () => {
   });
 });
 
-/** What the chart grants in the two modes and the two ways of repair that write, as "verb resource". */
-const granted: readonly string[] = await listGranted();
+const told = (entry: AuditEntry): string => `${entry.verb} ${entry.uri} ${entry.code}`;
+const isRefused = ({ decision, code }: AuditEntry): boolean => decision !== "allow" || code === 403;
 
-async function listGranted(): Promise<readonly string[]> {
-  const cases = [
-    "profile=ambient",
-    "repair.repairPods=false,repair.deletePods=true",
-    "repair.repairPods=false,repair.labelPods=true",
-  ];
+/** As "verb resource", sorted. */
+function listUsed(entries: readonly AuditEntry[]): readonly string[] {
+  const allowed = entries.filter((entry) => !isRefused(entry));
+  return [...new Set(allowed.map(({ verb, resource }) => `${verb} ${resource}`))].sort();
+}
+
+/** What the chart grants the agent, in the two modes and the two ways of repair that write, or its hook; in the same form. */
+async function listGranted(isHook: boolean): Promise<readonly string[]> {
+  const cases = ["profile=ambient", REPAIRS_BY_DELETION.join(), REPAIRS_BY_LABEL.join()];
   const rights = new Set<string>();
   for (const values of cases) {
-    for (const object of await renderObjects({ args: ["--set", values, "--no-hooks"] })) {
-      const rules = readText(object, "kind").endsWith("Role") ? readPath(object, "rules") : [];
+    for (const object of await renderObjects({ args: ["--set", values] })) {
+      const isOfHook = readText(object, "metadata", "annotations", "helm.sh/hook") !== "";
+      const rules = isOfHook === isHook && readText(object, "kind").endsWith("Role") ? readPath(object, "rules") : [];
       for (const rule of Array.isArray(rules) ? rules : [])
         for (const verb of texts(readPath(rule, "verbs")))
           for (const resource of texts(readPath(rule, "resources"))) rights.add(`${verb} ${resource}`);
     }
   }
-  return [...rights];
+  return [...rights].sort();
 }
 
 function texts(value: unknown): readonly string[] {

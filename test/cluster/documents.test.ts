@@ -14,7 +14,8 @@ import { type Cluster, createCluster, refuseIstio } from "../../testbed/cluster/
 import { renderMeshPod, renderPodImage } from "../../testbed/cluster/mesh-pod.ts";
 import { waitZtunnelReady } from "../../testbed/cluster/observe-ambient.ts";
 import { AGENT_NAMESPACE, agentLog, waitAgentReady, waitReady } from "../../testbed/cluster/observe-pods.ts";
-import { renderZtunnelImage } from "../../testbed/cluster/ztunnel-image.ts";
+import { renderUpstreamInstall } from "../../testbed/cluster/upstream-install.ts";
+import { applyZtunnel, renderZtunnelImage } from "../../testbed/cluster/ztunnel-daemonset.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
 
@@ -88,7 +89,7 @@ describe("the documents", () => {
   }
 
   test("migration.md: the image alone in a DaemonSet of upstream's making, then our chart over what nobody's helm has made", async () => {
-    await cluster().apply(join(REPOSITORY, "testbed/cluster/manifests/sidecar"));
+    await cluster().apply(renderUpstreamInstall("defaults"));
     await waitAgentReady(cluster());
     const said = await follow("migration.md", { IMAGE: NEXT });
     assert.match(said, new RegExp(`^${RegExp.escape(AGENT_IMAGE)}$`, "m"));
@@ -137,7 +138,7 @@ describe("the documents", () => {
   });
 
   test("ambient.md: pods start inside, come in while they run, and leave", async () => {
-    await cluster().apply(join(REPOSITORY, "testbed/cluster/manifests/ambient/ztunnel.yaml"));
+    await applyZtunnel(cluster());
     const said = await follow("ambient.md");
     await waitZtunnelReady(cluster());
     assert.match(said, /\tinfo\tcni-agent\t.*ambient/);

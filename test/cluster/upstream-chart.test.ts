@@ -5,18 +5,16 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { applyPatch } from "../../testbed/api-server/patch.ts";
-import { AGENT_IMAGE, renderAgentImage } from "../../testbed/cluster/agent-image.ts";
+import { renderAgentImage } from "../../testbed/cluster/agent-image.ts";
 import { type Audit, startAudit } from "../../testbed/cluster/audit.ts";
 import { type Cluster, createCluster, refuseIstio, until } from "../../testbed/cluster/create-cluster.ts";
 import { renderMeshPod, renderPlainPod, renderPodImage } from "../../testbed/cluster/mesh-pod.ts";
 import { waitRedirection, waitZtunnelReady } from "../../testbed/cluster/observe-ambient.ts";
 import { AGENT_NAMESPACE, waitAgentReady, waitReady } from "../../testbed/cluster/observe-pods.ts";
-import { renderZtunnelImage } from "../../testbed/cluster/ztunnel-image.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
-import { listChartPodCases, renderChartPod } from "../../testbed/upstream/chart-pods.ts";
+import { renderUpstreamInstall } from "../../testbed/cluster/upstream-install.ts";
+import { applyZtunnel, renderZtunnelImage } from "../../testbed/cluster/ztunnel-daemonset.ts";
 
-const ACCOUNT = "istio-cni";
+const ACCOUNT = `system:serviceaccount:${AGENT_NAMESPACE}:istio-cni`;
 const DAEMON_SET = "/apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node";
 const web = { name: "web", namespace: "shop" };
 const enrolled = { name: "enrolled", namespace: "mesh" };
@@ -30,7 +28,7 @@ describe("upstream's chart with our image in a cluster", () => {
     cluster = await createCluster();
     await refuseIstio(cluster);
     const { lab } = cluster;
-    audit = lab && (await startAudit(lab, `system:serviceaccount:${AGENT_NAMESPACE}:${ACCOUNT}`));
+    audit = lab && (await startAudit(lab, [ACCOUNT]));
     await until(
       "an API server",
       60_000,
@@ -38,9 +36,7 @@ describe("upstream's chart with our image in a cluster", () => {
     );
     for (const image of [await renderAgentImage(), renderPodImage(), renderZtunnelImage()])
       await cluster.loadImage(image);
-    for (const name of [AGENT_NAMESPACE, web.namespace, enrolled.namespace]) await cluster.createNamespace(name);
-    const metadata = { name: ACCOUNT, namespace: AGENT_NAMESPACE };
-    await cluster.apply([{ apiVersion: "v1", kind: "ServiceAccount", metadata }]);
+    for (const { namespace } of [web, enrolled]) await cluster.createNamespace(namespace);
     chain = readChain();
   });
   after(() => cluster[Symbol.asyncDispose]());
@@ -51,25 +47,14 @@ describe("upstream's chart with our image in a cluster", () => {
     return lab === undefined ? "" : readFileSync(join(lab.nodeDisk, "etc/cni/net.d/10-lab.conflist"), "utf8");
   }
 
-  /** As of its newest version; as helm would, with nothing changed but the image. */
   async function install(name: string): Promise<void> {
-    const pod = [
-      ...(listChartPodCases()
-        .find((each) => each.name === name)
-        ?.versions.values() ?? []),
-    ].at(-1);
-    assert.ok(pod);
-    const container = { name: "install-cni", image: AGENT_IMAGE, imagePullPolicy: "IfNotPresent" };
-    // So that a changed ConfigMap is read, for which people restart the DaemonSet.
-    const changes = { metadata: { annotations: { values: name } }, spec: { containers: [container] } };
-    const template = applyPatch(pod.template, changes, "application/strategic-merge-patch+json");
-    await cluster.apply(renderChartPod({ ...pod, template }));
+    await cluster.apply(renderUpstreamInstall(name));
     await waitAgentReady(cluster);
   }
 
   /** What the real authorizer refused the agent so far. */
   const refusals = (): readonly string[] =>
-    (audit?.entries() ?? []).filter(({ code }) => code === 403).map(({ verb, uri }) => `${verb} ${uri}`);
+    (audit?.entries(ACCOUNT) ?? []).filter(({ code }) => code === 403).map(({ verb, uri }) => `${verb} ${uri}`);
 
   test("is Ready with its default values, and captures pods; of what it asks only its DaemonSet is refused, once", async () => {
     await install("defaults");
@@ -81,7 +66,7 @@ describe("upstream's chart with our image in a cluster", () => {
   test("goes over to ambient mode, and is refused nothing any more", async () => {
     const before = refusals().length;
     await cluster.kubectl(["label", "namespace", enrolled.namespace, "istio.io/dataplane-mode=ambient"]);
-    await cluster.apply(join(REPOSITORY, "testbed/cluster/manifests/ambient/ztunnel.yaml"));
+    await applyZtunnel(cluster);
     await install("ambient");
     await waitZtunnelReady(cluster);
     await cluster.apply([renderPlainPod(enrolled)]);

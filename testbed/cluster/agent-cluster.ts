@@ -1,44 +1,42 @@
-// A cluster for the agent's own tests: images loaded, the pods' namespace made, and the DaemonSet at the test's command,
-// so that a test can begin before the agent does.
+// A cluster for the agent's own tests: images loaded, the pods' namespace made, and the DaemonSet of upstream's chart at the
+// test's command, so that a test can begin before the agent does.
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readPath } from "../api-server/kube-object.ts";
-import { REPOSITORY } from "../node/repository.ts";
-import { renderAgentImage } from "./agent-image.ts";
+import { readPath, readText } from "../api-server/kube-object.ts";
+import { renderObjects } from "../chart/render-chart.ts";
+import { AGENT_IMAGE, renderAgentImage } from "./agent-image.ts";
 import { type Cluster, createCluster, refuseIstio, until } from "./create-cluster.ts";
 import { renderPodImage } from "./mesh-pod.ts";
 import { waitZtunnelReady } from "./observe-ambient.ts";
 import { AGENT_LABEL, AGENT_NAMESPACE, waitAgentReady } from "./observe-pods.ts";
-import { renderZtunnelImage } from "./ztunnel-image.ts";
+import { renderUpstreamInstall, renderUpstreamRights } from "./upstream-install.ts";
+import { applyZtunnel, renderZtunnelImage } from "./ztunnel-daemonset.ts";
 
-/** A folder of manifests/. */
 export type AgentMode = "sidecar" | "ambient";
 
 export interface AgentCluster extends AsyncDisposable {
   readonly cluster: Cluster;
-  /** Applies the manifests of the mode: rights, configuration, DaemonSet, in ambient mode ztunnel's too. Waits until all
-   * is Ready. Of another mode: changes to it, what only the former had stays. */
+  /** Applies what upstream's chart makes for the mode: rights, configuration, DaemonSet; in ambient mode ztunnel's too. Waits
+   * until all is Ready. Of another mode: changes to it, what only the former had stays. */
   installAgent(other?: AgentMode): Promise<void>;
   /** The agent did not become Ready when it was last installed: what needs it can only fail, and slowly. */
   isBroken(): boolean;
   /** Gives back the rights a test has taken. */
   applyRights(): Promise<void>;
-  /** The same for what only ambient mode may. */
-  applyAmbientRights(): Promise<void>;
   /** Deletes the agent's pods while the DaemonSet stays. Returns when they have ended; new ones are on their way. */
   deleteAgentPods(): Promise<void>;
   /** Deletes the DaemonSet and waits for the end of its pods. Plugin and chain stay on the node, as after every uninstall. */
   removeAgent(): Promise<void>;
-  /** The way in which a chart would do it: runs `install-cni uninstall --all-nodes` as a job, waits for its end, and takes the
-   * agents' rights away then. Returns what the job said. */
+  /** As our chart does it: runs its pre-delete hook, waits for its end, and takes the agents' rights away then. Returns what
+   * the hook's job said. */
   uninstall(): Promise<string>;
   /** Puts the node's chain back to what it was before the first agent: pods start without the plugin. Only in the lab. */
   forgetPlugin(): void;
 }
 
-/** Of both modes, as manifests/ call them; roles and bindings. */
-const RIGHTS = ["istio-cni", "istio-cni-repair-role", "istio-cni-repair-rolebinding", "istio-cni-ambient"];
-const MANIFESTS = join(REPOSITORY, "testbed/cluster/manifests");
+const HOOK = "helm.sh/hook";
+/** What upstream's chart is told for each mode. */
+const CASES = { sidecar: "defaults", ambient: "ambient" } as const;
 
 /** Finds a cluster without agent and prepares it. `podNamespace` is made for the test's pods.
  * @throws {Error} with a sentence that says what is missing. */
@@ -59,14 +57,14 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
     cluster,
     async installAgent(other = mode) {
       isBroken = true;
-      await cluster.apply(join(MANIFESTS, other));
+      await cluster.apply(renderUpstreamInstall(CASES[other]));
+      if (other === "ambient") await applyZtunnel(cluster);
       await waitAgentReady(cluster);
       if (other === "ambient") await waitZtunnelReady(cluster);
       isBroken = false;
     },
     isBroken: () => isBroken,
-    applyRights: () => cluster.apply(join(MANIFESTS, "common/rbac.yaml")),
-    applyAmbientRights: () => cluster.apply(join(MANIFESTS, "ambient/rbac.yaml")),
+    applyRights: () => cluster.apply(renderUpstreamRights(CASES[mode])),
     async deleteAgentPods() {
       await inAgentNamespace("delete", "pod", "-l", AGENT_LABEL, "--wait=true");
     },
@@ -78,7 +76,8 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
       });
     },
     async uninstall() {
-      await cluster.apply(join(MANIFESTS, "uninstall"));
+      const hooks = await renderObjects({ args: ["--set", `image=${AGENT_IMAGE},pullPolicy=IfNotPresent`] });
+      await cluster.apply(hooks.filter((object) => readText(object, "metadata", "annotations", HOOK) === "pre-delete"));
       const job = "job/istio-cni-uninstall";
       await until("the end of the agents", 120_000, async () => {
         const { status } = await cluster.get("-n", AGENT_NAMESPACE, job);
@@ -86,8 +85,11 @@ export async function createAgentCluster(mode: AgentMode, podNamespace: string):
         return isOver("succeeded") || isOver("failed");
       });
       const said = await inAgentNamespace("logs", job);
-      await cluster.kubectl(["delete", "clusterroles,clusterrolebindings", ...RIGHTS, "--ignore-not-found"]);
-      await cluster.kubectl(["delete", "-k", join(MANIFESTS, "uninstall")]);
+      const rights = renderUpstreamRights(CASES[mode]).map(
+        ({ kind, metadata }) => `${String(kind)}/${readText(metadata, "name")}`,
+      );
+      await cluster.kubectl(["delete", ...rights, "--ignore-not-found"]);
+      await inAgentNamespace("delete", "serviceaccount,role,rolebinding,job", "istio-cni-uninstall");
       return said;
     },
     forgetPlugin() {

@@ -9,7 +9,7 @@ import { renderImageArchive } from "../node/image.ts";
 import { REPOSITORY } from "../node/repository.ts";
 import { renderTar, type TarFile } from "../node/tar.ts";
 
-/** What manifests/common/daemonset.yaml names. */
+/** What the tests install the agent by. */
 export const AGENT_IMAGE = "localhost/istio-install-cni/agent:test";
 
 const OUT = join(REPOSITORY, "out");

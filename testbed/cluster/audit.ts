@@ -1,4 +1,4 @@
-// The API server's audit log in a lab: what a service account asked for, and what it was told. The lab's API server is started
+// The API server's audit log in a lab: what service accounts asked for, and what they were told. The lab's API server is started
 // anew with it; everything lies in the lab's state, and its own folder stays as it was.
 import { linkSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -22,12 +22,12 @@ export interface AuditEntry {
 }
 
 export interface Audit {
-  /** All so far, the oldest first. */
-  entries(): readonly AuditEntry[];
+  /** All of one of the users so far, the oldest first. */
+  entries(user: string): readonly AuditEntry[];
 }
 
-/** Restarts the lab's API server so that it writes down what `user` asks for; does not wait until it answers. */
-export async function startAudit(lab: Lab, user: string): Promise<Audit> {
+/** Restarts the lab's API server so that it writes down what these users ask for; does not wait until it answers. */
+export async function startAudit(lab: Lab, users: readonly string[]): Promise<Audit> {
   const folder = join(lab.stateDir, "audit");
   const programs = join(dirname(lab.script), "bin");
   const log = join(folder, "log");
@@ -35,7 +35,7 @@ export async function startAudit(lab: Lab, user: string): Promise<Audit> {
     apiVersion: "audit.k8s.io/v1",
     kind: "Policy",
     omitStages: ["RequestReceived"],
-    rules: [{ level: "Metadata", users: [user] }, { level: "None" }],
+    rules: [{ level: "Metadata", users }, { level: "None" }],
   };
   mkdirSync(join(folder, "bin"), { recursive: true });
   writeFileSync(join(folder, "policy.json"), JSON.stringify(policy));
@@ -50,10 +50,10 @@ export async function startAudit(lab: Lab, user: string): Promise<Audit> {
   await mustRun([lab.script, "node", "mount", "--bind", join(folder, "bin"), programs]);
   await lab.restartApiServer();
   return {
-    entries: () =>
+    entries: (user) =>
       readFileSync(log, "utf8")
         .split("\n")
-        .flatMap((line) => (line === "" ? [] : parseEntry(JSON.parse(line)))),
+        .flatMap((line) => (line === "" ? [] : parseEntry(JSON.parse(line), user))),
   };
 }
 
@@ -66,8 +66,8 @@ function linkProgram(program: string, path: string): void {
   }
 }
 
-function parseEntry(event: unknown): AuditEntry[] {
-  if (!isJsonObject(event)) return [];
+function parseEntry(event: unknown, user: string): AuditEntry[] {
+  if (!isJsonObject(event) || readText(event, "user", "username") !== user) return [];
   const [resource, subresource] = ["resource", "subresource"].map((field) => readText(event, "objectRef", field));
   const code = readPath(event, "responseStatus", "code");
   return [

@@ -1,6 +1,6 @@
 // A Kubernetes for the cluster tier, whichever there is: the shared lab, or one that KUBECONFIG names. Everything is
 // done through kubectl, so that tests are the same in both; what only the lab can do is undefined elsewhere.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,7 +22,7 @@ export interface Cluster extends AsyncDisposable {
   tryKubectl(args: readonly string[], timeoutMs?: number): Promise<CommandResult>;
   /** `kubectl get … -o json`, parsed. */
   get(...args: readonly string[]): Promise<JsonObject>;
-  /** Applies a file of manifests, a folder with a kustomization.yaml, or objects. */
+  /** Applies a file of manifests, or objects. */
   apply(what: string | readonly JsonObject[]): Promise<void>;
   /** Makes a namespace and waits until pods can be made in it. */
   createNamespace(name: string): Promise<void>;
@@ -48,7 +48,7 @@ export async function createCluster(): Promise<Cluster> {
     const tryKubectl: Cluster["tryKubectl"] = (args, timeoutMs) => runCommand([...program, ...args], limit(timeoutMs));
     const kubectl: Cluster["kubectl"] = (args, timeoutMs) => mustRun([...program, ...args], limit(timeoutMs));
     const get: Cluster["get"] = async (...args) => JSON.parse(await kubectl(["get", ...args, "-o", "json"]));
-    const applied: (readonly string[])[] = [];
+    const applied: string[] = [];
     let files = 0;
     const write = (suffix: string, content: string | Uint8Array): string => {
       files += 1;
@@ -61,9 +61,8 @@ export async function createCluster(): Promise<Cluster> {
         typeof what === "string"
           ? what
           : write("json", JSON.stringify({ apiVersion: "v1", kind: "List", items: what }));
-      const named = [existsSync(join(path, "kustomization.yaml")) ? "-k" : "-f", path];
-      applied.push(named);
-      await kubectl(["apply", ...named]);
+      applied.push(path);
+      await kubectl(["apply", "-f", path]);
     };
     return {
       lab,
@@ -91,7 +90,7 @@ export async function createCluster(): Promise<Cluster> {
       async [Symbol.asyncDispose]() {
         // The lab is thrown away whole.
         const toDelete = lab === undefined ? applied.reverse() : [];
-        for (const named of toDelete) await tryKubectl(["delete", "--ignore-not-found", ...named], 120_000);
+        for (const path of toDelete) await tryKubectl(["delete", "--ignore-not-found", "-f", path], 120_000);
         await close();
       },
     };

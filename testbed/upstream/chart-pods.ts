@@ -100,7 +100,7 @@ export function renderChartPod({ template, config, roles }: ChartPod): readonly 
       {
         apiVersion: `${RBAC}/v1`,
         kind: "ClusterRoleBinding",
-        metadata: { name },
+        metadata: { name: name.replace(/-role$/, "-rolebinding") },
         roleRef: { apiGroup: RBAC, kind: "ClusterRole", name },
         subjects: [{ kind: "ServiceAccount", name: SERVICE_ACCOUNT, namespace: NAMESPACE }],
       },
