@@ -1,14 +1,14 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build images imagetest lock scan demo test test-cluster ok bench site clean
+.PHONY: help setup build images imagetest lock scan demo test test-cluster ok bench soak site clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo 'demo, test and bench need root on Debian or Ubuntu; what they install from apt they name first.'
+	@echo 'demo, test, bench and soak need root on Debian or Ubuntu; what they install from apt they name first.'
 
 setup: ## install what the other targets need: apt packages (named first) and the locked npm packages
 	@tools/setup
@@ -43,6 +43,9 @@ ok: ## the one gate: types, lint, import law, own checks, unit tests
 
 bench: build ## measure us against the bare runtime, side by side; results under bench/results/
 	@tools/node bench/main.ts $(ARGS)
+
+soak: build ## an hour of pods and faults on a real containerd; ARGS="--seconds 600 --seed 7" for another
+	@tools/node testbed/soak/main.ts $(ARGS)
 
 site: ## build the documents as a site into site/dist, its links checked; packages of its own
 	@tools/setup --npm-only

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { mustRun, startCommand } from "./command.ts";
+import { mustRun, type RunningCommand, startCommand } from "./command.ts";
 import { type CriClient, createCriClient } from "./cri-client.ts";
 
 export interface ContainerdOptions {
@@ -18,13 +18,15 @@ export interface Containerd {
   readonly pid: number;
   readonly socket: string;
   readonly cri: CriClient;
-  /** The last lines it logged. */
+  /** The last lines it logged, since its last start. */
   readonly log: readonly string[];
   importImage(archive: Uint8Array): Promise<void>;
   /** The same for an archive on disk, in a format that `ctr images import` knows. */
   importImageFile(path: string): Promise<void>;
   /** Resolves once the runtime and its pod network are ready. */
   waitReady(timeoutMs?: number): Promise<void>;
+  /** Ends the daemon and starts it again, as an upgrade of it does: sandboxes stay. Resolves when it runs, not when it is ready. */
+  restart(signal?: NodeJS.Signals): Promise<void>;
   /** Ends the daemon; sandboxes must have been removed before. */
   stop(): Promise<void>;
 }
@@ -37,7 +39,8 @@ export function startContainerd(options: ContainerdOptions): Containerd {
   const configPath = join(options.stateDir, "containerd.toml");
   mkdirSync(root, { recursive: true });
   writeFileSync(configPath, renderConfig(root, options));
-  const daemon = startCommand(["containerd", "--config", configPath]);
+  const start = (): RunningCommand => startCommand(["containerd", "--config", configPath]);
+  let daemon = start();
   const cri = createCriClient(SOCKET);
 
   async function waitReady(timeoutMs = 20_000): Promise<void> {
@@ -67,10 +70,14 @@ export function startContainerd(options: ContainerdOptions): Containerd {
   }
 
   return {
-    pid: daemon.pid,
+    get pid() {
+      return daemon.pid;
+    },
     socket: SOCKET,
     cri,
-    log: daemon.lines,
+    get log() {
+      return daemon.lines;
+    },
     waitReady,
     async importImage(archive) {
       const path = join(options.stateDir, "image.tar");
@@ -79,6 +86,10 @@ export function startContainerd(options: ContainerdOptions): Containerd {
       rmSync(path);
     },
     importImageFile,
+    async restart(signal = "SIGTERM") {
+      await daemon.stop(signal);
+      daemon = start();
+    },
     async stop() {
       cri[Symbol.dispose]();
       await daemon.stop();

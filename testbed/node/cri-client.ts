@@ -99,7 +99,8 @@ export interface CriClient extends Disposable {
   stopPodSandbox(id: string, timeoutMs?: number): Promise<void>;
   removePodSandbox(id: string, timeoutMs?: number): Promise<void>;
   podSandboxStatus(id: string, timeoutMs?: number): Promise<PodSandboxStatus>;
-  listPodSandboxes(timeoutMs?: number): Promise<readonly string[]>;
+  /** Ids; of one pod's sandboxes where its UID is told. */
+  listPodSandboxes(timeoutMs?: number, ofPod?: string): Promise<readonly string[]>;
   createContainer(sandboxId: string, config: ContainerConfig, sandboxConfig: PodSandboxConfig): Promise<string>;
   startContainer(id: string): Promise<void>;
   /** Sends SIGTERM, kills after the grace, and returns when the container has ended. */
@@ -182,8 +183,10 @@ export function createCriClient(path: string): CriClient {
         info: asText(asMessage(answer["info"])["info"]),
       };
     },
-    async listPodSandboxes(timeoutMs) {
-      return asMessages((await call("ListPodSandbox", {}, timeoutMs))["items"]).map((item) => asText(item["id"]));
+    async listPodSandboxes(timeoutMs, ofPod) {
+      const items = asMessages((await call("ListPodSandbox", {}, timeoutMs))["items"]);
+      const asked = items.filter((item) => ofPod === undefined || asMessage(item["metadata"])["uid"] === ofPod);
+      return asked.map((item) => asText(item["id"]));
     },
     async createContainer(sandboxId, config, sandboxConfig) {
       const answer = await call("CreateContainer", { podSandboxId: sandboxId, config, sandboxConfig });

@@ -15,6 +15,8 @@ export interface ZtunnelProcessOptions {
   readonly tunnel?: boolean;
   /** False: it acknowledges pods and does nothing for them. */
   readonly proxies?: boolean;
+  /** It goes nowhere with connections and answers each: who took it. */
+  readonly answers?: boolean;
   /** False: it does not start a proxy beside another ztunnel's. */
   readonly reusePort?: boolean;
   /** Tells its readiness over HTTP, on `readyPort` of what is returned. */
@@ -49,6 +51,7 @@ export async function startZtunnel(options: ZtunnelProcessOptions): Promise<Ztun
     ...(options.dns === true ? ["--dns"] : []),
     ...(options.tunnel === true ? ["--tunnel"] : []),
     ...(options.proxies === false ? ["--no-proxy"] : []),
+    ...(options.answers === true ? ["--answers"] : []),
     ...(options.reusePort === false ? ["--no-reuse-port"] : []),
     ...(options.tellsReadiness === true ? ["--ready-port", "0"] : []),
   ];

@@ -1,5 +1,5 @@
 /*
- * ztunnel [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--no-reuse-port] [--ready-port N]
+ * ztunnel [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--answers] [--no-reuse-port] [--ready-port N]
  *
  * Long because every program of the testbed is one file: compile.ts makes one program of one source.
  * In order: addresses and sockets; connections; one pod's proxy; what ztunnel knows; messages; the conversation.
@@ -12,6 +12,8 @@
  *   --socket PATH      the agent's socket; /var/run/ztunnel/ztunnel.sock unless told
  *   --dns              listen on 15053 of loopback, TCP and UDP, too; answers "ztunnel 15053"
  *   --no-proxy         acknowledges without a proxy: nothing is done in the pod's namespace, nobody listens there
+ *   --answers          takes connections and goes nowhere with them: tells who took them, "captured PORT orig=ip:port", as the
+ *                      sidecar's stand-in does, so that whoever asks sees it
  *   --no-reuse-port    two of them cannot overlap then: a pod's proxy does not start while another listens
  *   --ready-port N     tells GET /healthz/ready over HTTP on that port; 0 takes any and names it in the first line
  *
@@ -60,7 +62,7 @@ struct pod {
 };
 
 static const char *socket_path = "/var/run/ztunnel/ztunnel.sock";
-static int with_dns, with_tunnel, with_proxy = 1, reuse_port = 1;
+static int with_dns, with_tunnel, with_proxy = 1, with_answers, reuse_port = 1;
 static struct pod *pods[MAX_PODS];
 static size_t pod_count;
 static int is_connected, has_snapshot;
@@ -259,6 +261,22 @@ static int connect_outbound(const address *destination, const char **way) {
   return connect_to(destination, NULL);
 }
 
+static void original_destination(int fd, address *destination) {
+  address translated = {0};
+  socklen_t length = sizeof *destination;
+  getsockname(fd, (struct sockaddr *)destination, &length);
+  length = sizeof translated;
+  int level = destination->ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+  if (!getsockopt(fd, level, ORIGINAL_DST, &translated, &length)) *destination = translated;
+}
+
+/* A few bytes into an empty buffer: nobody is waited for. */
+static void tell_who_took(int fd, int port) {
+  address destination = {0};
+  original_destination(fd, &destination);
+  if (dprintf(fd, "captured %d orig=%s\n", port, text_of(&destination)) > 0) shutdown(fd, SHUT_WR);
+}
+
 static _Noreturn void serve_connection(const struct pod *pod, int fd, int port) {
   address peer = {0}, local = {0}, destination = {0};
   socklen_t length = sizeof peer;
@@ -270,12 +288,7 @@ static _Noreturn void serve_connection(const struct pod *pod, int fd, int port) 
   destination = local;
   if (port == HBONE) {
     is_told = !read_connect(fd, &destination) && is_same_ip(&destination, &local);
-  } else {
-    address translated = {0};
-    length = sizeof translated;
-    int level = local.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
-    if (!getsockopt(fd, level, ORIGINAL_DST, &translated, &length)) destination = translated;
-  }
+  } else original_destination(fd, &destination);
   int to = port_of(&destination);
   const char *result = "forwarded";
   if (!is_told) result = "no destination";
@@ -331,7 +344,8 @@ static void accept_one(const struct pod *pod, const struct listener *listener, c
   }
   int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
   if (fd < 0) return;
-  if (listener->port != SOCKS && fork() == 0) {
+  if (with_answers) tell_who_took(fd, listener->port);
+  else if (listener->port != SOCKS && fork() == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
@@ -735,11 +749,12 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[i], "--dns")) with_dns = 1;
     else if (!strcmp(argv[i], "--tunnel")) with_tunnel = 1;
     else if (!strcmp(argv[i], "--no-proxy")) with_proxy = 0;
+    else if (!strcmp(argv[i], "--answers")) with_answers = 1;
     else if (!strcmp(argv[i], "--no-reuse-port")) reuse_port = 0;
     else if (!strcmp(argv[i], "--socket") && i + 1 < argc) socket_path = argv[++i];
     else if (!strcmp(argv[i], "--ready-port") && i + 1 < argc) ready_port = atoi(argv[++i]);
     else {
-      fprintf(stderr, "ztunnel: Cannot use \"%s\": [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--no-reuse-port] [--ready-port N] is accepted\n", argv[i]);
+      fprintf(stderr, "ztunnel: Cannot use \"%s\": [--socket PATH] [--dns] [--tunnel] [--no-proxy] [--answers] [--no-reuse-port] [--ready-port N] is accepted\n", argv[i]);
       return 2;
     }
   }
