@@ -5,6 +5,7 @@
 
 import type { ListWatchReport } from "../../core/kube/list-watch.ts";
 import { type Namespace, parseNamespace } from "../../core/kube/namespace.ts";
+import { OBJECT_NAME } from "../../core/kube/object-name.ts";
 import type { ObjectChange, StoredObject } from "../../core/kube/object-store.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
@@ -96,8 +97,6 @@ export class InformersError extends Error {
     this.name = "InformersError";
   }
 }
-
-const NODE_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /** @throws InformersError when the node's name is not known: an empty one would select unscheduled pods instead. */
 export function createInformers(deps: InformersDeps, options: InformersOptions): Informers {
@@ -202,6 +201,6 @@ function checkNodeName(nodeName: string | undefined): string {
   if (nodeName === undefined || nodeName === "") {
     throw new InformersError("NODE_NAME is not set; the DaemonSet sets it from spec.nodeName");
   }
-  if (NODE_NAME.test(nodeName)) return nodeName;
+  if (OBJECT_NAME.test(nodeName)) return nodeName;
   throw new InformersError(`NODE_NAME is ${JSON.stringify(nodeName.slice(0, 64))}, which no node can be called`);
 }

@@ -4,6 +4,7 @@
  */
 
 import { type Cidr, formatCidr, parseCidr, parseIpAddress } from "../address.ts";
+import { NAMESPACE_NAME, OBJECT_NAME as OBJECT_NAME_FORM } from "../kube/object-name.ts";
 import { parseScopeLevels, renderScopeLevels, SCOPE_LEVELS_ACCEPTED, type ScopeLevels } from "../log-levels.ts";
 import {
   isLabelKey,
@@ -15,13 +16,11 @@ import {
 import { parsePodSelectors } from "../policy/repair-selectors.ts";
 import { absolutePath, FILE_NAME, listOf, TEXT, type ValueType } from "./value-type.ts";
 
-const DNS_LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
-
 /** A namespace's name (RFC 1123 label); "" means unknown. */
 export const NAMESPACE: ValueType<string> = {
   name: "namespace",
   accepts: "a namespace name (lower-case letters, digits and '-', at most 63 characters)",
-  parse: (text) => (text === "" || DNS_LABEL.test(text) ? text : undefined),
+  parse: (text) => (text === "" || NAMESPACE_NAME.test(text) ? text : undefined),
   render: (value) => value,
 };
 
@@ -32,7 +31,7 @@ export const NAMESPACE_LIST: ValueType<readonly string[]> = listOf(NAMESPACE, 10
 export const OBJECT_NAME: ValueType<string> = {
   name: "name",
   accepts: "an object name (lower-case letters, digits, '-' and '.', at most 253 characters)",
-  parse: (text) => (text === "" || isDnsSubdomain(text) ? text : undefined),
+  parse: (text) => (text === "" || OBJECT_NAME_FORM.test(text) ? text : undefined),
   render: (value) => value,
 };
 
@@ -165,7 +164,3 @@ export const SCOPE_LEVELS: ValueType<ScopeLevels> = {
   parse: parseScopeLevels,
   render: renderScopeLevels,
 };
-
-function isDnsSubdomain(text: string): boolean {
-  return text.length <= 253 && text.split(".").every((label) => DNS_LABEL.test(label));
-}

@@ -66,6 +66,15 @@ describe("the node's name", () => {
     assert.equal(resolve({ NODE_NAME: "a" }).config.repair.nodeName, "a");
     assert.equal(resolve().config.api.nodeName, undefined);
   });
+
+  it("may be one word as long as a host's name can be", () => {
+    const name = "n".repeat(64);
+    assert.equal(resolve({ NODE_NAME: name }).config.api.nodeName, name);
+    assert.throws(() => resolve({ NODE_NAME: "n".repeat(254) }), {
+      name: "ConfigError",
+      message: /at most 253 characters/,
+    });
+  });
 });
 
 describe("the log's levels", () => {

@@ -3,6 +3,8 @@
  * objects, so whatever could leave the path (slash, dots, query) is refused here, not escaped.
  */
 
+import { OBJECT_NAME } from "./object-name.ts";
+
 /** What the agent has business with; the keys are the API's plural names. */
 const PREFIXES = {
   pods: "/api/v1",
@@ -48,9 +50,7 @@ export function resourcePath(ref: ResourceRef): string {
   return path;
 }
 
-const NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
-
 function checkName(field: string, value: string): string {
-  if (value.length > 253 || !NAME.test(value) || value.includes("..")) throw new ResourceRefError(field, value);
+  if (!OBJECT_NAME.test(value)) throw new ResourceRefError(field, value);
   return value;
 }

@@ -4,6 +4,7 @@
  * what is not known is left out: either makes the plugin wait for the agent, never pass a pod.
  */
 import { findMember, type JsonNode, JsonScanError, scanJson } from "../cni/json-scan.ts";
+import { NAMESPACE_NAME } from "../kube/object-name.ts";
 
 /** Its name in the run directory, beside plugin.sock. */
 export const STATE_FILE_NAME = "plugin-state";
@@ -31,9 +32,6 @@ export interface Enrollment {
   /** Namespaces in which a pod was ever enrolled by its own label. */
   readonly byPod: readonly string[];
 }
-
-/** RFC 1123 label, which every namespace's name is. */
-const NAMESPACE = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** The file's bytes; equal for equal facts in whatever order. What no namespace can be called is dropped. Beyond
  * MAX_STATE_BYTES the enrolment goes first, as not known, then the end of the excluded list. */
@@ -82,7 +80,7 @@ function encode(
 }
 
 function sortedNames(names: readonly string[]): readonly string[] {
-  return [...new Set(names)].filter((name) => NAMESPACE.test(name)).sort();
+  return [...new Set(names)].filter((name) => NAMESPACE_NAME.test(name)).sort();
 }
 
 function scan(bytes: Uint8Array): JsonNode | undefined {

@@ -44,7 +44,7 @@ const arbitraryNetns = fc.record(
 const arbitraryRecordedPod = fc.record({
   podUid: fc.uuid(),
   podNamespace: fc.stringMatching(/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/),
-  podName: fc.stringMatching(/^[a-z0-9](?:[-.a-z0-9]{0,80}[a-z0-9])?$/),
+  podName: fc.stringMatching(/^[a-z0-9](?:[-a-z0-9]{0,80}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,9}[a-z0-9])?){0,3}$/),
   containerId: fc.option(fc.stringMatching(/^[0-9a-f]{64}$/), { nil: undefined }),
   netns: arbitraryNetns,
   bootId: fc.uuid(),

@@ -2,6 +2,7 @@
  * What was decided on one pod, as the agent leaves it for its successor: JSON of one version, one file for each pod. What
  * cannot be trusted to the last byte reads as absent; whose file it is and of which sandbox is judged by whoever reads it.
  */
+import { NAMESPACE_NAME, OBJECT_NAME } from "../kube/object-name.ts";
 import type { SidecarReason } from "../policy/sidecar-decision.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import type { SidecarCapture } from "../rules/sidecar-capture.ts";
@@ -80,8 +81,6 @@ const SIDECAR_REASONS: Readonly<Record<SidecarReason, "in" | "out" | "never">> =
 };
 const FORM = {
   podUid: /^[0-9A-Za-z][0-9A-Za-z-]{0,63}$/,
-  namespace: /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/,
-  podName: /^[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?$/,
   containerId: /^[0-9A-Za-z][0-9A-Za-z_.-]{0,255}$/,
   bootId: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   reason: /^[a-z][a-z0-9-]{0,62}$/,
@@ -147,8 +146,8 @@ function readRecord(fields: RecordFields): PodRecord {
   const netns = fields.object("netns");
   const pod: RecordedPod = {
     podUid: fields.text("podUid", FORM.podUid),
-    podNamespace: fields.text("podNamespace", FORM.namespace),
-    podName: fields.text("podName", FORM.podName),
+    podNamespace: fields.text("podNamespace", NAMESPACE_NAME),
+    podName: fields.text("podName", OBJECT_NAME),
     containerId: fields.orNull("containerId", (key) => fields.text(key, FORM.containerId)),
     netns: { dev: netns.bits64("dev"), ino: netns.bits64("ino"), cookie: netns.orNull("cookie", netns.bits64) },
     bootId: fields.text("bootId", FORM.bootId),

@@ -1,6 +1,8 @@
 // Label selectors of Kubernetes: what a requirement is, and which labels meet it (apimachinery pkg/labels/selector.go,
 // pkg/util/validation). How they are written is the business of those who read them: repair-selectors.ts, enablement-selectors.ts.
 
+import { OBJECT_NAME } from "../kube/object-name.ts";
+
 export type LabelOperator = "In" | "NotIn" | "Exists" | "DoesNotExist";
 
 export interface LabelRequirement {
@@ -37,7 +39,6 @@ export function matchesLabels(selector: LabelSelector, labels: Labels): boolean 
   return selector.every((requirement) => meetsRequirement(requirement, labels));
 }
 
-const PREFIX = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 
 /** For messages. */
@@ -48,7 +49,7 @@ export const LABEL_VALUE_ACCEPTED = "a label value (letters, digits, '-', '_' an
 /** `name` or `prefix/name`. */
 export function isLabelKey(text: string): boolean {
   const slash = text.indexOf("/");
-  if (slash > 253 || (slash >= 0 && !PREFIX.test(text.slice(0, slash)))) return false;
+  if (slash >= 0 && !OBJECT_NAME.test(text.slice(0, slash))) return false;
   return NAME.test(text.slice(slash + 1));
 }
 
