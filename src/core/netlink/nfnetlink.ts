@@ -32,13 +32,16 @@ export const NFT_MSG = {
   GETRULE: nftType(7),
   DELRULE: nftType(8),
   NEWSET: nftType(9),
+  GETSET: nftType(10),
+  DELSET: nftType(11),
   NEWSETELEM: nftType(12),
   GETSETELEM: nftType(13),
+  DELSETELEM: nftType(14),
   NEWGEN: nftType(15),
   GETGEN: nftType(16),
 } as const;
 
-/** Attributes of tables, chains, hooks and rules (enum nft_table_attributes and its siblings). */
+/** Attributes of tables, chains, hooks, rules and sets (enum nft_table_attributes and its siblings). */
 export const NFTA_TABLE = { NAME: 1, FLAGS: 2, USE: 3 } as const;
 export const NFTA_CHAIN = { TABLE: 1, HANDLE: 2, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 export const NFTA_HOOK = { HOOKNUM: 1, PRIORITY: 2 } as const;
@@ -51,8 +54,22 @@ export const NFTA_RULE = {
   POSITION: 6,
   USERDATA: 7,
 } as const;
-export const NFTA_SET = { TABLE: 1, NAME: 2, FLAGS: 3, KEY_TYPE: 4, KEY_LEN: 5, DESC: 9, ID: 10 } as const;
+export const NFTA_SET = {
+  TABLE: 1,
+  NAME: 2,
+  FLAGS: 3,
+  KEY_TYPE: 4,
+  KEY_LEN: 5,
+  DESC: 9,
+  ID: 10,
+  USERDATA: 13,
+} as const;
 export const NFTA_SET_ELEM_LIST = { TABLE: 1, SET: 2, ELEMENTS: 3, SET_ID: 4 } as const;
+export const NFTA_SET_ELEM = { KEY: 1, USERDATA: 6 } as const;
+/** Of a value, of which keys of sets are one kind. */
+export const NFTA_DATA = { VALUE: 1, VERDICT: 2 } as const;
+/** Each entry of a list of expressions or elements. */
+export const NFTA_LIST_ELEM = 1;
 export const NFTA_RULE_COMPAT = { PROTO: 1, FLAGS: 2 } as const;
 const NFTA_GEN_ID = 1;
 
@@ -139,8 +156,12 @@ export function describeRefused(batch: Uint8Array, refusal: Refusal): string {
   if (message.type === NFT_MSG.NEWCHAIN || message.type === NFT_MSG.DELCHAIN) {
     return `chain ${table} ${text(NFTA_CHAIN.NAME)}`;
   }
+  if (SET_MESSAGES.includes(message.type)) return `set ${table} ${text(NFTA_SET.NAME)}`;
   return `rule in ${table} ${text(NFTA_RULE.CHAIN)}`;
 }
+
+/** Of sets and of what is in them: the name of the set is the same attribute of both. */
+const SET_MESSAGES: readonly number[] = [NFT_MSG.NEWSET, NFT_MSG.DELSET, NFT_MSG.NEWSETELEM, NFT_MSG.DELSETELEM];
 
 /** The family of an nf_tables message from the kernel, undefined for families we do not use. */
 export function familyOfMessage(message: NetlinkMessage): NftFamily | undefined {

@@ -3,6 +3,7 @@
 
 import type { Attribute } from "./message.ts";
 import { attributeMap, parseAttributes, readString, readU32be } from "./message.ts";
+import { NFTA_DATA, NFTA_LIST_ELEM } from "./nfnetlink.ts";
 import type { NetlinkWriter } from "./writer.ts";
 
 /** Keys of `meta` (enum nft_meta_keys). */
@@ -35,7 +36,6 @@ export type Expression =
   | { readonly kind: "lookup"; readonly set: string; readonly setId: number; readonly inverted: boolean }
   | { readonly kind: "unknown"; readonly name: string };
 
-const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
 const NFTA_META = { DREG: 1, KEY: 2, SREG: 3 } as const;
 const NFTA_CT = { DREG: 1, KEY: 2, SREG: 4 } as const;
@@ -52,7 +52,6 @@ const NFTA_CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
 const NFTA_BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
 const NFTA_COUNTER = { BYTES: 1, PACKETS: 2 } as const;
 const NFTA_IMMEDIATE = { DREG: 1, DATA: 2 } as const;
-const NFTA_DATA = { VALUE: 1, VERDICT: 2 } as const;
 const NFTA_VERDICT = { CODE: 1, CHAIN: 2 } as const;
 /** NFTA_MATCH_* and NFTA_TARGET_* have the same numbers. */
 const NFTA_XT = { NAME: 1, REV: 2, INFO: 3 } as const;

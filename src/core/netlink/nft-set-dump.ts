@@ -2,15 +2,8 @@
 
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, parseAttributes, readString, readU32be } from "./message.ts";
-import { NFGENMSG_BYTES, NFT_MSG, NFTA_SET, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
-import {
-  ADDRESS_BYTES,
-  ADDRESS_TYPE,
-  NFTA_DATA_VALUE,
-  NFTA_SET_ELEM,
-  type SetElement,
-  UDATA_ELEMENT_COMMENT,
-} from "./nft-set.ts";
+import { NFGENMSG_BYTES, NFT_MSG, NFTA_DATA, NFTA_SET, NFTA_SET_ELEM, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
+import { ADDRESS_BYTES, ADDRESS_TYPE, type SetElement, UDATA_ELEMENT_COMMENT } from "./nft-set.ts";
 
 /** A set as the kernel holds it, without what is in it. */
 export type HeldSet = {
@@ -46,7 +39,7 @@ export function decodeElements(messages: readonly NetlinkMessage[]): SetElement[
 }
 
 function parseElement(attributes: ReadonlyMap<number, Uint8Array>): SetElement | undefined {
-  const key = attributeMap(attributes.get(NFTA_SET_ELEM.KEY) ?? new Uint8Array()).get(NFTA_DATA_VALUE);
+  const key = attributeMap(attributes.get(NFTA_SET_ELEM.KEY) ?? new Uint8Array()).get(NFTA_DATA.VALUE);
   const family = ([4, 6] as const).find((candidate) => key?.length === ADDRESS_BYTES[candidate]);
   if (key === undefined || family === undefined) return undefined;
   const comment = parseComment(attributes.get(NFTA_SET_ELEM.USERDATA) ?? new Uint8Array());

@@ -3,19 +3,18 @@
 
 import type { IpAddress } from "../address.ts";
 import type { BatchMessage, NftFamily } from "./nfnetlink.ts";
-import { encodeRequest, NFT_MSG, NFTA_SET, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
+import {
+  encodeRequest,
+  NFT_MSG,
+  NFTA_DATA,
+  NFTA_LIST_ELEM,
+  NFTA_SET,
+  NFTA_SET_ELEM,
+  NFTA_SET_ELEM_LIST,
+} from "./nfnetlink.ts";
 import { NLM_F } from "./rtnetlink.ts";
 import type { NetlinkWriter } from "./writer.ts";
 
-/** enum nf_tables_msg_types, what no other file uses. */
-const NFT_MSG_GETSET = (NFT_MSG.NEWSET & 0xff00) | 10;
-const NFT_MSG_DELSET = (NFT_MSG.NEWSET & 0xff00) | 11;
-const NFT_MSG_DELSETELEM = (NFT_MSG.NEWSET & 0xff00) | 14;
-/** enum nft_set_attributes and enum nft_set_elem_attributes, what port-set.ts does not need. */
-export const NFTA_SET_USERDATA = 13;
-export const NFTA_SET_ELEM = { KEY: 1, USERDATA: 6 } as const;
-export const NFTA_DATA_VALUE = 1;
-const NFTA_LIST_ELEM = 1;
 /** How nft numbers its types ipv4_addr and ipv6_addr; only nft itself looks at it. */
 export const ADDRESS_TYPE = { 4: 7, 6: 8 } as const;
 export const ADDRESS_BYTES = { 4: 4, 6: 16 } as const;
@@ -54,7 +53,7 @@ export function addNamedSet(ref: SetRef, keys: 4 | 6, id: number, comment: strin
       writer.attributeU32be(NFTA_SET.KEY_TYPE, ADDRESS_TYPE[keys]);
       writer.attributeU32be(NFTA_SET.KEY_LEN, ADDRESS_BYTES[keys]);
       writer.attributeU32be(NFTA_SET.ID, id);
-      writer.attribute(NFTA_SET_USERDATA, () => {
+      writer.attribute(NFTA_SET.USERDATA, () => {
         writeUserData(writer, UDATA_SET.KEY_BYTE_ORDER, NETWORK_ORDER);
         writeUserData(writer, UDATA_SET.COMMENT, zeroEnded(comment));
       });
@@ -65,7 +64,7 @@ export function addNamedSet(ref: SetRef, keys: 4 | 6, id: number, comment: strin
 /** Deletes a set with all it holds; EBUSY while a rule looks into it. Equiv: nft delete set inet TABLE SET */
 export function deleteNamedSet({ family, table, set }: SetRef): BatchMessage {
   return {
-    type: NFT_MSG_DELSET,
+    type: NFT_MSG.DELSET,
     flags: 0,
     family,
     body: (writer) => {
@@ -88,12 +87,12 @@ export function createElements(ref: SetRef, elements: readonly SetElement[]): Ba
 
 /** Deletes addresses that have to be there (ENOENT). Equiv: nft delete element inet TABLE SET { IP } */
 export function deleteElements(ref: SetRef, addresses: readonly IpAddress[]): BatchMessage[] {
-  return inMessages(ref, NFT_MSG_DELSETELEM, 0, addresses, writeKey);
+  return inMessages(ref, NFT_MSG.DELSETELEM, 0, addresses, writeKey);
 }
 
 /** Asks for the sets of a table; answered by a dump. ENOENT where there is no such table. */
 export function encodeGetSets(family: NftFamily, table: string): Uint8Array {
-  return encodeRequest(NFT_MSG_GETSET, NLM_F.DUMP, family, (writer) => writer.attributeString(NFTA_SET.TABLE, table));
+  return encodeRequest(NFT_MSG.GETSET, NLM_F.DUMP, family, (writer) => writer.attributeString(NFTA_SET.TABLE, table));
 }
 
 /** Asks for all elements of a set; answered by a dump. ENOENT where there is no such set. */
@@ -137,7 +136,7 @@ function inMessages<T>(
 }
 
 function writeKey(writer: NetlinkWriter, { bytes }: IpAddress): void {
-  writer.nested(NFTA_SET_ELEM.KEY, () => writer.attributeBytes(NFTA_DATA_VALUE, bytes));
+  writer.nested(NFTA_SET_ELEM.KEY, () => writer.attributeBytes(NFTA_DATA.VALUE, bytes));
 }
 
 function writeUserData(writer: NetlinkWriter, type: number, value: Uint8Array): void {

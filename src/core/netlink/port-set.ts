@@ -4,15 +4,21 @@
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, parseAttributes, readString, viewOf } from "./message.ts";
 import type { BatchMessage } from "./nfnetlink.ts";
-import { encodeRequest, NFGENMSG_BYTES, NFT_MSG, NFTA_SET, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
+import {
+  NFGENMSG_BYTES,
+  NFT_MSG,
+  NFTA_DATA,
+  NFTA_LIST_ELEM,
+  NFTA_SET,
+  NFTA_SET_ELEM,
+  NFTA_SET_ELEM_LIST,
+} from "./nfnetlink.ts";
 import type { DumpedTable } from "./nft-dump.ts";
+import { encodeGetElements } from "./nft-set.ts";
 import { NLM_F } from "./rtnetlink.ts";
 
-const NFTA_LIST_ELEM = 1;
-const NFTA_SET_ELEM_KEY = 1;
 /** Data, flags (the end of an interval) and a second key: what an element has that is more than one port. */
 const NFTA_SET_ELEM_MORE = [2, 3, 10] as const;
-const NFTA_DATA_VALUE = 1;
 const NFTA_SET_DESC_SIZE = 1;
 const NFT_SET_ANONYMOUS_CONSTANT = 3;
 const PORT_BYTES = 2;
@@ -48,8 +54,8 @@ export function addPortSet(table: string, id: number, ports: readonly number[]):
         writer.nested(NFTA_SET_ELEM_LIST.ELEMENTS, () => {
           for (const port of ports) {
             writer.nested(NFTA_LIST_ELEM, () =>
-              writer.nested(NFTA_SET_ELEM_KEY, () =>
-                writer.attributeBytes(NFTA_DATA_VALUE, Uint8Array.of(port >> 8, port & 0xff)),
+              writer.nested(NFTA_SET_ELEM.KEY, () =>
+                writer.attributeBytes(NFTA_DATA.VALUE, Uint8Array.of(port >> 8, port & 0xff)),
               ),
             );
           }
@@ -65,12 +71,7 @@ export function encodeGetPortSets(tables: readonly DumpedTable[]): Uint8Array[] 
     const lookups = chains
       .flatMap(({ rules }) => rules.flatMap(({ expressions }) => expressions))
       .filter((expression) => expression.kind === "lookup");
-    return [...new Set(lookups.map(({ set }) => set))].map((set) =>
-      encodeRequest(NFT_MSG.GETSETELEM, NLM_F.DUMP, family, (writer) => {
-        writer.attributeString(NFTA_SET_ELEM_LIST.TABLE, name);
-        writer.attributeString(NFTA_SET_ELEM_LIST.SET, set);
-      }),
-    );
+    return [...new Set(lookups.map(({ set }) => set))].map((set) => encodeGetElements({ family, table: name, set }));
   });
 }
 
@@ -101,6 +102,6 @@ export function parsePortSets(messages: readonly NetlinkMessage[]): Map<string, 
 
 function parsePort(element: ReadonlyMap<number, Uint8Array>): number | undefined {
   if (NFTA_SET_ELEM_MORE.some((attribute) => element.has(attribute))) return undefined;
-  const value = attributeMap(element.get(NFTA_SET_ELEM_KEY) ?? new Uint8Array()).get(NFTA_DATA_VALUE);
+  const value = attributeMap(element.get(NFTA_SET_ELEM.KEY) ?? new Uint8Array()).get(NFTA_DATA.VALUE);
   return value?.length === PORT_BYTES ? viewOf(value).getUint16(0) : undefined;
 }

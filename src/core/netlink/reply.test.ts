@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { NetlinkFormatError } from "./message.ts";
 import { describeRefused, encodeBatch, parseBatchOutcome } from "./nfnetlink.ts";
 import { addTable, createOwnChain } from "./nft-message.ts";
+import { addNamedSet, createElements, deleteElements, deleteNamedSet } from "./nft-set.ts";
 import { collectDump, KernelRefusalError, parseReplies } from "./reply.ts";
 import { NetlinkWriter } from "./writer.ts";
 
@@ -102,4 +103,20 @@ test("the refused message of a batch is named", () => {
   assert.equal(describeRefused(batch, { ...refusal, sequence: 2 }), "table ip6 nat");
   assert.equal(describeRefused(batch, { ...refusal, sequence: 3 }), "chain ip6 nat ISTIO_OUTPUT");
   assert.equal(describeRefused(batch, { ...refusal, sequence: 1 }), "batch");
+});
+
+test("a set that is refused, or what is to be in it, is named as a set", () => {
+  const ref = { family: "inet", table: "istio-ambient-nat", set: "istio-inpod-probes-v4" } as const;
+  const ip = { family: 4, bytes: Uint8Array.of(10, 0, 0, 1) } as const;
+  const messages = [
+    addNamedSet(ref, 4, 1, "why"),
+    ...createElements(ref, [{ ip, comment: "" }]),
+    ...deleteElements(ref, [ip]),
+    deleteNamedSet(ref),
+  ];
+  const batch = encodeBatch(messages);
+  for (const index of messages.keys()) {
+    const refusal = { requestType: 0, errno: 16, sequence: index + 2 };
+    assert.equal(describeRefused(batch, refusal), "set inet istio-ambient-nat istio-inpod-probes-v4");
+  }
 });
