@@ -9,6 +9,9 @@ export type IpAddress = { readonly family: 4 | 6; readonly bytes: Uint8Array };
 /** An address with a prefix length. Bits behind the prefix are kept as written, as netip.ParsePrefix keeps them. */
 export type Cidr = IpAddress & { readonly prefixLength: number };
 
+/** How many bytes an address has. */
+export const ADDRESS_BYTES = { 4: 4, 6: 16 } as const;
+
 const DECIMAL_OCTET = /^(?:0|[1-9][0-9]{0,2})$/;
 const HEX_GROUP = /^[0-9a-fA-F]{1,4}$/;
 const PREFIX_LENGTH = /^(?:0|[1-9][0-9]{0,2})$/;
@@ -68,7 +71,7 @@ export function maskCidr(cidr: Cidr): Cidr {
 
 /** The network mask of a prefix length as 4 or 16 bytes. */
 export function prefixMask(family: 4 | 6, prefixLength: number): Uint8Array {
-  return Uint8Array.from({ length: family === 4 ? 4 : 16 }, (_, index) => {
+  return Uint8Array.from({ length: ADDRESS_BYTES[family] }, (_, index) => {
     const bits = Math.min(8, Math.max(0, prefixLength - index * 8));
     return (0xff << (8 - bits)) & 0xff;
   });

@@ -1,9 +1,9 @@
 // The addresses of a netns by rtnetlink: ask for all, read the answer, add one (uapi/linux/rtnetlink.h, if_addr.h).
 
-import type { Cidr, IpAddress } from "../address.ts";
-import { attributeMap, NetlinkFormatError, readNumber, readString, viewOf } from "./message.ts";
+import { ADDRESS_BYTES, type Cidr, type IpAddress } from "../address.ts";
+import { NetlinkFormatError, readNumber, readString } from "./message.ts";
 import { collectDump } from "./reply.ts";
-import { ADDRESS_FAMILY, familyOf, NLM_F, RTM } from "./rtnetlink.ts";
+import { ADDRESS_FAMILY, NLM_F, openMessage, RTM } from "./rtnetlink.ts";
 import { NetlinkWriter } from "./writer.ts";
 
 const IFADDRMSG_BYTES = 8;
@@ -44,9 +44,9 @@ export type InterfaceAddress = {
  * 6.9 that of one family does not (6.18, with namespaces made and ended beside it: p99 0.5 instead of 9 ms).
  * Equiv: ip -4 addr show
  */
-export function encodeGetAddresses(family: 4 | 6, sequence = 1): Uint8Array {
+export function encodeGetAddresses(family: 4 | 6): Uint8Array {
   const writer = new NetlinkWriter();
-  writer.message({ type: RTM.GETADDR, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence }, () => {
+  writer.message({ type: RTM.GETADDR, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence: 1 }, () => {
     const fields = { prefixLength: 0, flags: 0, scope: 0, interfaceIndex: 0 };
     writeIfaddrmsg(writer, { family: ADDRESS_FAMILY[family], ...fields });
   });
@@ -113,15 +113,10 @@ function writeIfaddrmsg(
 }
 
 function parseAddress(payload: Uint8Array): InterfaceAddress | undefined {
-  if (payload.length < IFADDRMSG_BYTES) {
-    throw new NetlinkFormatError(`Cannot read an address: message of ${payload.length} bytes`);
-  }
-  const view = viewOf(payload);
-  const family = familyOf(view.getUint8(0));
+  const { family, view, attributes } = openMessage("an address", payload, IFADDRMSG_BYTES);
   if (family === undefined) return undefined;
-  const attributes = attributeMap(payload.subarray(IFADDRMSG_BYTES));
   const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
-  if (bytes?.length !== (family === 4 ? 4 : 16)) {
+  if (bytes?.length !== ADDRESS_BYTES[family]) {
     throw new NetlinkFormatError(`Cannot read an address: IPv${family} address of ${bytes?.length ?? "no"} bytes`);
   }
   const flags = attributes.get(IFA_FLAGS);

@@ -8,7 +8,7 @@ import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, readString, readU32be } from "./message.ts";
 import { decodeNativeRule } from "./native-nft-rule.ts";
 import { NFGENMSG_BYTES, NFT_MSG, NFTA_CHAIN, NFTA_HOOK } from "./nfnetlink.ts";
-import { assembleNftDump, type DumpedTable } from "./nft-dump.ts";
+import { assembleNftDump, type DumpedTable, toChain } from "./nft-dump.ts";
 import type { Expression } from "./nft-expression.ts";
 import { encodeGetPortSets, parsePortSets } from "./port-set.ts";
 
@@ -78,9 +78,7 @@ function decodeTable({ family, name, chains }: DumpedTable, sets: ReadonlyMap<st
           : rule,
       ];
     });
-    return chain.base === undefined
-      ? { kind: "own", name: chain.name, rules }
-      : { kind: "base", name: chain.name, ...chain.base, rules };
+    return toChain(chain, rules);
   });
   return { name, chains: decoded };
 }

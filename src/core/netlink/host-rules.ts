@@ -22,7 +22,7 @@ import {
   type NftFamily,
 } from "./nfnetlink.ts";
 import { encodePlainChange } from "./nft-change.ts";
-import { assembleNftDump, type DumpedRule } from "./nft-dump.ts";
+import { assembleNftDump, type DumpedRule, toChain } from "./nft-dump.ts";
 import type { Expression } from "./nft-expression.ts";
 import { appendRule, type ChainRef, type RuleCompat } from "./nft-message.ts";
 import { addNamedSet, deleteNamedSet, type SetRef } from "./nft-set.ts";
@@ -166,8 +166,7 @@ function decodeTables(
       ...(isDormant && { isDormant: true }),
       chains: chains.map((chain): Chain<HeldRule> => {
         const rules = chain.rules.map(({ handle, expressions }: DumpedRule) => ({ ...read(expressions), handle }));
-        if (chain.base === undefined) return { kind: "own", name: chain.name, rules };
-        return { kind: "base", name: chain.name, ...chain.base, rules };
+        return toChain(chain, rules);
       }),
     }));
 }

@@ -33,8 +33,8 @@ describe("encodeGetTcpConnections()", () => {
     const question = { localPort: 15_006, peerPort: 42_682, states: [TCP_STATE.established, TCP_STATE.synReceived] };
     const zeros = "00".repeat(36);
     assert.equal(
-      hex(encodeGetTcpConnections(4, question, 7)),
-      `48000000140001030700000000000000020600000a0000003a9ea6ba${zeros}ffffffffffffffff`,
+      hex(encodeGetTcpConnections(4, question)),
+      `48000000140001030100000000000000020600000a0000003a9ea6ba${zeros}ffffffffffffffff`,
     );
     assert.equal(
       hex(encodeGetTcpConnections(6, { localPort: 1, states: [1] })).slice(32, 56),

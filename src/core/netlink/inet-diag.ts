@@ -1,6 +1,6 @@
 // Asks a network namespace for its TCP connections by sock_diag, also for those that are not established yet: who knocked at a
 // port, although the answer got lost (uapi/linux/inet_diag.h, sock_diag.h). Equiv: ss -tn state … 'sport = :PORT'
-import type { IpAddress } from "../address.ts";
+import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
 import { NetlinkFormatError, viewOf } from "./message.ts";
 import { collectDump } from "./reply.ts";
 import { ADDRESS_FAMILY, NLM_F } from "./rtnetlink.ts";
@@ -15,7 +15,8 @@ export const TCP_STATE = { established: 1, synReceived: 3, finWait1: 4, finWait2
 const SOCK_DIAG_BY_FAMILY = 20;
 const IPPROTO_TCP = 6;
 const MESSAGE_BYTES = 72;
-const ADDRESS_BYTES = 16;
+/** Of any family: IPv4 fills the first four. */
+const SLOT_BYTES = 16;
 
 /** One connection, as this namespace sees it. */
 export interface TcpConnection {
@@ -31,17 +32,16 @@ export interface TcpConnection {
 export function encodeGetTcpConnections(
   family: 4 | 6,
   { localPort, peerPort = 0, states }: { localPort: number; peerPort?: number; states: readonly number[] },
-  sequence = 1,
 ): Uint8Array {
   const writer = new NetlinkWriter();
-  writer.message({ type: SOCK_DIAG_BY_FAMILY, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence }, () => {
+  writer.message({ type: SOCK_DIAG_BY_FAMILY, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence: 1 }, () => {
     // struct inet_diag_req_v2 { __u8 family, protocol, ext, pad; __u32 states; struct inet_diag_sockid id; }
     writer.raw(Uint8Array.of(ADDRESS_FAMILY[family], IPPROTO_TCP, 0, 0));
     writer.u32(states.reduce((bits, state) => bits | (1 << state), 0));
     // struct inet_diag_sockid { __be16 sport, dport; __be32 src[4], dst[4]; __u32 if, cookie[2]; }
     writer.u16be(localPort);
     writer.u16be(peerPort);
-    writer.raw(new Uint8Array(2 * ADDRESS_BYTES + 4));
+    writer.raw(new Uint8Array(2 * SLOT_BYTES + 4));
     writer.u32(0xffffffff);
     writer.u32(0xffffffff);
   });
@@ -62,11 +62,11 @@ function parseConnection(family: 4 | 6, payload: Uint8Array): TcpConnection[] {
   }
   const view = viewOf(payload);
   if (view.getUint8(0) !== ADDRESS_FAMILY[family]) return [];
-  const peerAt = 8 + ADDRESS_BYTES;
+  const peerAt = 8 + SLOT_BYTES;
   return [
     {
       localPort: view.getUint16(4, false),
-      peer: { family, bytes: payload.slice(peerAt, peerAt + (family === 4 ? 4 : ADDRESS_BYTES)) },
+      peer: { family, bytes: payload.slice(peerAt, peerAt + ADDRESS_BYTES[family]) },
       peerPort: view.getUint16(6, false),
     },
   ];

@@ -2,18 +2,16 @@
 // and comes out of getsockopt(SOL_IP, SO_IP_SET) (uapi/linux/netfilter/ipset/ip_set.h, struct ip_set_req_get_set). Asked
 // this way because every kernel answers it; by netlink only those since 4.20 do.
 
+import { IPSET_PROTOCOL, MAX_NAME_BYTES } from "./ipset.ts";
 import { viewOf } from "./message.ts";
 
 /** SOL_IP and SO_IP_SET, for getsockopt(2). */
 export const IP_SET_OPTION = { level: 0, name: 83 } as const;
 
 const IP_SET_OP_GET_BYNAME = 6;
-/** The lowest that kernels with protocol 7 accept, the only one before them. */
-const IPSET_PROTOCOL = 6;
 /** unsigned op, version; union { char name[32]; __u16 index; } */
 const REQUEST_BYTES = 40;
 const UNION_OFFSET = 8;
-const MAX_NAME_BYTES = 32;
 /** IPSET_INVALID_ID */
 const NO_SET = 0xffff;
 

@@ -1,15 +1,11 @@
 // Reads one ipset back out of the kernel's dump: how it is defined, and the addresses in it with their comments.
 
-import type { IpAddress } from "../address.ts";
-import { IPSET_ADDRESS, IPSET_ATTR, IPSET_CMD, IPSET_DATA, type IpsetEntry } from "./ipset.ts";
+import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
+import { IPSET_ADDRESS, IPSET_ATTR, IPSET_CMD, IPSET_DATA, type IpsetEntry, WITH_COMMENT } from "./ipset.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, NetlinkFormatError, parseAttributes, readNumber, readString, readU32be } from "./message.ts";
 import { NFGENMSG_BYTES } from "./nfnetlink.ts";
 import { familyOf } from "./rtnetlink.ts";
-
-/** IPSET_FLAG_WITH_COMMENT. */
-const WITH_COMMENT = 0x10;
-const ADDRESS_BYTES = { 4: 4, 6: 16 } as const;
 
 /** A set as the kernel holds it. */
 export type HeldIpset = {

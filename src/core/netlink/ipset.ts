@@ -13,15 +13,15 @@ const NFNL_SUBSYS_IPSET = 6;
 /**
  * What every kernel understands: 7 (Linux 4.20) added requests that are not needed here, and older kernels refuse it.
  */
-const IPSET_PROTOCOL = 6;
+export const IPSET_PROTOCOL = 6;
 /** IPSET_MAXNAMELEN, with the terminating zero. */
-const MAX_NAME_BYTES = 32;
+export const MAX_NAME_BYTES = 32;
 /** IPSET_MAX_COMMENT_SIZE. */
 const MAX_COMMENT_BYTES = 255;
 /** The first revision of hash:ip that has comments (Linux 3.13); every later kernel accepts it. */
 const HASH_IP_REVISION = 2;
 /** IPSET_FLAG_WITH_COMMENT. */
-const WITH_COMMENT = 0x10;
+export const WITH_COMMENT = 0x10;
 /** NLA_F_NET_BYTEORDER: ipset wants to be told. */
 const NET_ORDER = 0x4000;
 /** So many addresses at most go into one message, which keeps each below 64 KB. */

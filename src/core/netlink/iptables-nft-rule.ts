@@ -3,8 +3,8 @@
 
 import type { Match, Opaque, Rule, Verdict } from "../rules/model.ts";
 import type { Expression } from "./nft-expression.ts";
-import { VERDICT_CODE } from "./nft-expression.ts";
 import { decodePlainMatch, encodePlainMatch } from "./nft-match.ts";
+import { decodePlainVerdict, encodePlainVerdict } from "./nft-verdict.ts";
 import { decodeXtMatch, encodeXtMatch, NO_SETS, type SetNumbers } from "./xt-match.ts";
 import { decodeXtTarget, encodeXtTarget } from "./xt-target.ts";
 
@@ -49,9 +49,8 @@ function encodeVerdict(verdict: Verdict, family: Family): Expression {
     case "return":
     case "accept":
     case "drop":
-      return { kind: "verdict", code: VERDICT_CODE[verdict.kind] };
     case "jump":
-      return { kind: "verdict", code: VERDICT_CODE.jump, chain: verdict.chain };
+      return encodePlainVerdict(verdict);
     case "opaque":
       throw new TypeError(`Cannot encode a rule that was not understood when it was read: ${verdict.summary}`);
     default:
@@ -68,7 +67,7 @@ function decodeStep(window: readonly Expression[], family: Family, sets: SetNumb
     case "counter":
       return { length: 1 };
     case "verdict":
-      return wrapVerdict(decodeImmediate(first.code, first.chain));
+      return wrapVerdict(decodePlainVerdict(first));
     case "target":
       return wrapVerdict(decodeXtTarget(first, family));
     case "match": {
@@ -86,13 +85,6 @@ function decodeStep(window: readonly Expression[], family: Family, sets: SetNumb
     default:
       return undefined;
   }
-}
-
-function decodeImmediate(code: number, chain: string | undefined): Verdict | undefined {
-  if (code === VERDICT_CODE.jump) return chain === undefined ? undefined : { kind: "jump", chain };
-  if (code === VERDICT_CODE.return) return { kind: "return" };
-  if (code === VERDICT_CODE.accept) return { kind: "accept" };
-  return code === VERDICT_CODE.drop ? { kind: "drop" } : undefined;
 }
 
 function wrapVerdict(verdict: Verdict | undefined): Step | undefined {

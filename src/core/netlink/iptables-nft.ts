@@ -3,14 +3,13 @@
 
 import { type Change, diffRulesets, type HeldTable } from "../rules/diff.ts";
 import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
-import type { Chain, Rule, Ruleset } from "../rules/model.ts";
+import type { Rule, Ruleset } from "../rules/model.ts";
 import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
 import type { NetlinkMessage } from "./message.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
 import { encodeBatch } from "./nfnetlink.ts";
 import { encodePlainChange } from "./nft-change.ts";
-import type { DumpedChain, DumpedTable } from "./nft-dump.ts";
-import { assembleNftDump } from "./nft-dump.ts";
+import { assembleNftDump, type DumpedTable, toChain } from "./nft-dump.ts";
 import { PROTOCOL_NUMBER } from "./nft-match.ts";
 import type { RuleCompat } from "./nft-message.ts";
 import { appendRule } from "./nft-message.ts";
@@ -67,7 +66,12 @@ export function compatOf(rule: Rule): RuleCompat {
 }
 
 function decodeTable(table: DumpedTable, family: 4 | 6): HeldTable<HeldRule> {
-  const chains = table.chains.map((chain) => decodeChain(chain, family));
+  const chains = table.chains.map((chain) =>
+    toChain(
+      chain,
+      chain.rules.map(({ handle, expressions }): HeldRule => ({ ...decodeRule(expressions, family), handle })),
+    ),
+  );
   const order = (IPTABLES_TABLES.get(table.name) ?? []).map(({ name }) => name);
   const base = chains.filter((chain) => chain.kind === "base");
   const own = chains.filter((chain) => chain.kind === "own");
@@ -80,10 +84,4 @@ function decodeTable(table: DumpedTable, family: 4 | 6): HeldTable<HeldRule> {
       ...own.toSorted((left, right) => (left.name < right.name ? -1 : 1)),
     ],
   };
-}
-
-function decodeChain(chain: DumpedChain, family: 4 | 6): Chain<HeldRule> {
-  const rules = chain.rules.map(({ handle, expressions }) => ({ ...decodeRule(expressions, family), handle }));
-  if (chain.base === undefined) return { kind: "own", name: chain.name, rules };
-  return { kind: "base", name: chain.name, ...chain.base, rules };
 }

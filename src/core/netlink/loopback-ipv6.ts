@@ -13,9 +13,9 @@ const IFLA_INET6_CONF = 2;
 const DEVCONF_DISABLE_IPV6 = 26;
 
 /** Asks for `lo`. Equiv: ip link show lo */
-export function encodeGetLoopback(sequence = 1): Uint8Array {
+export function encodeGetLoopback(): Uint8Array {
   const writer = new NetlinkWriter();
-  writer.message({ type: RTM.GETLINK, flags: NLM_F.REQUEST, sequence }, () => {
+  writer.message({ type: RTM.GETLINK, flags: NLM_F.REQUEST, sequence: 1 }, () => {
     // struct ifinfomsg { unsigned char ifi_family, pad; unsigned short ifi_type; int ifi_index; unsigned ifi_flags, ifi_change; }
     writer.u32(0);
     writer.u32(LOOPBACK_INDEX);

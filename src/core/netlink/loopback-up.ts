@@ -6,9 +6,9 @@ import { NetlinkWriter } from "./writer.ts";
 const IFF_UP = 1;
 
 /** Equiv: ip link set lo up. Doing it twice is harmless. */
-export function encodeRaiseLoopback(sequence = 1): Uint8Array {
+export function encodeRaiseLoopback(): Uint8Array {
   const writer = new NetlinkWriter();
-  writer.message({ type: RTM.NEWLINK, flags: NLM_F.REQUEST | NLM_F.ACK, sequence }, () => {
+  writer.message({ type: RTM.NEWLINK, flags: NLM_F.REQUEST | NLM_F.ACK, sequence: 1 }, () => {
     // struct ifinfomsg { unsigned char ifi_family, pad; unsigned short ifi_type; int ifi_index; unsigned ifi_flags, ifi_change; }
     writer.u32(0);
     writer.u32(LOOPBACK_INDEX);

@@ -1,12 +1,14 @@
 // What a native nftables rule does, counter first, in both directions. The counter stands where upstream puts it: before
 // the statement, with TPROXY before the accept (contract 5.5).
 
+import { ADDRESS_BYTES } from "../address.ts";
 import type { Verdict } from "../rules/model.ts";
 import { readNumber, viewOf } from "./message.ts";
 import { NFPROTO } from "./nfnetlink.ts";
 import type { Expression } from "./nft-expression.ts";
 import { CT, META, VERDICT_CODE } from "./nft-expression.ts";
 import { bitwise, u32 } from "./nft-match.ts";
+import { decodePlainVerdict, encodePlainVerdict } from "./nft-verdict.ts";
 
 const COUNTER: Expression = { kind: "counter" };
 const WHOLE = 0xffffffff;
@@ -17,9 +19,8 @@ export function encodeNativeVerdict(verdict: Verdict, family: 4 | 6 | undefined)
     case "return":
     case "accept":
     case "drop":
-      return [COUNTER, { kind: "verdict", code: VERDICT_CODE[verdict.kind] }];
     case "jump":
-      return [COUNTER, { kind: "verdict", code: VERDICT_CODE.jump, chain: verdict.chain }];
+      return [COUNTER, encodePlainVerdict(verdict)];
     case "redirect":
       return [COUNTER, { kind: "value", value: u16be(verdict.port) }, { kind: "redir" }];
     case "snat":
@@ -35,7 +36,7 @@ export function encodeNativeVerdict(verdict: Verdict, family: 4 | 6 | undefined)
         { kind: "tproxy", family: NFPROTO[family] },
         ...setMark("meta", META.mark, verdict.value, verdict.mask),
         COUNTER,
-        { kind: "verdict", code: VERDICT_CODE.accept },
+        encodePlainVerdict({ kind: "accept" }),
       ];
     case "set-xmark":
       return [COUNTER, ...setMark("meta", META.mark, verdict.value, verdict.mask)];
@@ -60,14 +61,14 @@ export function encodeNativeVerdict(verdict: Verdict, family: 4 | 6 | undefined)
 /** The verdict that the rest of a rule stands for, counters taken out; undefined when it is none of ours. */
 export function decodeNativeVerdict(rest: readonly Expression[], family: 4 | 6 | undefined): Verdict | undefined {
   const [first, second, third] = rest;
-  if (rest.length === 1 && first?.kind === "verdict") return decodeImmediate(first.code, first.chain);
+  if (rest.length === 1 && first?.kind === "verdict") return decodePlainVerdict(first);
   if (rest.length === 2 && first?.kind === "value" && first.value.length === 2) {
     if (second?.kind === "redir") return { kind: "redirect", port: viewOf(first.value).getUint16(0) };
     if (second?.kind === "ct-set" && second.key === CT.zone) return { kind: "ct-zone", zone: readNumber(first.value) };
   }
   if (rest.length === 2 && first?.kind === "value" && second?.kind === "snat") {
     const addressFamily = ([4, 6] as const).find((candidate) => NFPROTO[candidate] === second.family);
-    if (addressFamily === undefined || first.value.length !== (addressFamily === 4 ? 4 : 16)) return undefined;
+    if (addressFamily === undefined || first.value.length !== ADDRESS_BYTES[addressFamily]) return undefined;
     return { kind: "snat", address: { family: addressFamily, bytes: first.value } };
   }
   if (first?.kind === "value" && second?.kind === "tproxy" && first.value.length === 2) {
@@ -111,12 +112,6 @@ function decodeSetMark(
   const isMasked = steps.length === 3 && third === set && second?.kind === "bitwise" && second.mask.length === 4;
   if (!isMasked || first?.kind !== target || first.key !== set.key) return undefined;
   return { target, value: readNumber(second.xor), mask: ~readNumber(second.mask) >>> 0 };
-}
-
-function decodeImmediate(code: number, chain: string | undefined): Verdict | undefined {
-  if (code === VERDICT_CODE.jump) return chain === undefined ? undefined : { kind: "jump", chain };
-  const kind = (["return", "accept", "drop"] as const).find((name) => VERDICT_CODE[name] === code);
-  return kind === undefined ? undefined : { kind };
 }
 
 function u16(value: number): Uint8Array {

@@ -11,7 +11,7 @@ import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
 import { encodeBatch } from "./nfnetlink.ts";
 import { encodePlainChange, type PlainChange } from "./nft-change.ts";
-import { assembleNftDump } from "./nft-dump.ts";
+import { assembleNftDump, toChain } from "./nft-dump.ts";
 import { appendRule } from "./nft-message.ts";
 import { addPortSet, encodeGetPortSets, parsePortSets } from "./port-set.ts";
 
@@ -58,8 +58,7 @@ export function decodeNativeNft(messages: readonly NetlinkMessage[]): HeldNative
           ...decodeNativeRule(expressions, (set) => sets.get(`${name} ${set}`)),
           handle,
         }));
-        if (chain.base === undefined) return { kind: "own", name: chain.name, rules };
-        return { kind: "base", name: chain.name, ...chain.base, rules };
+        return toChain(chain, rules);
       });
       const sorted = decoded.toSorted((left, right) => comparePlaces(name, left, right));
       return { name, chains: sorted, ...(isDormant && { isDormant: true }) };

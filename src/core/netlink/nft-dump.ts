@@ -1,7 +1,7 @@
 // Reads back what a netns holds in nf_tables: the requests for the three dumps, and their messages put together again
 // into tables, chains and rules, each rule with its handle. Not here: what the expressions mean in a dialect.
 
-import type { BaseChain } from "../rules/model.ts";
+import type { BaseChain, Chain, Rule } from "../rules/model.ts";
 import { HOOKS } from "../rules/model.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, readString, readU32be, viewOf } from "./message.ts";
@@ -89,6 +89,11 @@ export function assembleNftDump(messages: readonly NetlinkMessage[]): DumpedTabl
     otherObjects: Math.max(0, use - chains.size),
     isDormant: (flags & NFT_TABLE_F_DORMANT) !== 0,
   }));
+}
+
+/** The chain as a ruleset has it, with what its rules were read as. */
+export function toChain<R extends Rule>({ name, base }: DumpedChain, rules: readonly R[]): Chain<R> {
+  return base === undefined ? { kind: "own", name, rules } : { kind: "base", name, ...base, rules };
 }
 
 type OpenTable = { family: NftFamily; name: string; chains: Map<string, OpenChain>; use: number; flags: number };

@@ -15,6 +15,9 @@ export const PAYLOAD_BASE = { network: 1, transport: 2 } as const;
 /** Codes of an immediate verdict (enum nft_verdicts, uapi/linux/netfilter.h). */
 export const VERDICT_CODE = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 
+/** Flags of a range to translate to (NF_NAT_RANGE_*, uapi/linux/netfilter/nf_nat.h). */
+export const NAT_RANGE = { MAP_IPS: 1, PROTO_SPECIFIED: 2 } as const;
+
 /** One step of a rule. Registers are left out: there is one value in flight at a time, in register 1. */
 export type Expression =
   | { readonly kind: "meta"; readonly key: number }
@@ -45,8 +48,6 @@ const NFT_NAT_SNAT = 0;
 const NFTA_TPROXY = { FAMILY: 1, REG_ADDR: 2, REG_PORT: 3 } as const;
 const NFTA_LOOKUP = { SET: 1, SREG: 2, DREG: 3, SET_ID: 4, FLAGS: 5 } as const;
 const NFT_LOOKUP_F_INV = 1;
-const NF_NAT_RANGE_MAP_IPS = 1;
-const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 const NFTA_PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 const NFTA_CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
 const NFTA_BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
@@ -162,7 +163,7 @@ function writeExpression(writer: NetlinkWriter, expression: Expression): void {
       return;
     case "redir":
       writer.attributeU32be(NFTA_REDIR.REG_PROTO_MIN, REGISTER_DATA);
-      writer.attributeU32be(NFTA_REDIR.FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+      writer.attributeU32be(NFTA_REDIR.FLAGS, NAT_RANGE.PROTO_SPECIFIED);
       return;
     case "tproxy":
       writer.attributeU32be(NFTA_TPROXY.FAMILY, expression.family);
@@ -220,7 +221,7 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
       if (number(NFTA_IMMEDIATE.DREG) === REGISTER_VERDICT) return parseVerdict(attributes.get(NFTA_IMMEDIATE.DATA));
       return usesRegister(NFTA_IMMEDIATE.DREG) ? { kind: "value", value: value(NFTA_IMMEDIATE.DATA) } : undefined;
     case "redir": {
-      const isByPort = attributes.has(NFTA_REDIR.FLAGS) && number(NFTA_REDIR.FLAGS) === NF_NAT_RANGE_PROTO_SPECIFIED;
+      const isByPort = attributes.has(NFTA_REDIR.FLAGS) && number(NFTA_REDIR.FLAGS) === NAT_RANGE.PROTO_SPECIFIED;
       return isByPort && usesRegister(NFTA_REDIR.REG_PROTO_MIN) ? { kind: "redir" } : undefined;
     }
     case "tproxy":
@@ -253,7 +254,7 @@ function parseSourceNat(
   const isOneAddress =
     number(NFTA_NAT.ADDR_MIN) === REGISTER_DATA &&
     (!attributes.has(NFTA_NAT.ADDR_MAX) || number(NFTA_NAT.ADDR_MAX) === REGISTER_DATA) &&
-    (!attributes.has(NFTA_NAT.FLAGS) || number(NFTA_NAT.FLAGS) === NF_NAT_RANGE_MAP_IPS);
+    (!attributes.has(NFTA_NAT.FLAGS) || number(NFTA_NAT.FLAGS) === NAT_RANGE.MAP_IPS);
   const hasPorts = attributes.has(NFTA_NAT.PROTO_MIN) || attributes.has(NFTA_NAT.PROTO_MAX);
   if (number(NFTA_NAT.TYPE) !== NFT_NAT_SNAT || !isOneAddress || hasPorts) return undefined;
   return { kind: "snat", family: number(NFTA_NAT.FAMILY) };

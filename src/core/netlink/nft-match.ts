@@ -1,8 +1,7 @@
 // Matches that both dialects write with the same native expressions (interface, protocol, address, port, packet mark),
 // in both directions. Not here: what iptables leaves to xtables, and what only native nftables has.
 
-import type { Cidr } from "../address.ts";
-import { prefixMask } from "../address.ts";
+import { ADDRESS_BYTES, type Cidr, prefixMask } from "../address.ts";
 import type { Match, Protocol } from "../rules/model.ts";
 import { viewOf } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
@@ -50,7 +49,7 @@ export function loadPort(side: "sport" | "dport"): Expression {
 
 /** Loads a whole address of the network header. */
 export function loadAddress(side: "source" | "destination", family: 4 | 6): Expression {
-  const [offset, length] = [ADDRESS_OFFSET[family][side], family === 4 ? 4 : 16];
+  const [offset, length] = [ADDRESS_OFFSET[family][side], ADDRESS_BYTES[family]];
   return { kind: "payload", base: PAYLOAD_BASE.network, offset, length };
 }
 
@@ -91,7 +90,7 @@ export function decodePlainMatch(
   }
   const kind = (["source", "destination"] as const).find((side) => ADDRESS_OFFSET[family][side] === offset);
   const prefixLength = mask === undefined ? length * 8 : prefixLengthOf(mask);
-  const addressBytes = family === 4 ? 4 : 16;
+  const addressBytes = ADDRESS_BYTES[family];
   if (kind === undefined || prefixLength === undefined || value.length !== length || length > addressBytes)
     return undefined;
   const bytes = new Uint8Array(addressBytes);

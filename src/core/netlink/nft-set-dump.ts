@@ -1,9 +1,10 @@
 // Reads named sets of addresses back out of the kernel's dumps of native nftables: how they are defined, what is in them.
 
+import { ADDRESS_BYTES } from "../address.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, parseAttributes, readString, readU32be } from "./message.ts";
 import { NFGENMSG_BYTES, NFT_MSG, NFTA_DATA, NFTA_SET, NFTA_SET_ELEM, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
-import { ADDRESS_BYTES, ADDRESS_TYPE, type SetElement, UDATA_ELEMENT_COMMENT } from "./nft-set.ts";
+import { ADDRESS_TYPE, type SetElement, UDATA_ELEMENT_COMMENT } from "./nft-set.ts";
 
 /** A set as the kernel holds it, without what is in it. */
 export type HeldSet = {

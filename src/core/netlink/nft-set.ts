@@ -1,7 +1,7 @@
 // Named sets of addresses in native nftables, each address with a comment: messages of a batch that make a set and change
 // what is in it, and the requests to read it. Not here: anonymous sets of ports (port-set.ts), reading (nft-set-dump.ts).
 
-import type { IpAddress } from "../address.ts";
+import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
 import type { BatchMessage, NftFamily } from "./nfnetlink.ts";
 import {
   encodeRequest,
@@ -17,7 +17,6 @@ import type { NetlinkWriter } from "./writer.ts";
 
 /** How nft numbers its types ipv4_addr and ipv6_addr; only nft itself looks at it. */
 export const ADDRESS_TYPE = { 4: 7, 6: 8 } as const;
-export const ADDRESS_BYTES = { 4: 4, 6: 16 } as const;
 /**
  * User data is for nft, and a list of (type, length, value): NFTNL_UDATA_SET_* and NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl
  * 1.2.4 (include/libnftnl/udata.h). The comment ends with a zero.

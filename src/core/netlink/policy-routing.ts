@@ -1,23 +1,26 @@
 // Policy rules and local routes by rtnetlink, written and read back (uapi/linux/fib_rules.h, rtnetlink.h).
 
+import { ADDRESS_BYTES } from "../address.ts";
 import type { LocalRoute, PolicyRule } from "../rules/model.ts";
-import { attributeMap, NetlinkFormatError, readNumber, viewOf } from "./message.ts";
+import { readNumber } from "./message.ts";
 import { collectDump } from "./reply.ts";
-import { ADDRESS_FAMILY, familyOf, LOOPBACK_INDEX, NLM_F, RTM } from "./rtnetlink.ts";
+import {
+  ADDRESS_FAMILY,
+  FIB_RULE_INVERT,
+  FR_ACT_TO_TBL,
+  FRA,
+  LOOPBACK_INDEX,
+  NLM_F,
+  openMessage,
+  ROUTE_HEADER_BYTES,
+  RTA,
+  RTM,
+  RTN,
+  SUPPRESS_NOTHING,
+  shortTable,
+} from "./rtnetlink.ts";
 import { NetlinkWriter } from "./writer.ts";
 
-/** struct fib_rule_hdr and struct rtmsg are both so long. */
-const HEADER_BYTES = 12;
-const FRA = {
-  PRIORITY: 6,
-  FWMARK: 10,
-  SUPPRESS_PREFIXLEN: 14,
-  TABLE: 15,
-  FWMASK: 16,
-  PROTOCOL: 21,
-} as const;
-const FR_ACT_TO_TBL = 1;
-const FIB_RULE_INVERT = 2;
 /** What a rule by mark alone consists of; whatever else it has selects by something else too, also what we do not know. */
 const FRA_PLAIN: readonly number[] = [
   FRA.PRIORITY,
@@ -27,10 +30,6 @@ const FRA_PLAIN: readonly number[] = [
   FRA.PROTOCOL,
   FRA.SUPPRESS_PREFIXLEN,
 ];
-/** The kernel tells of every rule that it suppresses nothing (fib_nl_fill_rule). */
-const SUPPRESS_NOTHING = 0xffffffff;
-const RTA = { DST: 1, OIF: 4, TABLE: 15 } as const;
-const RTN_LOCAL = 2;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_HOST = 254;
 
@@ -64,13 +63,13 @@ export function writeDeleteLocalRoute(writer: NetlinkWriter, route: LocalRoute, 
 }
 
 /** Asks for the policy rules of one family. Equiv: ip [-6] rule show */
-export function encodeGetPolicyRules(family: 4 | 6, sequence = 1): Uint8Array {
-  return encodeGet(RTM.GETRULE, family, sequence);
+export function encodeGetPolicyRules(family: 4 | 6): Uint8Array {
+  return encodeGet(RTM.GETRULE, family);
 }
 
 /** Asks for all routes of one family. Equiv: ip [-6] route show table all */
-export function encodeGetRoutes(family: 4 | 6, sequence = 1): Uint8Array {
-  return encodeGet(RTM.GETROUTE, family, sequence);
+export function encodeGetRoutes(family: 4 | 6): Uint8Array {
+  return encodeGet(RTM.GETROUTE, family);
 }
 
 /** The rules that look up a table by mark alone, and of all others the tables they look up. Throws KernelRefusalError. */
@@ -123,7 +122,7 @@ function writeLocalRoute(
 ): void {
   const { family, prefixLength, bytes } = destination;
   writer.message({ ...header, flags: header.flags | NLM_F.REQUEST | NLM_F.ACK }, () => {
-    const fields = [prefixLength, 0, 0, shortTable(table), RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL];
+    const fields = [prefixLength, 0, 0, shortTable(table), RTPROT_BOOT, RT_SCOPE_HOST, RTN.LOCAL];
     writer.raw(Uint8Array.of(ADDRESS_FAMILY[family], ...fields));
     writer.u32(0);
     if (prefixLength > 0) writer.attributeBytes(RTA.DST, bytes);
@@ -132,16 +131,16 @@ function writeLocalRoute(
   });
 }
 
-function encodeGet(type: number, family: 4 | 6, sequence: number): Uint8Array {
+function encodeGet(type: number, family: 4 | 6): Uint8Array {
   const writer = new NetlinkWriter();
-  writer.message({ type, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence }, () => {
-    writer.raw(Uint8Array.of(ADDRESS_FAMILY[family], ...new Uint8Array(HEADER_BYTES - 1)));
+  writer.message({ type, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence: 1 }, () => {
+    writer.raw(Uint8Array.of(ADDRESS_FAMILY[family], ...new Uint8Array(ROUTE_HEADER_BYTES - 1)));
   });
   return writer.finish();
 }
 
 function parsePolicyRule(payload: Uint8Array): HeldPolicyRule | TableLookup | undefined {
-  const { family, view, attributes } = parseHeader(payload);
+  const { family, view, attributes } = openMessage("a rule or route", payload, ROUTE_HEADER_BYTES);
   const fwmark = attributes.get(FRA.FWMARK);
   const isPlainLookup = view.getUint8(7) === FR_ACT_TO_TBL && (view.getUint32(8, true) & FIB_RULE_INVERT) === 0;
   if (family === undefined) return undefined;
@@ -164,9 +163,9 @@ function parsePolicyRule(payload: Uint8Array): HeldPolicyRule | TableLookup | un
 }
 
 function parseRoute(payload: Uint8Array): HeldLocalRoute | undefined {
-  const { family, view, attributes } = parseHeader(payload);
-  if (family === undefined || view.getUint8(7) !== RTN_LOCAL) return undefined;
-  const bytes = attributes.get(RTA.DST) ?? new Uint8Array(family === 4 ? 4 : 16);
+  const { family, view, attributes } = openMessage("a rule or route", payload, ROUTE_HEADER_BYTES);
+  if (family === undefined || view.getUint8(7) !== RTN.LOCAL) return undefined;
+  const bytes = attributes.get(RTA.DST) ?? new Uint8Array(ADDRESS_BYTES[family]);
   const table = attributes.get(RTA.TABLE);
   const interfaceIndex = attributes.get(RTA.OIF);
   return {
@@ -174,17 +173,4 @@ function parseRoute(payload: Uint8Array): HeldLocalRoute | undefined {
     table: table === undefined ? view.getUint8(4) : readNumber(table),
     interfaceIndex: interfaceIndex === undefined ? 0 : readNumber(interfaceIndex),
   };
-}
-
-function parseHeader(payload: Uint8Array) {
-  if (payload.length < HEADER_BYTES) {
-    throw new NetlinkFormatError(`Cannot read a rule or route: message of ${payload.length} bytes`);
-  }
-  const view = viewOf(payload);
-  return { family: familyOf(view.getUint8(0)), view, attributes: attributeMap(payload.subarray(HEADER_BYTES)) };
-}
-
-/** The header has room for small tables only; the attribute holds the number in any case (RT_TABLE_UNSPEC is 0). */
-function shortTable(table: number): number {
-  return table < 256 ? table : 0;
 }

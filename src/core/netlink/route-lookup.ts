@@ -1,15 +1,12 @@
 // Asks the kernel by which way a packet would leave, and reads the answer (uapi/linux/rtnetlink.h, RTM_GETROUTE without a
 // dump): policy rules and tables are the kernel's business then, and nobody has to walk them again.
 
-import type { IpAddress } from "../address.ts";
-import { attributeMap, NetlinkFormatError, readNumber, viewOf } from "./message.ts";
+import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
+import { NetlinkFormatError, readNumber } from "./message.ts";
 import { parseReplies } from "./reply.ts";
-import { ADDRESS_FAMILY, familyOf, NLM_F, RTM } from "./rtnetlink.ts";
+import { ADDRESS_FAMILY, NLM_F, openMessage, ROUTE_HEADER_BYTES, RTA, RTM, RTN } from "./rtnetlink.ts";
 import { NetlinkWriter } from "./writer.ts";
 
-const ROUTE_HEADER_BYTES = 12;
-const RTA = { DST: 1, SRC: 2, OIF: 4, PREFSRC: 7, MARK: 16, UID: 25 } as const;
-const RTN_LOCAL = 2;
 /** Blackhole, unreachable, prohibit, throw: what iproute2 prints as such. */
 const RTN_NO_WAY = [6, 7, 8, 9];
 
@@ -54,18 +51,14 @@ export function decodeRouteLookup(datagrams: Iterable<Uint8Array>): RouteAnswer 
 }
 
 function parseAnswer(payload: Uint8Array): RouteAnswer {
-  if (payload.length < ROUTE_HEADER_BYTES) {
-    throw new NetlinkFormatError(`Cannot read the way of a packet: message of ${payload.length} bytes`);
-  }
-  const view = viewOf(payload);
-  const attributes = attributeMap(payload.subarray(ROUTE_HEADER_BYTES));
-  const [type, family] = [view.getUint8(7), familyOf(view.getUint8(0))];
+  const { family, view, attributes } = openMessage("the way of a packet", payload, ROUTE_HEADER_BYTES);
+  const type = view.getUint8(7);
   const oif = attributes.get(RTA.OIF);
   if (RTN_NO_WAY.includes(type) || oif === undefined) return { kind: "none", errno: 0 };
   const bytes = attributes.get(RTA.PREFSRC);
-  const isAddress = family !== undefined && bytes?.length === (family === 4 ? 4 : 16);
+  const isAddress = family !== undefined && bytes?.length === ADDRESS_BYTES[family];
   return {
-    kind: type === RTN_LOCAL ? "local" : "out",
+    kind: type === RTN.LOCAL ? "local" : "out",
     interfaceIndex: readNumber(oif),
     source: isAddress ? { family, bytes: bytes.slice() } : undefined,
   };

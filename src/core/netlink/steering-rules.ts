@@ -4,18 +4,26 @@
 
 import type { Cidr } from "../address.ts";
 import type { NetlinkMessage } from "./message.ts";
-import { attributeMap, NetlinkFormatError, readNumber, readString, viewOf } from "./message.ts";
-import { ADDRESS_FAMILY, familyOf, NLM_F, RTM } from "./rtnetlink.ts";
+import { readNumber, readString } from "./message.ts";
+import {
+  ADDRESS_FAMILY,
+  FIB_RULE_INVERT,
+  FR_ACT_TO_TBL,
+  FRA,
+  NLM_F,
+  openMessage,
+  ROUTE_HEADER_BYTES,
+  RTA,
+  RTM,
+  RTN,
+  SUPPRESS_NOTHING,
+  shortTable,
+} from "./rtnetlink.ts";
 import { NetlinkWriter } from "./writer.ts";
 
-const FRA = { DST: 1, IIFNAME: 3, PRIORITY: 6, SUPPRESS_PREFIXLEN: 14, TABLE: 15, PROTOCOL: 21 } as const;
 /** What such a rule consists of; whatever has more chooses by something else too. */
-const PLAIN: readonly number[] = Object.values(FRA);
-const RTA = { DST: 1, OIF: 4, TABLE: 15 } as const;
+const PLAIN: readonly number[] = [FRA.DST, FRA.IIFNAME, FRA.PRIORITY, FRA.SUPPRESS_PREFIXLEN, FRA.TABLE, FRA.PROTOCOL];
 const IFLA_IFNAME = 3;
-const FR_ACT_TO_TBL = 1;
-const RTN_UNICAST = 1;
-const RULE_HEADER_BYTES = 12;
 const LINK_HEADER_BYTES = 16;
 
 /** A rule that leads to a table. Exactly what is named is what it chooses by. */
@@ -57,7 +65,7 @@ export function encodeGetLinks(): Uint8Array {
 export function decodeSteeringRules(messages: readonly NetlinkMessage[]): SteeringRule[] {
   return messages.flatMap(({ type, payload }): SteeringRule[] => {
     if (type !== RTM.NEWRULE) return [];
-    const { family, view, attributes } = parseHeader(payload, RULE_HEADER_BYTES);
+    const { family, view, attributes } = openMessage("a rule or route", payload, ROUTE_HEADER_BYTES);
     const number = (name: number, fallback: number): number => {
       const value = attributes.get(name);
       return value === undefined ? fallback : readNumber(value);
@@ -65,8 +73,10 @@ export function decodeSteeringRules(messages: readonly NetlinkMessage[]): Steeri
     // struct fib_rule_hdr { __u8 family, dst_len, src_len, tos, table, res1, res2, action; __u32 flags; }; the flags that can
     // be set on a plain rule only tell that its interface is gone.
     const isLookup = view.getUint8(7) === FR_ACT_TO_TBL && view.getUint8(2) === 0 && view.getUint8(3) === 0;
-    const isPlain = [...attributes.keys()].every((name) => PLAIN.includes(name)) && (view.getUint32(8, true) & 2) === 0;
-    if (family === undefined || !isLookup || !isPlain || number(FRA.SUPPRESS_PREFIXLEN, 0xffffffff) !== 0xffffffff) {
+    const isPlain =
+      [...attributes.keys()].every((name) => PLAIN.includes(name)) && (view.getUint32(8, true) & FIB_RULE_INVERT) === 0;
+    const isWhole = number(FRA.SUPPRESS_PREFIXLEN, SUPPRESS_NOTHING) === SUPPRESS_NOTHING;
+    if (family === undefined || !isLookup || !isPlain || !isWhole) {
       return [];
     }
     const [to, iif] = [attributes.get(FRA.DST), attributes.get(FRA.IIFNAME)];
@@ -87,10 +97,10 @@ export function decodeSteeringRules(messages: readonly NetlinkMessage[]): Steeri
 export function decodeHostRoutes(messages: readonly NetlinkMessage[]): HostRoute[] {
   return messages.flatMap(({ type, payload }): HostRoute[] => {
     if (type !== RTM.NEWROUTE) return [];
-    const { family, view, attributes } = parseHeader(payload, RULE_HEADER_BYTES);
+    const { family, view, attributes } = openMessage("a rule or route", payload, ROUTE_HEADER_BYTES);
     const [bytes, oif, table] = [RTA.DST, RTA.OIF, RTA.TABLE].map((name) => attributes.get(name));
     const prefixLength = view.getUint8(1);
-    if (family === undefined || bytes === undefined || oif === undefined || view.getUint8(7) !== RTN_UNICAST) return [];
+    if (family === undefined || bytes === undefined || oif === undefined || view.getUint8(7) !== RTN.UNICAST) return [];
     if (prefixLength !== bytes.length * 8) return [];
     return [
       {
@@ -107,7 +117,7 @@ export function decodeLinkNames(messages: readonly NetlinkMessage[]): Map<number
   return new Map(
     messages.flatMap(({ type, payload }): [number, string][] => {
       if (type !== RTM.NEWLINK) return [];
-      const { view, attributes } = parseHeader(payload, LINK_HEADER_BYTES);
+      const { view, attributes } = openMessage("an interface", payload, LINK_HEADER_BYTES);
       return [[view.getInt32(4, true), readString(attributes.get(IFLA_IFNAME) ?? new Uint8Array())]];
     }),
   );
@@ -116,8 +126,7 @@ export function decodeLinkNames(messages: readonly NetlinkMessage[]): Map<number
 function encodeRule(type: number, flags: number, rule: SteeringRule): Uint8Array {
   const writer = new NetlinkWriter();
   writer.message({ type, flags: flags | NLM_F.REQUEST | NLM_F.ACK, sequence: 1 }, () => {
-    const table = rule.table < 256 ? rule.table : 0;
-    const header = [rule.to?.prefixLength ?? 0, 0, 0, table, 0, 0, FR_ACT_TO_TBL];
+    const header = [rule.to?.prefixLength ?? 0, 0, 0, shortTable(rule.table), 0, 0, FR_ACT_TO_TBL];
     writer.raw(Uint8Array.of(ADDRESS_FAMILY[rule.family], ...header));
     writer.u32(0);
     if (rule.to !== undefined) writer.attributeBytes(FRA.DST, rule.to.bytes);
@@ -127,12 +136,4 @@ function encodeRule(type: number, flags: number, rule: SteeringRule): Uint8Array
     writer.attributeU8(FRA.PROTOCOL, rule.protocol);
   });
   return writer.finish();
-}
-
-function parseHeader(payload: Uint8Array, headerBytes: number) {
-  if (payload.length < headerBytes) {
-    throw new NetlinkFormatError(`Cannot read a rule, route or interface: message of ${payload.length} bytes`);
-  }
-  const view = viewOf(payload);
-  return { family: familyOf(view.getUint8(0)), view, attributes: attributeMap(payload.subarray(headerBytes)) };
 }

@@ -3,13 +3,11 @@
 
 import type { Verdict } from "../rules/model.ts";
 import { viewOf } from "./message.ts";
-import type { Expression } from "./nft-expression.ts";
+import { type Expression, NAT_RANGE } from "./nft-expression.ts";
 
 type XtTarget = Extract<Expression, { kind: "match" | "target" }>;
 type Family = 4 | 6;
 
-const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
-const NF_NAT_RANGE_MAP_IPS = 1;
 const NAT_RANGE_V4_BYTES = 24;
 const NAT_RANGE_V6_BYTES = 40;
 /** Where the flags and both ends of the range of addresses stand: revision 0 for IPv4, 1 for IPv6 (structs of REDIRECT). */
@@ -31,13 +29,13 @@ export function encodeXtTarget(verdict: Verdict, family: Family): XtTarget {
         ? // struct nf_nat_ipv4_multi_range_compat { unsigned rangesize; struct { unsigned flags; __be32 min_ip, max_ip; __be16 min, max; } range[1]; }
           target("REDIRECT", 0, NAT_RANGE_V4_BYTES, (view) => {
             view.setUint32(0, 1, true);
-            view.setUint32(4, NF_NAT_RANGE_PROTO_SPECIFIED, true);
+            view.setUint32(4, NAT_RANGE.PROTO_SPECIFIED, true);
             view.setUint16(16, verdict.port);
             view.setUint16(18, verdict.port);
           })
         : // struct nf_nat_range { unsigned flags; union nf_inet_addr min_addr, max_addr; __be16 min_proto, max_proto; }
           target("REDIRECT", 0, NAT_RANGE_V6_BYTES, (view) => {
-            view.setUint32(0, NF_NAT_RANGE_PROTO_SPECIFIED, true);
+            view.setUint32(0, NAT_RANGE.PROTO_SPECIFIED, true);
             view.setUint16(36, verdict.port);
             view.setUint16(38, verdict.port);
           });
@@ -50,7 +48,7 @@ export function encodeXtTarget(verdict: Verdict, family: Family): XtTarget {
       return target("SNAT", family === 4 ? 0 : 1, family === 4 ? NAT_RANGE_V4_BYTES : NAT_RANGE_V6_BYTES, (view) => {
         const at = SNAT_LAYOUT[family];
         if (family === 4) view.setUint32(0, 1, true);
-        view.setUint32(at.flags, NF_NAT_RANGE_MAP_IPS, true);
+        view.setUint32(at.flags, NAT_RANGE.MAP_IPS, true);
         for (const [index, byte] of verdict.address.bytes.entries()) {
           view.setUint8(at.low + index, byte);
           view.setUint8(at.high + index, byte);
@@ -139,7 +137,7 @@ function decodeRedirect(info: Uint8Array, view: DataView, family: Family): Verdi
   const flags = view.getUint32(family === 4 ? 4 : 0, true);
   const portOffset = family === 4 ? 16 : 36;
   const port = view.getUint16(portOffset);
-  if (flags !== NF_NAT_RANGE_PROTO_SPECIFIED || view.getUint16(portOffset + 2) !== port) return undefined;
+  if (flags !== NAT_RANGE.PROTO_SPECIFIED || view.getUint16(portOffset + 2) !== port) return undefined;
   return { kind: "redirect", port };
 }
 
@@ -149,6 +147,6 @@ function decodeSourceNat(info: Uint8Array, view: DataView, family: Family): Verd
   if (info.length < end + 4 || (family === 4 && view.getUint32(0, true) !== 1)) return undefined;
   const isOneAddress = info.subarray(low, high).every((byte, index) => byte === info[high + index]);
   const hasPorts = info.subarray(end, end + 4).some((byte) => byte !== 0);
-  if (view.getUint32(flags, true) !== NF_NAT_RANGE_MAP_IPS || !isOneAddress || hasPorts) return undefined;
+  if (view.getUint32(flags, true) !== NAT_RANGE.MAP_IPS || !isOneAddress || hasPorts) return undefined;
   return { kind: "snat", address: { family, bytes: info.slice(low, high) } };
 }
