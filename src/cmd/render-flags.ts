@@ -5,7 +5,7 @@
 import type { CommandLine } from "../core/config/command-line.ts";
 import { ConfigError, malformedValue } from "../core/config/config-error.ts";
 import { NAMESPACE } from "../core/config/domain-value-type.ts";
-import { isLabelKey, isLabelValue, LABEL_KEY_ACCEPTED, LABEL_VALUE_ACCEPTED } from "../core/policy/label-selector.ts";
+import { isLabelKey, isLabelValue, LABEL_KEY_ACCEPTED, LABEL_VALUE_ACCEPTED } from "../core/kube/label-selector.ts";
 
 export const RENDER_OUTPUTS = ["text", "json", "iptables-save", "ip6tables-save", "nft"] as const;
 export const RENDER_BACKENDS = ["iptables", "nftables", "legacy"] as const;

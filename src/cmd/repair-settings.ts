@@ -1,7 +1,7 @@
 // What the operator set for the repair of pods, as the policy reads it.
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { ConfigError } from "../core/config/config-error.ts";
-import { SelectorError } from "../core/policy/label-selector.ts";
+import { SelectorError } from "../core/kube/label-selector.ts";
 import { chooseRepairMode, type RepairOptions } from "../core/policy/repair-decision.ts";
 import { type PodSelector, parsePodSelectors } from "../core/policy/repair-selectors.ts";
 

@@ -3,12 +3,12 @@
  */
 
 import { formatIp, type IpAddress, isIpv4Mapped, isLinkLocalUnicast, isLoopback, parseIpAddress } from "../address.ts";
+import { SelectorError } from "../kube/label-selector.ts";
 import {
   type EnablementSelectors,
   parseEnablementSelectors,
   renderEnablementSelectors,
 } from "../policy/enablement-selectors.ts";
-import { SelectorError } from "../policy/label-selector.ts";
 import { DOCUMENT, type ValueType } from "./value-type.ts";
 
 /** Shown as JSON, whatever form it was written in. */

@@ -4,15 +4,15 @@
  */
 
 import { type Cidr, formatCidr, parseCidr, parseIpAddress } from "../address.ts";
-import { NAMESPACE_NAME, OBJECT_NAME as OBJECT_NAME_FORM } from "../kube/object-name.ts";
-import { parseScopeLevels, renderScopeLevels, SCOPE_LEVELS_ACCEPTED, type ScopeLevels } from "../log-levels.ts";
 import {
   isLabelKey,
   isLabelValue,
   LABEL_KEY_ACCEPTED,
   LABEL_VALUE_ACCEPTED,
   SelectorError,
-} from "../policy/label-selector.ts";
+} from "../kube/label-selector.ts";
+import { NAMESPACE_NAME, OBJECT_NAME as OBJECT_NAME_FORM } from "../kube/object-name.ts";
+import { parseScopeLevels, renderScopeLevels, SCOPE_LEVELS_ACCEPTED, type ScopeLevels } from "../log-levels.ts";
 import { parsePodSelectors } from "../policy/repair-selectors.ts";
 import { absolutePath, FILE_NAME, listOf, TEXT, type ValueType } from "./value-type.ts";
 

@@ -2,7 +2,7 @@
  * Whether a node is one that a pod template requires by affinity (core/v1 NodeAffinity). The template's `nodeSelector` is
  * not looked at, nor is it by upstream at its shutdown (contract 3.8): scaling a DaemonSet to none by it is a pause.
  */
-import { meetsOperator } from "../policy/label-selector.ts";
+import { meetsOperator } from "./label-selector.ts";
 import {
   childObject,
   type ObjectFields,
@@ -40,8 +40,10 @@ export function matchesNodeTerms(terms: readonly NodeTerm[], node: NodeIdentity)
   return terms.some(
     ({ labels, fields }) =>
       labels.length + fields.length > 0 &&
-      labels.every((requirement) => meets(requirement, node.labels[requirement.key])) &&
-      fields.every((requirement) => meets(requirement, requirement.key === "metadata.name" ? node.name : undefined)),
+      labels.every(({ key, operator, values }) => meetsOperator(operator, values, node.labels[key])) &&
+      fields.every(({ key, operator, values }) =>
+        meetsOperator(operator, values, key === "metadata.name" ? node.name : undefined),
+      ),
   );
 }
 
@@ -51,26 +53,4 @@ function parseRequirement(entry: ObjectFields): NodeRequirement {
     operator: optionalString(entry, "operator") ?? "",
     values: stringList(entry, "values"),
   };
-}
-
-function meets({ operator, values }: NodeRequirement, value: string | undefined): boolean {
-  switch (operator) {
-    case "In":
-    case "NotIn":
-    case "Exists":
-    case "DoesNotExist":
-      return meetsOperator(operator, values, value);
-    case "Gt":
-    case "Lt": {
-      const [bound, own] = [integerOf(values[0]), integerOf(value)];
-      if (bound === undefined || own === undefined) return false;
-      return operator === "Gt" ? own > bound : own < bound;
-    }
-    default:
-      return false;
-  }
-}
-
-function integerOf(text: string | undefined): bigint | undefined {
-  return text !== undefined && /^[-+]?\d{1,20}$/.test(text) ? BigInt(text.replace(/^\+/, "")) : undefined;
 }

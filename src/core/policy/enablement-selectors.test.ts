@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { SelectorError } from "../kube/label-selector.ts";
 import {
   DEFAULT_ENABLEMENT_SELECTORS,
   type EnablementEntryJson,
@@ -11,7 +12,6 @@ import {
   parseEnablementSelectors,
   renderEnablementSelectors,
 } from "./enablement-selectors.ts";
-import { SelectorError } from "./label-selector.ts";
 
 const MODE = "istio.io/dataplane-mode";
 

@@ -14,7 +14,7 @@ import {
   type Labels,
   matchesLabels,
   SelectorError,
-} from "./label-selector.ts";
+} from "../kube/label-selector.ts";
 
 /** One entry: both selectors have to match. */
 export interface EnablementEntry {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SelectorError } from "../kube/label-selector.ts";
 import { parsePod } from "../kube/pod.ts";
-import { SelectorError } from "./label-selector.ts";
 import { parsePodSelectors } from "./repair-selectors.ts";
 
 const pod = parsePod({

@@ -1,7 +1,7 @@
 // REPAIR_LABEL_SELECTORS and REPAIR_FIELD_SELECTORS as predicates. Upstream has the API server select; we follow all pods of
 // the node once, so the selecting is done here, by the grammar of apimachinery (pkg/labels/selector.go, pkg/fields/selector.go).
 import type { Pod } from "../kube/pod.ts";
-import { isLabelKey, isLabelValue, type LabelOperator, meetsRequirement, SelectorError } from "./label-selector.ts";
+import { isLabelKey, isLabelValue, type LabelOperator, type LabelRequirement, meetsRequirement, SelectorError } from "../kube/label-selector.ts";
 
 /** True for a pod that is selected. */
 export type PodSelector = (pod: Pod) => boolean;
@@ -10,7 +10,6 @@ const EXISTS = /^(!?)\s*([^\s!=<>(),]+)$/;
 const COMPARISON = /^([^\s!=<>(),]+)\s*(==|=|!=)\s*([^\s!=<>(),]*)$/;
 const ORDER = /^([^\s!=<>(),]+)\s*([<>])\s*(-?[0-9]{1,15})$/;
 const MEMBERSHIP = /^([^\s!=<>(),]+)\s+(in|notin)\s*\(([^()]*)\)$/;
-const INTEGER = /^-?[0-9]{1,15}$/;
 const MAX_LENGTH = 8192;
 
 const LABEL_FORMS = '"key", "!key", "key=value", "key!=value", "key in (a,b)", "key notin (a,b)", "key>1", "key<1"';
@@ -47,8 +46,9 @@ function parseRequirement(part: string): ((labels: Pod["labels"]) => boolean) | 
   if (isPresence !== undefined) return requirement(present, not === "!" ? "DoesNotExist" : "Exists", []);
   const [isComparison, compared = "", sign, value = ""] = COMPARISON.exec(part) ?? [];
   if (isComparison !== undefined) return requirement(compared, sign === "!=" ? "NotIn" : "In", [value]);
-  const [isOrder, ordered = "", direction, bound] = ORDER.exec(part) ?? [];
-  if (isOrder !== undefined) return order(ordered, direction === ">", Number(bound));
+  const [isOrder, ordered = "", direction, bound = ""] = ORDER.exec(part) ?? [];
+  // A bound may be negative, which no label value can be.
+  if (isOrder !== undefined) return isLabelKey(ordered) ? test(ordered, direction === ">" ? "Gt" : "Lt", [bound]) : undefined;
   const [isMembership, member = "", operator, list = ""] = MEMBERSHIP.exec(part) ?? [];
   if (isMembership === undefined) return undefined;
   const values = list.split(",").map((item) => item.trim());
@@ -56,18 +56,11 @@ function parseRequirement(part: string): ((labels: Pod["labels"]) => boolean) | 
 }
 
 function requirement(key: string, operator: LabelOperator, values: readonly string[]) {
-  if (!isLabelKey(key) || !values.every(isLabelValue)) return undefined;
-  return (labels: Pod["labels"]): boolean => meetsRequirement({ key, operator, values }, labels);
+  return isLabelKey(key) && values.every(isLabelValue) ? test(key, operator, values) : undefined;
 }
 
-/** Only in the text form of selectors: the label's value is a number, and beyond the bound. */
-function order(key: string, isGreater: boolean, bound: number) {
-  if (!isLabelKey(key)) return undefined;
-  return (labels: Pod["labels"]): boolean => {
-    const value = labels[key];
-    if (value === undefined || !INTEGER.test(value)) return false;
-    return isGreater ? Number(value) > bound : Number(value) < bound;
-  };
+function test(key: string, operator: LabelRequirement["operator"], values: readonly string[]) {
+  return (labels: Pod["labels"]): boolean => meetsRequirement({ key, operator, values }, labels);
 }
 
 function parseFields(text: string): PodSelector[] {

@@ -33,6 +33,25 @@ describe("matchesLabels()", () => {
     assert.equal(matchesLabels([{ key: "k", operator: "NotIn", values: [""] }], { k: "" }), false);
   });
 
+  it("compares whole numbers of 64 bits as Go reads them, and nothing else", () => {
+    const meets = (operator: "Gt" | "Lt", bound: string, value: string): boolean =>
+      matchesLabels([{ key: "k", operator, values: [bound] }], { k: value });
+    for (const [bound, value] of [
+      ["7", "8"],
+      ["-1", "0"],
+      ["07", "8"],
+      ["9223372036854775806", "9223372036854775807"],
+      ["9007199254740992", "9007199254740993"],
+    ] as const) {
+      assert.deepEqual([meets("Gt", bound, value), meets("Lt", bound, value)], [true, false], `${value} > ${bound}`);
+      assert.deepEqual([meets("Gt", value, bound), meets("Lt", value, bound)], [false, true], `${bound} < ${value}`);
+      assert.deepEqual([meets("Gt", value, value), meets("Lt", value, value)], [false, false], value);
+    }
+    for (const value of ["", "x", "1.5", "0x1", "9223372036854775808"])
+      assert.deepEqual([meets("Gt", "0", value), meets("Lt", "0", value)], [false, false], value);
+    assert.equal(matchesLabels([{ key: "k", operator: "Gt", values: ["1"] }], {}), false);
+  });
+
   it("finds no label in what every object has", () => {
     assert.equal(matchesLabels([{ key: "constructor", operator: "Exists", values: [] }], {}), false);
   });

@@ -1,14 +1,17 @@
 // Label selectors of Kubernetes: what a requirement is, and which labels meet it (apimachinery pkg/labels/selector.go,
-// pkg/util/validation). How they are written is the business of those who read them: repair-selectors.ts, enablement-selectors.ts.
+// pkg/util/validation). How they are written is the business of those who read them: policy/repair-selectors.ts,
+// policy/enablement-selectors.ts, node-affinity.ts.
 
-import { OBJECT_NAME } from "../kube/object-name.ts";
+import { OBJECT_NAME } from "./object-name.ts";
 
+/** Those of a metav1.LabelSelector. */
 export type LabelOperator = "In" | "NotIn" | "Exists" | "DoesNotExist";
 
 export interface LabelRequirement {
   readonly key: string;
-  readonly operator: LabelOperator;
-  /** At least one for In and NotIn, none for the others. */
+  /** Gt and Lt, in the text form of selectors and in node affinity only: the label's value is a whole number beyond the bound. */
+  readonly operator: LabelOperator | "Gt" | "Lt";
+  /** At least one for In and NotIn, exactly one for Gt and Lt, none for the others. */
   readonly values: readonly string[];
 }
 
@@ -21,8 +24,9 @@ export function meetsRequirement({ key, operator, values }: LabelRequirement, la
   return meetsOperator(operator, values, Object.hasOwn(labels, key) ? labels[key] : undefined);
 }
 
-/** Whether a value, undefined where there is none, is as asked. NotIn is met where there is none, too. */
-export function meetsOperator(operator: LabelOperator, values: readonly string[], value: string | undefined): boolean {
+/** Whether a value, undefined where there is none, is as asked. NotIn is met where there is none, too; an operator that is not
+ * known is met by nothing. */
+export function meetsOperator(operator: string, values: readonly string[], value: string | undefined): boolean {
   switch (operator) {
     case "In":
       return value !== undefined && values.includes(value);
@@ -32,7 +36,22 @@ export function meetsOperator(operator: LabelOperator, values: readonly string[]
       return value !== undefined;
     case "DoesNotExist":
       return value === undefined;
+    case "Gt":
+    case "Lt": {
+      const [number, bound] = [parseInt64(value), values.length === 1 ? parseInt64(values[0]) : undefined];
+      if (number === undefined || bound === undefined) return false;
+      return operator === "Gt" ? number > bound : number < bound;
+    }
+    default:
+      return false;
   }
+}
+
+/** As Go's strconv.ParseInt(text, 10, 64). */
+function parseInt64(text: string | undefined): bigint | undefined {
+  if (text === undefined || !/^[-+]?[0-9]{1,63}$/.test(text)) return undefined;
+  const number = BigInt(text.replace(/^\+/, ""));
+  return BigInt.asIntN(64, number) === number ? number : undefined;
 }
 
 export function matchesLabels(selector: LabelSelector, labels: Labels): boolean {
