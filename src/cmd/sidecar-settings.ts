@@ -1,7 +1,9 @@
 // What the operator set for all sidecar pods of the node, as the policy reads it.
+
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { ConfigError } from "../core/config/config-error.ts";
 import type { SidecarSettings } from "../core/policy/sidecar-decision.ts";
+import { quoteText } from "../core/short-text.ts";
 
 const GROUP_ID = /^[0-9]{1,10}$/;
 
@@ -30,7 +32,7 @@ function groupIds(option: string, groups: readonly string[]): number[] {
         option,
         value: group,
         accepted,
-        message: `Cannot use ${option}: ${JSON.stringify(group.slice(0, 80))} is no group id; accepted: ${accepted}`,
+        message: `Cannot use ${option}: ${quoteText(group)} is no group id; accepted: ${accepted}`,
       },
     ]);
   });

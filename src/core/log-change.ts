@@ -5,6 +5,7 @@
 
 import { duration } from "./config/value-type.ts";
 import { parseScopeLevel, SCOPE_LEVEL_ACCEPTED, type ScopeLevels } from "./log-levels.ts";
+import { quoteText } from "./short-text.ts";
 
 export interface LogLevelChange {
   /** In the order given. */
@@ -35,7 +36,7 @@ export function parseLogChange(query: Iterable<readonly [string, string]>): LogL
   let isReset = false;
   let forMs: number | undefined;
   for (const [name, text] of query) {
-    const quoted = JSON.stringify(text.slice(0, 80));
+    const quoted = quoteText(text);
     if (name === "level") {
       const level = parseScopeLevel(text);
       if (level === undefined) return `Cannot set log level ${quoted}; accepted: ${SCOPE_LEVEL_ACCEPTED}`;
@@ -46,7 +47,7 @@ export function parseLogChange(query: Iterable<readonly [string, string]>): LogL
     } else if (name === "reset" && text === "true") {
       isReset = true;
     } else {
-      return `Cannot change log levels: ${JSON.stringify(name.slice(0, 80))} is not known; accepted: level=SCOPE=LEVEL, for=DURATION, reset=true`;
+      return `Cannot change log levels: ${quoteText(name)} is not known; accepted: level=SCOPE=LEVEL, for=DURATION, reset=true`;
     }
   }
   if (levels.length > LOG_CHANGE_LEVELS_MAX) {

@@ -9,6 +9,7 @@ import { OBJECT_NAME } from "../../core/kube/object-name.ts";
 import type { ObjectChange, StoredObject } from "../../core/kube/object-store.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
+import { quoteText } from "../../core/short-text.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { KubeApi } from "../../platform/http/kube-api.ts";
 import { createInformerStore, type FollowedObjects, type StoreReport } from "./informer-store.ts";
@@ -202,5 +203,5 @@ function checkNodeName(nodeName: string | undefined): string {
     throw new InformersError("NODE_NAME is not set; the DaemonSet sets it from spec.nodeName");
   }
   if (OBJECT_NAME.test(nodeName)) return nodeName;
-  throw new InformersError(`NODE_NAME is ${JSON.stringify(nodeName.slice(0, 64))}, which no node can be called`);
+  throw new InformersError(`NODE_NAME is ${quoteText(nodeName)}, which no node can be called`);
 }

@@ -3,6 +3,7 @@
  * stands in the places of the names. Refusals are JSON with a sentence in `error`.
  */
 
+import { quoteText } from "../../core/short-text.ts";
 import type { HttpAnswer } from "../../platform/http/server.ts";
 
 export interface AdminRequest {
@@ -28,11 +29,11 @@ export function createAdminRouter(routes: Readonly<Record<string, AdminHandler>>
     const fitting =
       segments === undefined ? [] : parsed.filter((route) => matchSegments(route.segments, segments) !== undefined);
     if (segments === undefined || fitting.length === 0)
-      return refuse(404, `Cannot answer ${quote(path)}: no such path`);
+      return refuse(404, `Cannot answer ${quoteText(path, 200)}: no such path`);
     const found = fitting.find((route) => route.method === method);
     if (found === undefined) {
       const accepted = fitting.map((route) => route.method).join(", ");
-      return refuse(405, `Cannot answer ${quote(method)} of ${quote(path)}: accepted: ${accepted}`);
+      return refuse(405, `Cannot answer ${quoteText(method)} of ${quoteText(path, 200)}: accepted: ${accepted}`);
     }
     const params = matchSegments(found.segments, segments) ?? new Map();
     return found.handler({ params, query: new URLSearchParams(query) });
@@ -82,8 +83,4 @@ function decodePath(path: string): readonly string[] | undefined {
 function splitOnce(text: string, separator: string): readonly string[] {
   const at = text.indexOf(separator);
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }

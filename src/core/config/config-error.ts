@@ -3,6 +3,7 @@
  * a user mends all of them in one go. Each sentence names the option, the value it has and what would be accepted.
  */
 
+import { quoteText } from "../short-text.ts";
 import { printable } from "../status/text-columns.ts";
 
 export type ConfigErrorCode =
@@ -38,15 +39,12 @@ export class ConfigError extends Error {
   }
 }
 
-const QUOTED_MAX = 80;
-
 /**
  * A value for a message: quoted, on one line, without characters that a terminal obeys or that turn the direction of writing,
  * abridged to 80 characters.
  */
 export function quoteValue(text: string): string {
-  const abridged = text.length > QUOTED_MAX ? `${text.slice(0, QUOTED_MAX)}…` : text;
-  return printable(JSON.stringify(abridged));
+  return printable(quoteText(text));
 }
 
 /** The problem of a value that its option's type refuses; `fault` is what the type can say about it. */

@@ -2,6 +2,7 @@
  * `install-cni doctor`: every check in its order, decided on the facts; the document it prints as JSON, and how it ends.
  */
 
+import { cutText } from "../short-text.ts";
 import { exactly, listOf, NUMBER, object, oneOf, orNull, TEXT, type TypeOf } from "../status/shape.ts";
 import { AGENT_CHECKS } from "./agent-checks.ts";
 import { API_CHECKS } from "./api-checks.ts";
@@ -62,9 +63,9 @@ export function diagnose(facts: NodeFacts, rows: readonly CheckRow[] = ALL_CHECK
     return {
       id: row.id,
       result,
-      finding: cut(finding),
+      finding: cutText(finding, MAX_WORDS),
       meaning: row.meaning,
-      nextStep: nextStep === undefined ? null : cut(nextStep),
+      nextStep: nextStep === undefined ? null : cutText(nextStep, MAX_WORDS),
     };
   });
   const count = (wanted: CheckResult): number => checks.filter(({ result }) => result === wanted).length;
@@ -90,8 +91,4 @@ export function diagnose(facts: NodeFacts, rows: readonly CheckRow[] = ALL_CHECK
 export function exitCodeOf({ result }: Diagnosis): (typeof DOCTOR_EXIT_CODES)[keyof typeof DOCTOR_EXIT_CODES] {
   if (result === "fail") return DOCTOR_EXIT_CODES.failed;
   return result === "warn" || result === "unknown" ? DOCTOR_EXIT_CODES.warns : DOCTOR_EXIT_CODES.allGood;
-}
-
-function cut(text: string): string {
-  return text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text;
 }

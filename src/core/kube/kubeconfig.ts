@@ -3,6 +3,7 @@
  * to reach a server. Files it names are named here and read elsewhere.
  */
 
+import { quoteText } from "../short-text.ts";
 import { KubeApiError } from "./kube-api-error.ts";
 import { isRecord } from "./object-fields.ts";
 import { type PlainYaml, PlainYamlError, parsePlainYaml } from "./plain-yaml.ts";
@@ -114,6 +115,7 @@ function scalarOf(fields: Fields, key: string): unknown {
   return Object.hasOwn(fields, key) ? fields[key] : undefined;
 }
 
+/** Names of contexts can be long: those of EKS are ARNs. */
 function quote(text: string): string {
-  return JSON.stringify(text.slice(0, 200));
+  return quoteText(text, 200);
 }

@@ -3,6 +3,7 @@
  * objects, so whatever could leave the path (slash, dots, query) is refused here, not escaped.
  */
 
+import { quoteText } from "../short-text.ts";
 import { OBJECT_NAME } from "./object-name.ts";
 
 /** What the agent has business with; the keys are the API's plural names. */
@@ -31,7 +32,7 @@ export class ResourceRefError extends Error {
 
   constructor(field: string, value: string) {
     super(
-      `Cannot address a resource by ${field} ${JSON.stringify(value.slice(0, 64))}: it must be at most 253 lower-case letters, digits, "-" and "."`,
+      `Cannot address a resource by ${field} ${quoteText(value)}: it must be at most 253 lower-case letters, digits, "-" and "."`,
     );
     this.name = "ResourceRefError";
   }

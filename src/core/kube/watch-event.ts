@@ -3,6 +3,7 @@
  * ADDED and MODIFIED are one thing here: after a resumed watch nobody can tell them apart.
  */
 
+import { quoteText } from "../short-text.ts";
 import { KubeApiError, parseKubeStatus } from "./kube-api-error.ts";
 import { metadataText, parseJsonBody, readObject, type UnreadableObject } from "./list-page.ts";
 import { isRecord } from "./object-fields.ts";
@@ -46,7 +47,7 @@ export function parseWatchEvent<T>(line: Uint8Array, parseObject: (value: unknow
     case "ERROR":
       return { type: "error", error: streamError(object) };
     default: {
-      const message = `Cannot read a watch event: its type is ${JSON.stringify(event["type"].slice(0, 64))}`;
+      const message = `Cannot read a watch event: its type is ${quoteText(event["type"])}`;
       return { type: "unreadable", unreadable: { uid: "", resourceVersion, message } };
     }
   }

@@ -3,7 +3,9 @@
  * (contract 3.9; cni/pkg/nodeagent/cni-watcher.go@1.30.3). As Go reads it: keys in any case, unknown ones ignored, of those
  * that come twice the last. The pod's UID is not told.
  */
+
 import { type IpAddress, parseIpAddress, unmapIp } from "../address.ts";
+import { quoteText } from "../short-text.ts";
 
 export interface UpstreamAdd {
   /** The network namespace's path as the runtime sees it. */
@@ -30,7 +32,7 @@ export function parseUpstreamAdd(body: Uint8Array): UpstreamAdd {
   const fields = openRecord("the body", readJson(body));
   const netnsPath = requireText(fields, "Netns", MAX_PATH_LENGTH);
   if (!netnsPath.startsWith("/") || netnsPath.includes("\0") || netnsPath.split("/").includes("..")) {
-    throw new UpstreamAddError(`Netns is ${quote(netnsPath)}: accepted is an absolute path without ".."`);
+    throw new UpstreamAddError(`Netns is ${quoteText(netnsPath)}: accepted is an absolute path without ".."`);
   }
   return {
     netnsPath,
@@ -58,7 +60,7 @@ function readIps(value: unknown): readonly IpAddress[] {
     const address = openRecord(what, openRecord(`IPs[${index}]`, entry).get("address"));
     const text = requireText(address, "IP", MAX_PATH_LENGTH);
     const ip = parseIpAddress(text);
-    if (ip === undefined) throw new UpstreamAddError(`${what}.IP is ${quote(text)}: accepted is an address`);
+    if (ip === undefined) throw new UpstreamAddError(`${what}.IP is ${quoteText(text)}: accepted is an address`);
     return unmapIp(ip);
   });
 }
@@ -76,8 +78,4 @@ function requireText(fields: ReadonlyMap<string, unknown>, name: string, maxLeng
   if (typeof value !== "string" || value === "") throw new UpstreamAddError(`${name} is missing or no text`);
   if (value.length > maxLength) throw new UpstreamAddError(`${name} has ${value.length} characters`);
   return value;
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }

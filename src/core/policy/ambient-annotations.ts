@@ -1,6 +1,7 @@
 // Reads the options of an ambient pod out of its annotations (contract 7.3). What cannot be read is ignored, as upstream
 // ignores it, and told: a pod that asks for less capture than it can name stays captured.
 
+import { quoteText } from "../short-text.ts";
 import { GO_BOOLEAN_ACCEPTED, parseGoBoolean } from "../go-boolean.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import { isInterfaceName } from "../rules/interface-name.ts";
@@ -38,7 +39,7 @@ function readBoolean(annotations: Annotations, name: string, hints: string[]): b
   if (text === undefined) return undefined;
   const value = parseGoBoolean(text);
   if (value === undefined)
-    hints.push(`Ignored annotation ${name}: it is ${quote(text)}; accepted: ${GO_BOOLEAN_ACCEPTED}`);
+    hints.push(`Ignored annotation ${name}: it is ${quoteText(text)}; accepted: ${GO_BOOLEAN_ACCEPTED}`);
   return value;
 }
 
@@ -52,7 +53,7 @@ function readInterfaces(annotations: Annotations, hints: string[]): string[] {
     const accepted = "1 to 15 characters, a letter first, then letters, digits, '_', '.' or '-'";
     const others = bad.length > 1 ? ` and ${bad.length - 1} more` : "";
     hints.push(
-      `Ignored in annotation ${name}: ${quote(bad[0] ?? "")}${others} cannot name an interface; accepted: ${accepted}`,
+      `Ignored in annotation ${name}: ${quoteText(bad[0] ?? "")}${others} cannot name an interface; accepted: ${accepted}`,
     );
   }
   const good = entries.filter(isInterfaceName);
@@ -65,8 +66,4 @@ function readInterfaces(annotations: Annotations, hints: string[]): string[] {
 
 function lookUp(annotations: Annotations, name: string): string | undefined {
   return Object.hasOwn(annotations, name) ? annotations[name] : undefined;
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -2,7 +2,6 @@
 // (cni/pkg/util/enablement_selector.go@1.30.3, sigs.k8s.io/yaml, encoding/json), but that nothing is misread in silence.
 // Who else keeps a pod out is ambient-decision.ts.
 
-import { type PlainYaml, PlainYamlError, parsePlainYaml } from "../kube/plain-yaml.ts";
 import {
   isLabelKey,
   isLabelValue,
@@ -15,6 +14,8 @@ import {
   matchesLabels,
   SelectorError,
 } from "../kube/label-selector.ts";
+import { type PlainYaml, PlainYamlError, parsePlainYaml } from "../kube/plain-yaml.ts";
+import { quoteText } from "../short-text.ts";
 
 /** One entry: both selectors have to match. */
 export interface EnablementEntry {
@@ -169,7 +170,9 @@ function openFields<K extends string>(reader: Reader, value: PlainYaml, known: r
   for (const [key, field] of Object.entries(value)) {
     const name = known.find((candidate) => candidate.toLowerCase() === key.toLowerCase());
     if (name === undefined)
-      reader.warnings.push(`${reader.place}: ${quote(key)} means nothing and is ignored; known: ${known.join(", ")}`);
+      reader.warnings.push(
+        `${reader.place}: ${quoteText(key)} means nothing and is ignored; known: ${known.join(", ")}`,
+      );
     else if (Object.hasOwn(fields, name)) throw reader.fail(`${reader.place} has ${name} twice`, form);
     else fields[name] = field;
   }
@@ -199,7 +202,7 @@ function readLabels(reader: Reader, value: PlainYaml = null): Record<string, str
     throw reader.fail(`${reader.place} is ${describe(value)}`, "a mapping of label keys to values");
   const entries = Object.entries(value).map(([key, item]): [string, string] => [
     checkKey(reader, key),
-    checkValue(within(reader, quote(key)), item),
+    checkValue(within(reader, quoteText(key)), item),
   ]);
   return Object.fromEntries(entries);
 }
@@ -264,10 +267,6 @@ function isMapping(value: PlainYaml): value is { readonly [key: string]: PlainYa
 
 function describe(value: PlainYaml): string {
   if (value === null) return "absent";
-  if (typeof value === "string") return quote(value);
+  if (typeof value === "string") return quoteText(value);
   return Array.isArray(value) ? "a list" : "a mapping";
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -1,7 +1,16 @@
 // REPAIR_LABEL_SELECTORS and REPAIR_FIELD_SELECTORS as predicates. Upstream has the API server select; we follow all pods of
 // the node once, so the selecting is done here, by the grammar of apimachinery (pkg/labels/selector.go, pkg/fields/selector.go).
+
+import {
+  isLabelKey,
+  isLabelValue,
+  type LabelOperator,
+  type LabelRequirement,
+  meetsRequirement,
+  SelectorError,
+} from "../kube/label-selector.ts";
 import type { Pod } from "../kube/pod.ts";
-import { isLabelKey, isLabelValue, type LabelOperator, type LabelRequirement, meetsRequirement, SelectorError } from "../kube/label-selector.ts";
+import { quoteText } from "../short-text.ts";
 
 /** True for a pod that is selected. */
 export type PodSelector = (pod: Pod) => boolean;
@@ -37,7 +46,7 @@ function parseLabels(option: string, text: string): PodSelector[] {
   return splitAt(option, text, splitOutsideParentheses).map((part): PodSelector => {
     const test = parseRequirement(part);
     if (test !== undefined) return ({ labels }) => test(labels);
-    throw new SelectorError(option, text, `${quote(part)} is no requirement on a label`, LABEL_FORMS);
+    throw new SelectorError(option, text, `${quoteText(part)} is no requirement on a label`, LABEL_FORMS);
   });
 }
 
@@ -48,7 +57,8 @@ function parseRequirement(part: string): ((labels: Pod["labels"]) => boolean) | 
   if (isComparison !== undefined) return requirement(compared, sign === "!=" ? "NotIn" : "In", [value]);
   const [isOrder, ordered = "", direction, bound = ""] = ORDER.exec(part) ?? [];
   // A bound may be negative, which no label value can be.
-  if (isOrder !== undefined) return isLabelKey(ordered) ? test(ordered, direction === ">" ? "Gt" : "Lt", [bound]) : undefined;
+  if (isOrder !== undefined)
+    return isLabelKey(ordered) ? test(ordered, direction === ">" ? "Gt" : "Lt", [bound]) : undefined;
   const [isMembership, member = "", operator, list = ""] = MEMBERSHIP.exec(part) ?? [];
   if (isMembership === undefined) return undefined;
   const values = list.split(",").map((item) => item.trim());
@@ -73,7 +83,7 @@ function parseFields(text: string): PodSelector[] {
       throw new SelectorError(
         option,
         text,
-        `${quote(part)} is no requirement on a known field`,
+        `${quoteText(part)} is no requirement on a known field`,
         `"field=value" or "field!=value" with ${fields}`,
       );
     }
@@ -105,8 +115,4 @@ function splitUnescaped(text: string): string[] {
   return (
     text.match(/(?:^|,)(?:\\.|[^,\\]|\\$)*/gs)?.map((part, index) => (index === 0 ? part : part.slice(1))) ?? [text]
   );
-}
-
-function quote(part: string): string {
-  return JSON.stringify(part.slice(0, 80));
 }

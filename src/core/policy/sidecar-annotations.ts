@@ -1,5 +1,6 @@
 // Reads the capture annotations of a pod (contract 5.1, 5.2). Every value becomes a number or an address here, so that
 // nothing of an annotation's text can reach a rule (CVE-2026-23766). A bad value refuses the pod and says what is accepted.
+import { quoteText } from "../short-text.ts";
 import { type Cidr, parseCidr } from "../address.ts";
 import { DEFAULT_SIDECAR_CAPTURE, PROXY_OWN_INBOUND_PORTS, type SidecarCapture } from "../rules/sidecar-capture.ts";
 
@@ -23,9 +24,7 @@ export class AnnotationError extends Error {
   readonly annotation: string;
 
   constructor(annotation: string, value: string, accepted: string) {
-    super(
-      `Cannot read annotation ${annotation}: ${JSON.stringify(shorten(value))} is not accepted, it takes ${accepted}`,
-    );
+    super(`Cannot read annotation ${annotation}: ${quoteText(value, 120)} is not accepted, it takes ${accepted}`);
     this.annotation = annotation;
   }
 }
@@ -129,8 +128,4 @@ function list<T>(
 
 function lookUp(annotations: Annotations, name: string): string | undefined {
   return Object.hasOwn(annotations, name) ? annotations[name] : undefined;
-}
-
-function shorten(value: string): string {
-  return value.length <= 120 ? value : `${value.slice(0, 120)}…`;
 }

@@ -1,5 +1,6 @@
 // Decides whether a pod's traffic goes to its sidecar, and how: contract 4.4 steps 5 to 15 and 5.1, as one value with
 // its reason. Who asks, and what is then done about it, is somebody else's business.
+import { quoteText } from "../short-text.ts";
 import { parseGoBoolean } from "../go-boolean.ts";
 import type { Container, Pod } from "../kube/pod.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
@@ -125,7 +126,7 @@ function proxyFlag(proxy: Container, name: string, hints: string[]): boolean {
   const value = proxy.env[name];
   const parsed = parseBoolean(value);
   if (value !== undefined && value !== "" && parsed === undefined) {
-    hints.push(`${name}=${JSON.stringify(value.slice(0, 80))} of istio-proxy is no boolean and counts as false`);
+    hints.push(`${name}=${quoteText(value)} of istio-proxy is no boolean and counts as false`);
   }
   return parsed ?? false;
 }

@@ -8,6 +8,7 @@
 // Chains, marks and order are upstream's, so that either implementation can take over a running pod. Families are written
 // one by one: neither depends on what became of the other (D13), and one that is not captured is not touched.
 
+import { quoteText } from "../short-text.ts";
 import type { AmbientCapture } from "./ambient-capture.ts";
 import {
   AMBIENT_CHAIN,
@@ -218,7 +219,7 @@ function notToLoopback(family: Family): Match {
 function checkInterfaceName(name: string): string {
   if (isInterfaceName(name)) return name;
   throw new RangeError(
-    `Cannot capture virtual interface ${JSON.stringify(name.slice(0, 40))}: it is no interface name`,
+    `Cannot capture virtual interface ${quoteText(name)}: it is no interface name`,
   );
 }
 

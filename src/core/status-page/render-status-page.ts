@@ -3,6 +3,7 @@
  * elsewhere; the words are those of `install-cni status`. Whatever pods' authors wrote is text in it (html.ts).
  */
 
+import { cutText } from "../short-text.ts";
 import { headOf, POD_HEADINGS, rowOf } from "../status/render-status.ts";
 import type { PodStatus, StatusDocument } from "../status/status-document.ts";
 import { type Cell, renderSpan } from "../status/text-columns.ts";
@@ -127,8 +128,7 @@ function renderRow(cells: readonly Cell[]): Html {
 }
 
 function renderCell(cell: Cell): Html {
-  const text = textOf(cell);
-  const cut = text.length > MAX_CELL_LENGTH ? `${text.slice(0, MAX_CELL_LENGTH)}…` : text;
+  const cut = cutText(textOf(cell), MAX_CELL_LENGTH);
   if (typeof cell === "string") return html`${cut}`;
   const className = CLASSES[cell.colour];
   return html`<span class="${className}">${cut}</span>`;

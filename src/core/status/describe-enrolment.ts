@@ -1,5 +1,7 @@
 // How far one pod has come in ambient mode, and how ztunnel is connected, as plain data for people and programs.
+
 import type { EnrolmentFacts, EnrolmentStep, EnrolmentWait } from "../policy/enrolment-steps.ts";
+import { cutText } from "../short-text.ts";
 import type { ENROLMENT_STATES, PodStatus, StatusDocument } from "./status-document.ts";
 
 /** What the enrolment loop knows of a pod (agent/ambient). Times are milliseconds since 1970. */
@@ -40,7 +42,7 @@ export function describeEnrolment(record: EnrolmentStatusFacts | undefined): Pod
     annotation: facts.annotation,
     waits: waits ?? null,
     failedStep: failedStep ?? null,
-    message: message === undefined ? null : message.slice(0, MAX_SENTENCE),
+    message: message === undefined ? null : cutText(message, MAX_SENTENCE),
   };
 }
 

@@ -2,6 +2,7 @@
 // group it counts in.
 
 import type { PodCapture } from "../rules/pod-capture.ts";
+import { cutText } from "../short-text.ts";
 import { describeCapture } from "./describe-capture.ts";
 import { describeEnrolment, type EnrolmentStatusFacts, isEnrolmentInTrouble } from "./describe-enrolment.ts";
 import type { POD_STATES, PodGroup, PodStatus } from "./status-document.ts";
@@ -66,12 +67,14 @@ export function describePod({ pod, verification, sandbox, enrolment }: PodFacts,
     reason: reason ?? null,
     decidedBy: (isLookedAt ? verification.decidedBy : sandbox && "add") ?? null,
     state,
-    message: verification?.message === undefined ? null : cutSentence(verification.message),
+    message: verification?.message === undefined ? null : cutText(verification.message, MAX_SENTENCE),
     needsAttention: needsAttention({ state, bypassed, isInTrouble: isEnrolmentInTrouble(enrolment) }),
     capture: capture === undefined ? null : describeCapture(capture, limits.listEntries),
     bypassed,
     lastVerifiedAt: timestamp(verification?.lastVerifiedMs),
-    lastDrift: (verification?.lastDrift ?? []).slice(0, limits.sentences).map(cutSentence),
+    lastDrift: (verification?.lastDrift ?? [])
+      .slice(0, limits.sentences)
+      .map((sentence) => cutText(sentence, MAX_SENTENCE)),
     lastDriftCount: verification?.lastDrift.length ?? 0,
     lastDriftAt: timestamp(verification?.lastDriftMs),
     repairs: verification?.repairs ?? 0,
@@ -132,10 +135,6 @@ function decisionOf(state: PodStatus["state"], reason: string | undefined, isWan
 /** RFC 3339 with milliseconds, in UTC. */
 export function timestamp(ms: number | undefined): string | null {
   return ms === undefined ? null : new Date(ms).toISOString();
-}
-
-function cutSentence(text: string): string {
-  return text.length > MAX_SENTENCE ? `${text.slice(0, MAX_SENTENCE)}…` : text;
 }
 
 function roundMs(ms: number): number {

@@ -1,6 +1,7 @@
 // What the policy of sidecar mode reads of a pod and of the operator's settings, in the order in which it decides
 // (core/policy/sidecar-decision.ts). For people who ask why.
 
+import { cutText } from "../short-text.ts";
 import type { Container, Pod } from "../kube/pod.ts";
 import { CAPTURE_ANNOTATIONS } from "../policy/sidecar-annotations.ts";
 import type { SidecarSettings } from "../policy/sidecar-decision.ts";
@@ -59,6 +60,5 @@ function place(pod: Pod, proxy: Container): string {
 }
 
 function cut(value: string | undefined): string | null {
-  if (value === undefined) return null;
-  return value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}…` : value;
+  return value === undefined ? null : cutText(value, MAX_VALUE);
 }

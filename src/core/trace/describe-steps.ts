@@ -8,6 +8,7 @@ import { type PodCapture, podInetRules, podRules } from "../rules/pod-capture.ts
 import { renderIptablesRule } from "../rules/render-iptables.ts";
 import { renderNftRule } from "../rules/render-nft.ts";
 import type { TraceStep } from "../rules/tracer.ts";
+import { cutText } from "../short-text.ts";
 import type { TraceDocument } from "./trace-document.ts";
 
 export type StepWords = Pick<TraceDocument, "steps" | "omittedSteps">;
@@ -63,7 +64,7 @@ function keyOf({ family, table, chain }: Pick<TraceStep, "family" | "table" | "c
 function renderRule({ family, table, chain }: TraceStep, rule: Rule): string {
   const isNft = family === "inet" || isOurTable(table) || !IPTABLES_TABLES.has(table);
   const text = isNft ? renderNftRule(rule) : renderIptablesRule(chain, rule, family);
-  return text.length > MAX_RULE_TEXT ? `${text.slice(0, MAX_RULE_TEXT)}…` : text;
+  return cutText(text, MAX_RULE_TEXT);
 }
 
 function effectOf(verdict: Verdict): string {

@@ -1,6 +1,7 @@
 // Which packet is to be traced: read from texts, on the command line and on the admin socket alike, and written as the latter
 // wants it. What is left open is filled in by what the namespace holds (trace-pod.ts).
 
+import { quoteText } from "../short-text.ts";
 import { type IpAddress, parseIpAddress } from "../address.ts";
 import type { Protocol } from "../rules/model.ts";
 
@@ -128,8 +129,8 @@ export function readTraceTexts(query: { get(name: string): string | null }): Tra
 const PORT_ACCEPTED = "a port from 1 to 65535";
 
 function malformed(option: (typeof NAMES)[number], texts: TraceTexts, accepted: string): TraceProblem {
-  const text = (texts[option] ?? "").slice(0, MAX_TEXT);
-  return { option, message: `Cannot use --${option} ${JSON.stringify(text)}: accepted is ${accepted}` };
+  const text = quoteText(texts[option] ?? "", MAX_TEXT);
+  return { option, message: `Cannot use --${option} ${text}: accepted is ${accepted}` };
 }
 
 /** "10.0.0.1", "10.0.0.1:80", "fd00::1", "[fd00::1]:80". */

@@ -1,6 +1,7 @@
 // One connection of one ztunnel as a machine: hello, snapshot, then changes, one message in flight at a time. Level-triggered:
 // what is wanted of the connection is compared with what it acknowledged, so nothing that changes meanwhile is lost.
 // It holds no sockets, no namespaces and no clock. Protocol: ztunnel src/inpod/{protocol,statemanager}.rs@1.30.3.
+import { cutText } from "../short-text.ts";
 import { decodeHello, decodeResponse, type WorkloadResponse, ZDS_VERSION } from "./messages.ts";
 import {
   type Has,
@@ -235,6 +236,5 @@ const MAX_ERROR_LENGTH = 512;
 
 /** A text from outside, fit for a log line and an Event. */
 function plain(text: string): string {
-  const line = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
-  return line.length <= MAX_ERROR_LENGTH ? line : `${line.slice(0, MAX_ERROR_LENGTH)}…`;
+  return cutText(text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " "), MAX_ERROR_LENGTH);
 }
