@@ -3,14 +3,14 @@
  * stands until its pods are gone ("foreground", kubernetes.io "Garbage Collection"), and who asks for it at SIGTERM sees that
  * it is being deleted (core/cni/removal-proof.ts). What the chart's pre-delete hook does, before helm takes the rights away.
  */
+
 import { messageOf } from "../../core/error-message.ts";
-import { parseDaemonSet } from "../../core/kube/daemonset.ts";
+import { DAEMONSET_NAME, parseDaemonSet } from "../../core/kube/daemonset.ts";
 import { isForbidden, isNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
 import { createListPageReader } from "../../core/kube/list-page.ts";
 import { childObject, objectList, openObject, optionalString } from "../../core/kube/object-fields.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { KubeApi } from "../../platform/http/kube-api.ts";
-import { DAEMONSET_NAME } from "./removal-watch.ts";
 
 /** What the chart gives the agents' pods (contract 2.3). */
 const AGENT_LABEL = "k8s-app=istio-cni-node";

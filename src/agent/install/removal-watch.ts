@@ -5,16 +5,13 @@
 
 import { type DaemonSetSight, decideRemovalProof, type RemovalProof } from "../../core/cni/removal-proof.ts";
 import { messageOf } from "../../core/error-message.ts";
-import { type DaemonSet, parseDaemonSet } from "../../core/kube/daemonset.ts";
+import { DAEMONSET_NAME, type DaemonSet, parseDaemonSet } from "../../core/kube/daemonset.ts";
 import { isForbidden, isNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
 import type { NodeIdentity } from "../../core/kube/node-affinity.ts";
 import { childObject, openObject, stringRecord } from "../../core/kube/object-fields.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { KubeApi } from "../../platform/http/kube-api.ts";
-
-/** Upstream's name (contract 3.8); its chart grants the right to see exactly this one, in ambient mode. */
-export const DAEMONSET_NAME = "istio-cni-node";
 
 const RETRY_FIRST_MS = 1000;
 const RETRY_LONGEST_MS = 60_000;

@@ -12,6 +12,7 @@ import {
   type SidecarPlan,
   type SidecarReason,
   type SidecarSettings,
+  STATUS_ANNOTATION,
 } from "../../core/policy/sidecar-decision.ts";
 import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
 
@@ -295,7 +296,6 @@ function decideEarly(sandbox: SidecarSandbox, settings: SidecarSettings): Sideca
   if (sandbox.podName.startsWith(OWN_POD_PREFIX) && sandbox.podNamespace === settings.agentNamespace)
     return "own-agent";
   if (settings.excludedNamespaces.includes(sandbox.podNamespace)) return "excluded-namespace";
-  if (sandbox.annotations !== undefined && sandbox.annotations["sidecar.istio.io/status"] === undefined)
-    return "not-injected";
+  if (sandbox.annotations !== undefined && sandbox.annotations[STATUS_ANNOTATION] === undefined) return "not-injected";
   return undefined;
 }

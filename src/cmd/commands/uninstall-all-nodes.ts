@@ -3,8 +3,8 @@
  * this is the end (ADR 16). For the chart's pre-delete hook and for people; works through the API server only.
  */
 import { type AgentsEnd, endAgents } from "../../agent/install/end-agents.ts";
-import { DAEMONSET_NAME } from "../../agent/install/removal-watch.ts";
 import { messageOf } from "../../core/error-message.ts";
+import { DAEMONSET_NAME } from "../../core/kube/daemonset.ts";
 import { printable, renderJson } from "../../core/status/text-columns.ts";
 import { createSystemClock } from "../../platform/clock.ts";
 import { createInClusterCredentials, createKubeconfigCredentials } from "../../platform/http/credentials.ts";

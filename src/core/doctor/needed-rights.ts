@@ -1,6 +1,7 @@
 // Which verbs of the Kubernetes API this configuration uses: what RBAC has to grant the agent, and what is lost without.
 
 import type { AgentConfig } from "../config/agent-config.ts";
+import { DAEMONSET_NAME } from "../kube/daemonset.ts";
 
 /** One question to the authoriser, as in SelfSubjectAccessReview's resourceAttributes. */
 export type Right = {
@@ -14,9 +15,6 @@ export type Right = {
   readonly isEssential: boolean;
   readonly lost: string;
 };
-
-/** The name upstream's chart and ours give the DaemonSet. */
-const DAEMONSET = "istio-cni-node";
 
 /** In the order in which a report names them. */
 export function neededRights({
@@ -66,7 +64,7 @@ export function neededRights({
           {
             ...({ verb: "get", group: "apps", resource: "daemonsets", isEssential: false } as const),
             namespace: podNamespace,
-            name: DAEMONSET,
+            name: DAEMONSET_NAME,
             lost: "removal of the DaemonSet is never proven: take the plugin off by install-cni uninstall",
           },
         ]),

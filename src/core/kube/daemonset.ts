@@ -2,6 +2,9 @@
 import { type NodeTerm, parseRequiredNodeTerms } from "./node-affinity.ts";
 import { childObject, openObject, optionalString, requiredString } from "./object-fields.ts";
 
+/** Upstream's name (contract 3.8), which both charts give it; upstream's grants the right to see exactly this one, in ambient mode. */
+export const DAEMONSET_NAME = "istio-cni-node";
+
 export type DaemonSet = {
   readonly uid: string;
   readonly isDeleting: boolean;

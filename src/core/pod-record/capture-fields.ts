@@ -3,13 +3,12 @@
 import { type Cidr, formatCidr, formatIp, type IpAddress, parseCidr, parseIpAddress } from "../address.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import { isInterfaceName } from "../rules/interface-name.ts";
+import { MAX_OWNER_ID } from "../rules/model.ts";
 import type { PodCapture } from "../rules/pod-capture.ts";
 import type { SidecarCapture } from "../rules/sidecar-capture.ts";
 import { DamagedRecordError, type RecordFields, wholeNumber } from "./record-fields.ts";
 
 const MAX_PORT = 0xffff;
-/** The largest user or group id; the next one means "none" to the kernel. */
-const MAX_ID = 0xffff_fffe;
 
 /** Plain data for JSON.stringify. */
 export function renderCapture(capture: PodCapture): object {
@@ -103,6 +102,6 @@ function readFamilies(fields: RecordFields): { readonly v4: boolean; readonly v6
 
 const toCidr = (item: unknown): Cidr | undefined => (typeof item === "string" ? parseCidr(item) : undefined);
 const toPort = (item: unknown): number | undefined => wholeNumber(item, 0, MAX_PORT);
-const toId = (item: unknown): number | undefined => wholeNumber(item, 0, MAX_ID);
+const toId = (item: unknown): number | undefined => wholeNumber(item, 0, MAX_OWNER_ID);
 const toInterface = (item: unknown): string | undefined =>
   typeof item === "string" && isInterfaceName(item) ? item : undefined;

@@ -1,10 +1,10 @@
 // Reads the options of an ambient pod out of its annotations (contract 7.3). What cannot be read is ignored, as upstream
 // ignores it, and told: a pod that asks for less capture than it can name stays captured.
 
-import { quoteText } from "../short-text.ts";
 import { GO_BOOLEAN_ACCEPTED, parseGoBoolean } from "../go-boolean.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
-import { isInterfaceName } from "../rules/interface-name.ts";
+import { INTERFACE_NAME_ACCEPTED, isInterfaceName } from "../rules/interface-name.ts";
+import { quoteText } from "../short-text.ts";
 
 /** The annotations that change what is captured, spelled as istio.io/api spells them. */
 export const AMBIENT_ANNOTATIONS = {
@@ -35,7 +35,7 @@ export function parseAmbientAnnotations(annotations: Annotations, dnsCapture: bo
 }
 
 function readBoolean(annotations: Annotations, name: string, hints: string[]): boolean | undefined {
-  const text = lookUp(annotations, name);
+  const text = annotations[name];
   if (text === undefined) return undefined;
   const value = parseGoBoolean(text);
   if (value === undefined)
@@ -46,14 +46,13 @@ function readBoolean(annotations: Annotations, name: string, hints: string[]): b
 /** Names that no rule may have are dropped one by one: the others are right (CVE-2026-23766). */
 function readInterfaces(annotations: Annotations, hints: string[]): string[] {
   const name = AMBIENT_ANNOTATIONS.virtualInterfaces;
-  const text = lookUp(annotations, name) ?? "";
+  const text = annotations[name] ?? "";
   const entries = [...new Set(text.split(",").map((entry) => entry.trim()))].filter((entry) => entry !== "");
   const bad = entries.filter((entry) => !isInterfaceName(entry));
   if (bad.length > 0) {
-    const accepted = "1 to 15 characters, a letter first, then letters, digits, '_', '.' or '-'";
     const others = bad.length > 1 ? ` and ${bad.length - 1} more` : "";
     hints.push(
-      `Ignored in annotation ${name}: ${quoteText(bad[0] ?? "")}${others} cannot name an interface; accepted: ${accepted}`,
+      `Ignored in annotation ${name}: ${quoteText(bad[0] ?? "")}${others} cannot name an interface; accepted: ${INTERFACE_NAME_ACCEPTED}`,
     );
   }
   const good = entries.filter(isInterfaceName);
@@ -62,8 +61,4 @@ function readInterfaces(annotations: Annotations, hints: string[]): string[] {
       `Ignored in annotation ${name}: all but the first ${MAX_INTERFACES} of ${good.length} interfaces; accepted: ${MAX_INTERFACES} at most`,
     );
   return good.slice(0, MAX_INTERFACES);
-}
-
-function lookUp(annotations: Annotations, name: string): string | undefined {
-  return Object.hasOwn(annotations, name) ? annotations[name] : undefined;
 }

@@ -6,7 +6,7 @@ import type { Pod } from "../kube/pod.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import { parseAmbientAnnotations } from "./ambient-annotations.ts";
 import { type EnablementSelectors, enablementKeys, matchEnablement } from "./enablement-selectors.ts";
-import { OWN_POD_PREFIX } from "./sidecar-decision.ts";
+import { OWN_POD_PREFIX, STATUS_ANNOTATION } from "./sidecar-decision.ts";
 
 /** Why a pod is in: its own labels were enough, or its namespace's were needed. */
 export type AmbientInReason = "pod-label" | "namespace-label";
@@ -64,12 +64,11 @@ export interface AmbientSettings {
 /** Of every pod while ambient mode is switched off: what a former agent took in is let go. */
 export const AMBIENT_IS_OFF: AmbientDecision = { kind: "out", reason: "mode-off", inputs: [] };
 
-const SIDECAR_ANNOTATION = "sidecar.istio.io/status";
 const ZTUNNEL_LABEL = { name: "app", value: "ztunnel" } as const;
 
 /** Whether this pod is a ztunnel (contract 7.4): it is never enrolled, and its node's workloads depend on it. */
 export function isZtunnelPod(pod: Pick<Pod, "namespace" | "labels">, systemNamespace: string): boolean {
-  return pod.namespace === systemNamespace && own(pod.labels, ZTUNNEL_LABEL.name) === ZTUNNEL_LABEL.value;
+  return pod.namespace === systemNamespace && pod.labels[ZTUNNEL_LABEL.name] === ZTUNNEL_LABEL.value;
 }
 
 /** What a sandbox proves alone, before anybody is asked for the pod: what the plugin decides too (ADR 5). Undefined: nothing. */
@@ -84,9 +83,7 @@ export function decideAmbientEarly(
   const { podNamespace, podName, annotations } = sandbox;
   if (podName.startsWith(OWN_POD_PREFIX) && podNamespace === settings.agentNamespace) return "own-agent";
   if (settings.excludedNamespaces.includes(podNamespace)) return "excluded-namespace";
-  return annotations !== undefined && own(annotations, SIDECAR_ANNOTATION) !== undefined
-    ? "sidecar-present"
-    : undefined;
+  return annotations !== undefined && annotations[STATUS_ANNOTATION] !== undefined ? "sidecar-present" : undefined;
 }
 
 /** Decides for `pod`. `annotations` are those the runtime passed, which belong to the very sandbox that starts; without them
@@ -127,12 +124,12 @@ function decideByItself(
   if (pod.hostNetwork) return out("host-network", field("spec.hostNetwork", "true"));
   if (isZtunnelPod(pod, settings.systemNamespace))
     return out("ztunnel", { of: "pod", what: "label", ...ZTUNNEL_LABEL });
-  const sidecar = own(annotations, SIDECAR_ANNOTATION);
+  const sidecar = annotations[STATUS_ANNOTATION];
   if (sidecar !== undefined)
     return out("sidecar-present", {
       of: "pod",
       what: "annotation",
-      name: SIDECAR_ANNOTATION,
+      name: STATUS_ANNOTATION,
       value: sidecar.slice(0, 80),
     });
   if (pod.phase === "Succeeded" || pod.phase === "Failed") return out("finished", field("status.phase", pod.phase));

@@ -9,12 +9,13 @@ export const REDIRECTION_ANNOTATION = "ambient.istio.io/redirection";
 export type Redirection = "enabled" | "pending" | "none";
 
 export interface RedirectionFacts {
-  /** By policy. `unknown`: its namespace has not been seen. `over`: deleted or finished. */
+  /** By policy. `unknown`: its namespace has not been seen; nothing is concluded. `over`: deleted or finished. */
   readonly wanted: "in" | "out" | "over" | "unknown";
-  /** Of the rules in its namespace. `broken`: not all are there. `finishing`: they redirect nothing new. `unknown`: nobody has
-   * looked since something changed. */
+  /** Of the rules in its namespace. `broken`: not as they should be, which may be none or some. `finishing`: they redirect
+   * nothing new, and keep up what ztunnel has not finished. `unknown`: nobody has looked since something changed. */
   readonly rules: "stand" | "broken" | "finishing" | "absent" | "unknown";
-  /** Of the newest ztunnel. `sent`: no word yet. `absent`: it does not know the pod, or there is none. */
+  /** Of the ztunnel that gets new pods. `sent`: no word yet. `refused`: it is told again by itself. `absent`: it was never told,
+   * or there is none. */
   readonly ztunnel: "acknowledged" | "sent" | "refused" | "absent";
   /** What the API shows. */
   readonly current: Redirection;
@@ -22,7 +23,7 @@ export interface RedirectionFacts {
 
 /** What a pod's annotation says; any other word than upstream's two is none. */
 export function redirectionOf(annotations: Readonly<Record<string, string>>): Redirection {
-  const value = Object.hasOwn(annotations, REDIRECTION_ANNOTATION) ? annotations[REDIRECTION_ANNOTATION] : undefined;
+  const value = annotations[REDIRECTION_ANNOTATION];
   return value === "enabled" || value === "pending" ? value : "none";
 }
 

@@ -7,12 +7,16 @@
 //
 // The way back stays whole. A connection that the proxy opened under its client's address gets its answers by a mark, and
 // those rules touch nothing that the proxy did not mark itself.
+import { AMBIENT_PORTS } from "../rules/ambient-numbers.ts";
 import { isOurChain, isOurTable } from "../rules/compare.ts";
 import type { Change } from "../rules/diff.ts";
 import type { Chain, Rule, Ruleset, Table, Verdict } from "../rules/model.ts";
+import { SIDECAR_PORTS } from "../rules/sidecar-capture.ts";
 
 /** Where a proxy accepts what was sent to it, of a sidecar or ztunnel: outbound, inbound, HBONE, DNS (contract 5.1, 7.6). */
-export const PROXY_PORTS: readonly number[] = [15001, 15006, 15008, 15053];
+export const PROXY_PORTS: readonly number[] = [
+  ...new Set([...Object.values(SIDECAR_PORTS), ...Object.values(AMBIENT_PORTS)]),
+];
 
 /** The steps after which no new connection is redirected in a namespace that holds `held`; none: that is so. */
 export function drainSteps<H extends Rule>(held: readonly Ruleset<H>[]): (Change<H> & { kind: "delete-rule" })[] {

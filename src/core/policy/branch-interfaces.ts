@@ -4,7 +4,7 @@
 // addresses of the enrolled pods and from the network plugin's own rules and routes alone, so nothing has to be remembered.
 // (istio cni/pkg/nodeagent/brancheni_linux.go@master.)
 
-import { hostCidr, type IpAddress, isSameIp } from "../address.ts";
+import { hostCidr, type IpAddress, isSameCidr, isSameIp } from "../address.ts";
 import type { HostRoute, SteeringRule } from "../netlink/steering-rules.ts";
 
 /** Marks rules as ours (FRA_PROTOCOL); no routing program uses the number. */
@@ -78,9 +78,7 @@ function isOurs(rule: SteeringRule, byInterface: readonly SteeringRule[]): boole
 
 function isSame(left: SteeringRule, right: SteeringRule): boolean {
   const isSameTo =
-    left.to === undefined || right.to === undefined
-      ? left.to === right.to
-      : isSameIp(left.to, right.to) && left.to.prefixLength === right.to.prefixLength;
+    left.to === undefined || right.to === undefined ? left.to === right.to : isSameCidr(left.to, right.to);
   const { family, iif, table, priority } = left;
   return (
     isSameTo && family === right.family && iif === right.iif && table === right.table && priority === right.priority

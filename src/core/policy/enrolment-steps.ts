@@ -1,20 +1,13 @@
 // What is to be done next for one pod of ambient mode, from what is wanted and what is there. Level-triggered: whoever
 // carries the steps out comes back with new facts until nothing is left, whatever happened in between (docs/adr/0012).
-import { decideRedirection, type Redirection } from "./ambient-redirection.ts";
+import { decideRedirection, type Redirection, type RedirectionFacts } from "./ambient-redirection.ts";
 
 /** What is wanted of a pod and what is there, each as somebody has just seen it. */
-export interface EnrolmentFacts {
-  /** By policy. `unknown`: its namespace has not been seen; nothing is concluded. `over`: deleted or finished. */
-  readonly wanted: "in" | "out" | "over" | "unknown";
+export interface EnrolmentFacts extends Omit<RedirectionFacts, "current"> {
   /** It was in before, as a record of its ADD or of an earlier look tells; rules and annotation tell it too. */
   readonly wasIn: boolean;
   /** Whether anybody has a handle on the pod's network namespace. */
   readonly netns: "held" | "missing";
-  /** Of the rules in it. `broken`: not as they should be, which may be none or some. `finishing`: they redirect nothing new, and
-   * keep up what ztunnel has not finished. `unknown`: nobody has looked since something changed. */
-  readonly rules: "stand" | "broken" | "finishing" | "absent" | "unknown";
-  /** Of the ztunnel that gets new pods. `absent`: it was never told; `sent`: no word yet; `refused`: it is told again by itself. */
-  readonly ztunnel: "acknowledged" | "sent" | "refused" | "absent";
   /** Whether any ztunnel is connected and through with its snapshot. */
   readonly isConnected: boolean;
   /** Whether the node's probe set has all addresses of the pod under its UID, and no other. */

@@ -1,8 +1,10 @@
 // Reads the capture annotations of a pod (contract 5.1, 5.2). Every value becomes a number or an address here, so that
 // nothing of an annotation's text can reach a rule (CVE-2026-23766). A bad value refuses the pod and says what is accepted.
-import { quoteText } from "../short-text.ts";
+
 import { type Cidr, parseCidr } from "../address.ts";
+import { INTERFACE_NAME_ACCEPTED, isInterfaceName } from "../rules/interface-name.ts";
 import { DEFAULT_SIDECAR_CAPTURE, PROXY_OWN_INBOUND_PORTS, type SidecarCapture } from "../rules/sidecar-capture.ts";
+import { quoteText } from "../short-text.ts";
 
 /** The annotations that change what is captured, spelled as istio.io/api spells them. */
 export const CAPTURE_ANNOTATIONS = {
@@ -42,10 +44,8 @@ export const MAX_LIST_ENTRIES = 1024;
 
 const PORTS_ACCEPTED = `port numbers from 0 to 65535 separated by commas, ${MAX_LIST_ENTRIES} at most`;
 const RANGES_ACCEPTED = `IP ranges like 10.0.0.0/8 or fd00::/8 separated by commas, ${MAX_LIST_ENTRIES} at most`;
-const INTERFACES_ACCEPTED =
-  "interface names separated by commas, each of 1 to 15 characters, a letter first, then letters, digits, '_', '.' or '-'";
+const INTERFACES_ACCEPTED = `interface names separated by commas, each of ${INTERFACE_NAME_ACCEPTED}`;
 const PORT = /^[0-9]{1,10}$/;
-const INTERFACE = /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/;
 
 /** Reads all of them. Blanks around the entries of a list are allowed; an empty entry is not.
  * @throws {AnnotationError} at the first value that is not accepted. */
@@ -78,14 +78,14 @@ export function parseCaptureAnnotations(annotations: Annotations): AnnotatedCapt
 
 function interceptionMode(annotations: Annotations): AnnotatedCapture["mode"] {
   const name = CAPTURE_ANNOTATIONS.interceptionMode;
-  const value = lookUp(annotations, name);
+  const value = annotations[name];
   if (value === undefined) return DEFAULT_SIDECAR_CAPTURE.mode;
   if (value === "REDIRECT" || value === "TPROXY" || value === "NONE") return value;
   throw new AnnotationError(name, value, "REDIRECT, TPROXY or NONE");
 }
 
 function portsOrAll(annotations: Annotations, name: string): "*" | number[] | undefined {
-  return lookUp(annotations, name) === "*" ? "*" : ports(annotations, name, `* or ${PORTS_ACCEPTED}`);
+  return annotations[name] === "*" ? "*" : ports(annotations, name, `* or ${PORTS_ACCEPTED}`);
 }
 
 function ports(annotations: Annotations, name: string, accepted = PORTS_ACCEPTED): number[] | undefined {
@@ -96,7 +96,7 @@ function ports(annotations: Annotations, name: string, accepted = PORTS_ACCEPTED
 }
 
 function rangesOrAll(annotations: Annotations, name: string): "*" | Cidr[] | undefined {
-  return lookUp(annotations, name) === "*" ? "*" : ranges(annotations, name, `* or ${RANGES_ACCEPTED}`);
+  return annotations[name] === "*" ? "*" : ranges(annotations, name, `* or ${RANGES_ACCEPTED}`);
 }
 
 function ranges(annotations: Annotations, name: string, accepted = RANGES_ACCEPTED): Cidr[] | undefined {
@@ -104,7 +104,7 @@ function ranges(annotations: Annotations, name: string, accepted = RANGES_ACCEPT
 }
 
 function interfaces(annotations: Annotations, name: string): string[] {
-  return list(annotations, name, INTERFACES_ACCEPTED, (entry) => (INTERFACE.test(entry) ? entry : undefined)) ?? [];
+  return list(annotations, name, INTERFACES_ACCEPTED, (entry) => (isInterfaceName(entry) ? entry : undefined)) ?? [];
 }
 
 /** Undefined when the annotation is absent; an annotation without a value is an empty list. */
@@ -114,7 +114,7 @@ function list<T>(
   accepted: string,
   parse: (entry: string) => T | undefined,
 ): T[] | undefined {
-  const value = lookUp(annotations, name);
+  const value = annotations[name];
   if (value === undefined) return undefined;
   if (value.trim() === "") return [];
   const entries = value.split(",", MAX_LIST_ENTRIES + 1);
@@ -124,8 +124,4 @@ function list<T>(
     if (parsed === undefined) throw new AnnotationError(name, value, accepted);
     return parsed;
   });
-}
-
-function lookUp(annotations: Annotations, name: string): string | undefined {
-  return Object.hasOwn(annotations, name) ? annotations[name] : undefined;
 }

@@ -1,9 +1,12 @@
 // Decides whether a pod's traffic goes to its sidecar, and how: contract 4.4 steps 5 to 15 and 5.1, as one value with
 // its reason. Who asks, and what is then done about it, is somebody else's business.
-import { quoteText } from "../short-text.ts";
+
 import { parseGoBoolean } from "../go-boolean.ts";
+import { DAEMONSET_NAME } from "../kube/daemonset.ts";
 import type { Container, Pod } from "../kube/pod.ts";
+import { MAX_OWNER_ID } from "../rules/model.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
+import { quoteText } from "../short-text.ts";
 import { AnnotationError, parseCaptureAnnotations } from "./sidecar-annotations.ts";
 
 /** Why a pod is in or out; stable words, used in logs, metrics, Events and status. */
@@ -51,12 +54,18 @@ export interface SidecarSettings {
 }
 
 /** Name prefix by which the agent's own pods are known (contract 9): refusing one would keep the node without an agent. */
-export const OWN_POD_PREFIX = "istio-cni-node-";
+export const OWN_POD_PREFIX = `${DAEMONSET_NAME}-`;
 
-const STATUS_ANNOTATION = "sidecar.istio.io/status";
-const INJECT_KEY = "sidecar.istio.io/inject";
-/** The largest user or group id; 4294967295 means "none" to the kernel. */
-const MAX_ID = 0xffff_fffe;
+/** What the injector writes into a pod that it has given a proxy. */
+export const STATUS_ANNOTATION = "sidecar.istio.io/status";
+/** A label, or an annotation where the label is absent: "false" keeps a pod out. */
+export const INJECT_KEY = "sidecar.istio.io/inject";
+/** Variables of the proxy that change what is captured. */
+export const PROXY_FLAGS = {
+  dnsCapture: "ISTIO_META_DNS_CAPTURE",
+  dualStack: "ISTIO_DUAL_STACK",
+  dropInvalid: "INVALID_DROP",
+} as const;
 
 /** Decides for `pod`. `annotations` are those the runtime passed, which belong to the very sandbox that starts; without
  * them the pod's own. Malformed booleans are read as upstream reads them, as false, and reported as hints. */
@@ -89,9 +98,9 @@ export function decideSidecar(
       mode,
       proxyUids: [proxyId(proxy.runAsUser, DEFAULT_SIDECAR_CAPTURE.proxyUids)],
       proxyGids: [proxyId(proxy.runAsGroup, DEFAULT_SIDECAR_CAPTURE.proxyGids)],
-      dnsCapture: flag("ISTIO_META_DNS_CAPTURE"),
-      dualStack: flag("ISTIO_DUAL_STACK"),
-      dropInvalid: flag("INVALID_DROP"),
+      dnsCapture: flag(PROXY_FLAGS.dnsCapture),
+      dualStack: flag(PROXY_FLAGS.dualStack),
+      dropInvalid: flag(PROXY_FLAGS.dropInvalid),
       ownerGroups: settings.ownerGroups,
       loopbackCidrV4: settings.loopbackCidrV4,
     };
@@ -115,8 +124,8 @@ function proxyId(id: number | undefined, [fallback = 1337]: readonly number[]): 
 function describeWrongId(proxy: Container): string | undefined {
   for (const key of ["runAsUser", "runAsGroup"] as const) {
     const id = proxy[key] ?? 0;
-    if (!Number.isInteger(id) || id < 0 || id > MAX_ID) {
-      return `Cannot use securityContext.${key} of istio-proxy: ${id} is no id, it takes 0 to ${MAX_ID}`;
+    if (!Number.isInteger(id) || id < 0 || id > MAX_OWNER_ID) {
+      return `Cannot use securityContext.${key} of istio-proxy: ${id} is no id, it takes 0 to ${MAX_OWNER_ID}`;
     }
   }
   return undefined;

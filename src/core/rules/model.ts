@@ -53,6 +53,9 @@ export type Rule = {
 
 export type Protocol = "tcp" | "udp";
 
+/** The largest user or group id; the next one means "none" to the kernel. */
+export const MAX_OWNER_ID = 0xffff_fffe;
+
 /** Connection-tracking states, in the order iptables prints them. */
 export const CONNTRACK_STATES = ["INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED"] as const;
 export type ConntrackState = (typeof CONNTRACK_STATES)[number];

@@ -1,17 +1,14 @@
 // What the policy of sidecar mode reads of a pod and of the operator's settings, in the order in which it decides
 // (core/policy/sidecar-decision.ts). For people who ask why.
 
-import { cutText } from "../short-text.ts";
 import type { Container, Pod } from "../kube/pod.ts";
 import { CAPTURE_ANNOTATIONS } from "../policy/sidecar-annotations.ts";
-import type { SidecarSettings } from "../policy/sidecar-decision.ts";
+import { INJECT_KEY, PROXY_FLAGS, type SidecarSettings, STATUS_ANNOTATION } from "../policy/sidecar-decision.ts";
+import { cutText } from "../short-text.ts";
 import type { PodExplanation } from "./status-document.ts";
 
 type Inputs = PodExplanation["inputs"];
 
-const INJECT_KEY = "sidecar.istio.io/inject";
-const STATUS_ANNOTATION = "sidecar.istio.io/status";
-const PROXY_VARIABLES = ["ISTIO_DUAL_STACK", "ISTIO_META_DNS_CAPTURE", "INVALID_DROP"] as const;
 const MAX_VALUE = 300;
 
 /** The annotations are the pod's of now; a decision made at its ADD was made with those of then. */
@@ -51,7 +48,10 @@ function describeProxy(proxy: Container): Inputs {
     { name: "istio-proxy arguments", value: cut(proxy.args.slice(0, 2).join(" ") || undefined) },
     { name: "istio-proxy DISABLE_ENVOY", value: cut(proxy.env["DISABLE_ENVOY"]) },
     { name: "istio-proxy user and group", value: `${proxy.runAsUser ?? "default"}:${proxy.runAsGroup ?? "default"}` },
-    ...PROXY_VARIABLES.map((name) => ({ name: `istio-proxy ${name}`, value: cut(proxy.env[name]) })),
+    ...[PROXY_FLAGS.dualStack, PROXY_FLAGS.dnsCapture, PROXY_FLAGS.dropInvalid].map((name) => ({
+      name: `istio-proxy ${name}`,
+      value: cut(proxy.env[name]),
+    })),
   ];
 }
 

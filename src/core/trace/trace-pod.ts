@@ -8,6 +8,7 @@ import { addressesInUse } from "../policy/capture-families.ts";
 import type { Packet } from "../rules/match-packet.ts";
 import type { Ruleset } from "../rules/model.ts";
 import type { PodCapture } from "../rules/pod-capture.ts";
+import { SIDECAR_PORTS } from "../rules/sidecar-capture.ts";
 import { TraceError, type TraceStep, trace } from "../rules/tracer.ts";
 import { describeSteps, type StepWords, wantedRules } from "./describe-steps.ts";
 import type { TraceDocument } from "./trace-document.ts";
@@ -31,10 +32,10 @@ export type NoSuchPacket = { readonly problem: string };
 /** Where the orders of chains differ that the kernel may have, so many are tried. */
 const MAX_ORDERS = 12;
 const LISTENERS: ReadonlyMap<number, string> = new Map([
-  [15001, "where the proxy takes what the pod sends"],
-  [15006, "where the proxy takes what comes in"],
-  [15008, "where the proxy takes HBONE"],
-  [15053, "where the proxy answers DNS"],
+  [SIDECAR_PORTS.outbound, "where the proxy takes what the pod sends"],
+  [SIDECAR_PORTS.inbound, "where the proxy takes what comes in"],
+  [SIDECAR_PORTS.tunnel, "where the proxy takes HBONE"],
+  [SIDECAR_PORTS.dns, "where the proxy answers DNS"],
 ]);
 
 /** @param capture what this pod should have, for the words; undefined: nothing, as far as is known. */

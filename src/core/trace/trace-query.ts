@@ -1,9 +1,9 @@
 // Which packet is to be traced: read from texts, on the command line and on the admin socket alike, and written as the latter
 // wants it. What is left open is filled in by what the namespace holds (trace-pod.ts).
 
-import { quoteText } from "../short-text.ts";
 import { type IpAddress, parseIpAddress } from "../address.ts";
-import type { Protocol } from "../rules/model.ts";
+import { MAX_OWNER_ID, type Protocol } from "../rules/model.ts";
+import { quoteText } from "../short-text.ts";
 
 /** As given; each is the flag of that name. */
 export type TraceTexts = {
@@ -45,7 +45,6 @@ export type TraceProblem = { readonly option: keyof TraceTexts; readonly message
 
 /** One as a kernel takes for a new connection. */
 const SOME_PORT = 40000;
-const MAX_ID = 0xffff_fffe;
 const NAMES = ["to", "from", "port", "uid", "gid", "mark"] as const;
 const MAX_TEXT = 80;
 
@@ -90,8 +89,8 @@ export function parseTraceQuery(texts: TraceTexts): TraceQuery | TraceProblem {
   if (to.port === undefined) return malformed("to", texts, wantedTo);
   const numbers = { uid: 0, gid: 0, mark: 0 };
   for (const [name, max] of [
-    ["uid", MAX_ID],
-    ["gid", MAX_ID],
+    ["uid", MAX_OWNER_ID],
+    ["gid", MAX_OWNER_ID],
     ["mark", 0xffff_ffff],
   ] as const) {
     const number = texts[name] === undefined ? 0 : parseNumber(texts[name], max);
