@@ -77,6 +77,17 @@ export function prefixMask(family: 4 | 6, prefixLength: number): Uint8Array {
   });
 }
 
+/** 127.0.0.1/32 and ::1/128. */
+export const LOOPBACK: Readonly<Record<4 | 6, Cidr>> = {
+  4: { family: 4, bytes: Uint8Array.of(127, 0, 0, 1), prefixLength: 32 },
+  6: { family: 6, bytes: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), prefixLength: 128 },
+};
+
+/** The prefix that holds every address of a family. */
+export function everyAddress(family: 4 | 6): Cidr {
+  return { family, bytes: new Uint8Array(ADDRESS_BYTES[family]), prefixLength: 0 };
+}
+
 /** The prefix that holds this one address. */
 export function hostCidr(ip: IpAddress): Cidr {
   return { family: ip.family, bytes: ip.bytes, prefixLength: ip.bytes.length * 8 };

@@ -2,6 +2,7 @@
 // and the same for every pod (D17: upstream decides per namespace, and its probe creates the table it then detects).
 // Not here: gathering the facts (agent/netfilter/backend-facts.ts).
 
+import { isIn } from "../rules/families.ts";
 import { type PodCapture, podInetRules, podRules } from "../rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
 import {
@@ -111,9 +112,10 @@ export function dialectForPod(
 export function explainUnsupported({ dialect, missing }: PodDialect, capture: PodCapture): string | undefined {
   if (dialect === "iptables-legacy" || missing.length === 0) return undefined;
   const needed = featuresOf(dialect === "nftables" ? podInetRules(capture) : podRules(capture));
-  const isCaptured = (family: 4 | 6): boolean => (family === 4 ? capture.families.v4 : capture.families.v6);
   const lacks = missing.filter((lack) =>
-    needed.some(({ feature, family }) => feature === lack.feature && family === lack.family && isCaptured(family)),
+    needed.some(
+      ({ feature, family }) => feature === lack.feature && family === lack.family && isIn(capture.families, family),
+    ),
   );
   if (lacks.length === 0) return undefined;
   return `this node's kernel lacks ${lacks.map((lack) => describeMissing(lack, dialect)).join("; ")}`;

@@ -1,7 +1,8 @@
 // What of the kernel a capture needs, by name: the rules a probe tries one by one, and which of them a given
 // ruleset uses. A feature is one extension of netfilter; what every nf_tables has (addresses, ports, jumps) is none.
 
-import type { Match, Rule, Ruleset, Verdict } from "../rules/model.ts";
+import { LOOPBACK } from "../address.ts";
+import type { Match, Ruleset, Verdict } from "../rules/model.ts";
 import { type PlannedRule, resolveInetPlan, resolvePlan } from "../rules/planned-rule.ts";
 import {
   connmark,
@@ -12,16 +13,16 @@ import {
   gidOwner,
   mark,
   not,
+  planRule,
   RETURN,
   redirect,
-  rule,
   SAVE_MARK,
   setMark,
   TCP,
   tproxy,
   uidOwner,
 } from "../rules/rule-words.ts";
-import { LOOPBACK_V6, PASSTHROUGH_SOURCE_V4 } from "../rules/sidecar-numbers.ts";
+import { PASSTHROUGH_SOURCE_V4 } from "../rules/sidecar-numbers.ts";
 
 /** How rules are written on this node. */
 export type BackendDialect = "iptables-nft" | "nftables" | "iptables-legacy";
@@ -44,11 +45,8 @@ type Feature = {
   readonly probe: PlannedRule;
 };
 
-const probe = (table: string, chain: string, matches: readonly Match[], verdict: Rule["verdict"]): PlannedRule => ({
-  table,
-  chain,
-  rule: rule("", matches, verdict),
-});
+const probe = (table: string, chain: string, matches: readonly Match[], verdict: Verdict): PlannedRule =>
+  planRule(table, chain, "", matches, verdict);
 
 const FEATURES = {
   owner: {
@@ -116,7 +114,7 @@ export function featureProbe(dialect: NetlinkDialect, features: readonly Feature
   const plan = features.map((feature): PlannedRule => {
     const { rule: probed, ...place } = FEATURES[feature].probe;
     // In native nftables a rule belongs to a family by the address it names, and TPROXY has to belong to one.
-    const address = not(destination(family === 4 ? PASSTHROUGH_SOURCE_V4 : LOOPBACK_V6));
+    const address = not(destination(family === 4 ? PASSTHROUGH_SOURCE_V4 : LOOPBACK[6]));
     return { ...place, family, rule: { ...probed, matches: [...probed.matches, address] } };
   });
   return dialect === "iptables-nft" ? resolvePlan(plan, family) : resolveInetPlan(plan);

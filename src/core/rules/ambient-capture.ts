@@ -2,12 +2,13 @@
 // pod and the options; the rules are made from it alone.
 
 import type { IpAddress } from "../address.ts";
+import type { Families } from "./families.ts";
 
 /** Told apart from a `SidecarCapture` by its `mode`. */
 export type AmbientCapture = {
   readonly mode: "ambient";
   /** Families to write rules for. */
-  readonly families: { readonly v4: boolean; readonly v6: boolean };
+  readonly families: Families;
   /** False: what comes in goes to the application past ztunnel (`ambient.istio.io/bypass-inbound-capture`). */
   readonly captureInbound: boolean;
   /** Send the pod's DNS to ztunnel's DNS port. */

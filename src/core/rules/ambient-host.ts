@@ -11,7 +11,7 @@
 
 import type { IpAddress } from "../address.ts";
 import { AMBIENT_CHAIN, PROBE_SETS, probeSourceOf } from "./ambient-numbers.ts";
-import { familiesOf } from "./ambient-pod.ts";
+import { type Families, familiesOf } from "./families.ts";
 import type { Match, Ruleset } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import { resolveInetPlan, resolvePlan } from "./planned-rule.ts";
@@ -19,7 +19,7 @@ import { destinationIn, jump, rule, SOCKET_EXISTS, snat, TCP, uidOwner } from ".
 
 /** What the node's rules depend on. */
 export type AmbientHost = {
-  readonly families: { readonly v4: boolean; readonly v6: boolean };
+  readonly families: Families;
   /** `HOST_PROBE_SNAT_IP` and `HOST_PROBE_SNAT_IPV6`. */
   readonly probeSource: { readonly v4: IpAddress; readonly v6: IpAddress };
 };

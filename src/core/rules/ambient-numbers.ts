@@ -2,7 +2,7 @@
 // (contract 1.3, 7.6 to 7.8; istio cni/pkg/config/config.go@1.30.3).
 
 import type { Cidr, IpAddress } from "../address.ts";
-import { hostCidr, parseCidr, parseIpAddress } from "../address.ts";
+import { hostCidr, parseIpAddress } from "../address.ts";
 
 /** Where ztunnel listens in the pod's netns: what leaves, what comes in as plain text, HBONE, DNS. */
 export const AMBIENT_PORTS = { outbound: 15001, inbound: 15006, hbone: 15008, dns: 15053 } as const;
@@ -35,12 +35,6 @@ export const PROBE_SETS = { 4: "istio-inpod-probes-v4", 6: "istio-inpod-probes-v
 export const DEFAULT_PROBE_SOURCE: { readonly v4: IpAddress; readonly v6: IpAddress } = {
   v4: known(parseIpAddress("169.254.7.127")),
   v6: known(parseIpAddress("fd16:9254:7127:1337:ffff:ffff:ffff:ffff")),
-};
-
-/** The one address of a family that counts as the pod itself: L of contract 7.6. */
-export const AMBIENT_LOOPBACK: Readonly<Record<4 | 6, Cidr>> = {
-  4: known(parseCidr("127.0.0.1/32")),
-  6: known(parseCidr("::1/128")),
 };
 
 /**

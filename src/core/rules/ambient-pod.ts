@@ -8,11 +8,11 @@
 // Chains, marks and order are upstream's, so that either implementation can take over a running pod. Families are written
 // one by one: neither depends on what became of the other (D13), and one that is not captured is not touched.
 
+import { everyAddress, LOOPBACK } from "../address.ts";
 import { quoteText } from "../short-text.ts";
 import type { AmbientCapture } from "./ambient-capture.ts";
 import {
   AMBIENT_CHAIN,
-  AMBIENT_LOOPBACK,
   AMBIENT_PORTS,
   AMBIENT_ROUTE_TABLE,
   AMBIENT_RULE_PRIORITY,
@@ -22,8 +22,9 @@ import {
   ZTUNNEL_DNS_ZONE,
   ZTUNNEL_MARK,
 } from "./ambient-numbers.ts";
+import { familiesOf } from "./families.ts";
 import { isInterfaceName } from "./interface-name.ts";
-import type { Match, PodNetwork, Ruleset, Verdict } from "./model.ts";
+import type { Match, PodNetwork, Ruleset } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import { resolveInetPlan, resolvePlan } from "./planned-rule.ts";
 import {
@@ -39,10 +40,10 @@ import {
   nfproto,
   not,
   oifname,
+  planRule,
   RESTORE_MARK,
   RETURN,
   redirect,
-  rule,
   setConnmark,
   source,
   sport,
@@ -90,14 +91,14 @@ export function ambientNetwork(capture: Pick<AmbientCapture, "families">): PodNe
     })),
     routes: familiesOf(capture).map((family) => ({
       intent: "Every destination is local for marked packets",
-      destination: { family, bytes: new Uint8Array(family === 4 ? 4 : 16), prefixLength: 0 },
+      destination: everyAddress(family),
       table: AMBIENT_ROUTE_TABLE,
     })),
   };
 }
 
 /** All rules. Within a chain they stand in upstream's order. */
-export function planAmbient(capture: AmbientCapture, dialect: Dialect): PlannedRule[] {
+function planAmbient(capture: AmbientCapture, dialect: Dialect): PlannedRule[] {
   const families = familiesOf(capture);
   const [first] = families;
   if (first === undefined) return [];
@@ -121,13 +122,13 @@ function planJumps({ captureDns }: AmbientCapture): PlannedRule[] {
   const { prerouting, output } = AMBIENT_CHAIN;
   const zones = "DNS gets its conntrack zone before it is tracked";
   return [
-    at("mangle", "PREROUTING", "Connections of ztunnel are looked for in what comes in", [], jump(prerouting)),
-    at("mangle", "OUTPUT", "Answers for ztunnel are looked for before they are routed", [], jump(output)),
-    at("nat", "OUTPUT", "Every connection that leaves is looked at", [], jump(output)),
+    planRule("mangle", "PREROUTING", "Connections of ztunnel are looked for in what comes in", [], jump(prerouting)),
+    planRule("mangle", "OUTPUT", "Answers for ztunnel are looked for before they are routed", [], jump(output)),
+    planRule("nat", "OUTPUT", "Every connection that leaves is looked at", [], jump(output)),
     ...(captureDns
-      ? [at("raw", "PREROUTING", zones, [], jump(prerouting)), at("raw", "OUTPUT", zones, [], jump(output))]
+      ? [planRule("raw", "PREROUTING", zones, [], jump(prerouting)), planRule("raw", "OUTPUT", zones, [], jump(output))]
       : []),
-    at("nat", "PREROUTING", "Every connection that comes in is looked at", [], jump(prerouting)),
+    planRule("nat", "PREROUTING", "Every connection that comes in is looked at", [], jump(prerouting)),
   ];
 }
 
@@ -137,26 +138,30 @@ function planGuests({ virtualInterfaces }: AmbientCapture, ofCaptured: readonly 
   return virtualInterfaces
     .map(checkInterfaceName)
     .flatMap((name) => [
-      at(
+      planRule(
         "nat",
         prerouting,
         `A guest behind ${name} sends outbound traffic`,
         [...ofCaptured, iifname(name), TCP],
         toZtunnel,
       ),
-      at("nat", prerouting, `What comes from ${name} is never inbound traffic`, [iifname(name), TCP], RETURN),
+      planRule("nat", prerouting, `What comes from ${name} is never inbound traffic`, [iifname(name), TCP], RETURN),
     ]);
 }
 
 function planProbes(capture: AmbientCapture, family: Family, anyPort: readonly Match[]): PlannedRule[] {
   const matches = [TCP, source(probeSourceOf(capture.probeSource, family)), ...anyPort];
-  return [at("nat", AMBIENT_CHAIN.prerouting, "Probes of the kubelet go to the application", matches, ACCEPT, family)];
+  return [
+    planRule("nat", AMBIENT_CHAIN.prerouting, "Probes of the kubelet go to the application", matches, ACCEPT, {
+      family,
+    }),
+  ];
 }
 
 function planInbound(family: Family): PlannedRule {
   const intent = "What comes in as plain text goes to ztunnel, unless ztunnel sent it; HBONE arrives there by itself";
   const matches = [TCP, notToLoopback(family), not(dport(AMBIENT_PORTS.hbone)), NOT_FROM_ZTUNNEL];
-  return at("nat", AMBIENT_CHAIN.prerouting, intent, matches, redirect(AMBIENT_PORTS.inbound), family);
+  return planRule("nat", AMBIENT_CHAIN.prerouting, intent, matches, redirect(AMBIENT_PORTS.inbound), { family });
 }
 
 /** Also where inbound traffic bypasses: HBONE still arrives, and its connections to the application need their answers. */
@@ -165,14 +170,16 @@ function planWayBack(): PlannedRule[] {
   const remember = "A connection that ztunnel opens to the application is remembered by a mark";
   const restore = "Answers of the application to such a connection get that mark, and by it go back to ztunnel";
   return [
-    at("mangle", prerouting, remember, [FROM_ZTUNNEL], setConnmark(RETURN_MARK, MARK_MASK)),
-    at("mangle", output, restore, [connmark(RETURN_MARK, MARK_MASK)], RESTORE_MARK),
+    planRule("mangle", prerouting, remember, [FROM_ZTUNNEL], setConnmark(RETURN_MARK, MARK_MASK)),
+    planRule("mangle", output, restore, [connmark(RETURN_MARK, MARK_MASK)], RESTORE_MARK),
   ];
 }
 
 function planProbeAnswers(capture: AmbientCapture, family: Family, anyPort: readonly Match[]): PlannedRule {
   const matches = [TCP, destination(probeSourceOf(capture.probeSource, family)), ...anyPort];
-  return at("nat", AMBIENT_CHAIN.output, "What goes to the source of probes is not captured", matches, ACCEPT, family);
+  return planRule("nat", AMBIENT_CHAIN.output, "What goes to the source of probes is not captured", matches, ACCEPT, {
+    family,
+  });
 }
 
 /** The zones keep ztunnel's question to a resolver apart from the application's, which has the same addresses and ports. */
@@ -184,10 +191,12 @@ function planDns(families: readonly Family[], ofCaptured: readonly Match[]): Pla
   const questions = [UDP, FROM_ZTUNNEL, dport(DNS_PORT)];
   const answers = [UDP, NOT_FROM_ZTUNNEL, sport(DNS_PORT)];
   return [
-    at("nat", output, "DNS over UDP goes to ztunnel", udp, toZtunnel),
-    ...families.map((family) => at("nat", output, "DNS over TCP goes to ztunnel", tcp(family), toZtunnel, family)),
-    at("raw", output, "Questions of ztunnel to the resolvers are tracked apart", questions, zone),
-    at("raw", prerouting, "Answers of the resolvers belong to ztunnel's questions", answers, zone),
+    planRule("nat", output, "DNS over UDP goes to ztunnel", udp, toZtunnel),
+    ...families.map((family) =>
+      planRule("nat", output, "DNS over TCP goes to ztunnel", tcp(family), toZtunnel, { family }),
+    ),
+    planRule("raw", output, "Questions of ztunnel to the resolvers are tracked apart", questions, zone),
+    planRule("raw", prerouting, "Answers of the resolvers belong to ztunnel's questions", answers, zone),
   ];
 }
 
@@ -197,39 +206,24 @@ function planOutbound(families: readonly Family[]): PlannedRule[] {
   const local = "Applications of the pod talk to each other directly";
   const toZtunnel = redirect(AMBIENT_PORTS.outbound);
   return [
-    at("nat", output, marked, [TCP, mark(RETURN_MARK, MARK_MASK)], ACCEPT),
-    ...families.map((family) => at("nat", output, local, [oifname("lo"), notToLoopback(family)], ACCEPT, family)),
+    planRule("nat", output, marked, [TCP, mark(RETURN_MARK, MARK_MASK)], ACCEPT),
+    ...families.map((family) =>
+      planRule("nat", output, local, [oifname("lo"), notToLoopback(family)], ACCEPT, { family }),
+    ),
     ...families.map((family) => {
       const matches = [TCP, notToLoopback(family), NOT_FROM_ZTUNNEL];
-      return at("nat", output, "What the applications send goes to ztunnel", matches, toZtunnel, family);
+      return planRule("nat", output, "What the applications send goes to ztunnel", matches, toZtunnel, { family });
     }),
   ];
 }
 
-/** The families to write, IPv4 first. */
-export function familiesOf({ families }: Pick<AmbientCapture, "families">): Family[] {
-  return [...(families.v4 ? [4 as const] : []), ...(families.v6 ? [6 as const] : [])];
-}
-
+/** L of contract 7.6: the one address of a family that counts as the pod itself. */
 function notToLoopback(family: Family): Match {
-  return not(destination(AMBIENT_LOOPBACK[family]));
+  return not(destination(LOOPBACK[family]));
 }
 
 /** Policy has refused such names already; here they would become words of a rule. */
 function checkInterfaceName(name: string): string {
   if (isInterfaceName(name)) return name;
-  throw new RangeError(
-    `Cannot capture virtual interface ${quoteText(name)}: it is no interface name`,
-  );
-}
-
-function at(
-  table: string,
-  chain: string,
-  intent: string,
-  matches: Match[],
-  verdict: Verdict,
-  family?: Family,
-): PlannedRule {
-  return { table, chain, rule: rule(intent, matches, verdict), ...(family === undefined ? {} : { family }) };
+  throw new RangeError(`Cannot capture virtual interface ${quoteText(name)}: it is no interface name`);
 }

@@ -26,6 +26,6 @@ export function ruleKey(rule: Rule): string | undefined {
 }
 
 /** Whether the rule holds something we do not model. */
-export function isOpaque(rule: Rule): boolean {
+function isOpaque(rule: Rule): boolean {
   return rule.verdict.kind === "opaque" || rule.matches.some(({ kind }) => kind === "opaque");
 }

@@ -51,7 +51,7 @@ export function matchHolds(
 }
 
 /** At these hooks a packet is known by the interface it came in by, and by no socket. */
-export function isInbound(hook: Hook): boolean {
+function isInbound(hook: Hook): boolean {
   return hook === "prerouting" || hook === "input";
 }
 

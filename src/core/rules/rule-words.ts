@@ -2,10 +2,23 @@
 
 import type { Cidr, IpAddress } from "../address.ts";
 import type { ConntrackState, Match, Rule, Verdict } from "./model.ts";
+import type { PlannedRule } from "./planned-rule.ts";
 
 /** One rule: why it is there, when it applies, what it does. */
 export function rule(intent: string, matches: readonly Match[], verdict: Verdict): Rule {
   return { intent, matches, verdict };
+}
+
+/** The same in its place: for both families and behind the last rule of the chain, unless `where` says otherwise. */
+export function planRule(
+  table: string,
+  chain: string,
+  intent: string,
+  matches: readonly Match[],
+  verdict: Verdict,
+  where: Pick<PlannedRule, "family" | "at"> = {},
+): PlannedRule {
+  return { table, chain, ...where, rule: rule(intent, matches, verdict) };
 }
 
 /** Turns a match round ("!"). An opaque match cannot be turned and stays as it is. */

@@ -1,7 +1,8 @@
 // What to capture of one sidecar pod: the parameters of contract 5.1 after validation, and their defaults.
 // Policy makes this value out of annotations and containers; the rules are made from it alone.
 
-import type { Cidr } from "../address.ts";
+import { type Cidr, LOOPBACK } from "../address.ts";
+import type { Families } from "./families.ts";
 
 /** `netfilter` is told by numbers only: every name, list and blank of an annotation is settled before this type. */
 export type SidecarCapture = {
@@ -33,7 +34,7 @@ export type SidecarCapture = {
   /** The IPv4 destinations that count as the pod itself (`ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR`); IPv6 is always ::1. */
   readonly loopbackCidrV4: Cidr;
   /** Families to write rules for. */
-  readonly families: { readonly v4: boolean; readonly v6: boolean };
+  readonly families: Families;
 };
 
 /** Ports the proxy answers itself (merged Prometheus, health, Envoy's Prometheus): never captured inbound (5.1 IN_EXC). */
@@ -55,6 +56,6 @@ export const DEFAULT_SIDECAR_CAPTURE: SidecarCapture = {
   dnsCapture: false,
   dropInvalid: false,
   ownerGroups: { include: "*", exclude: [] },
-  loopbackCidrV4: { family: 4, bytes: Uint8Array.of(127, 0, 0, 1), prefixLength: 32 },
+  loopbackCidrV4: LOOPBACK[4],
   families: { v4: true, v6: false },
 };

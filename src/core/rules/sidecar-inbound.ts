@@ -9,9 +9,9 @@ import {
   dport,
   jump,
   not,
+  planRule,
   RETURN,
   redirect,
-  rule,
   setMark,
   TCP,
   tproxy,
@@ -22,16 +22,11 @@ import { CHAIN, loopbackOf, TPROXY_MARK } from "./sidecar-numbers.ts";
 
 /** Rows 5 to 7: there whatever is captured. */
 export function planTunnelAndRedirects(): PlannedRule[] {
-  const inNat = (chain: string, intent: string, matches: Match[], verdict: Verdict): PlannedRule => ({
-    table: "nat",
-    chain,
-    rule: rule(intent, matches, verdict),
-  });
   const { tunnel, outbound, inbound } = SIDECAR_PORTS;
   return [
-    inNat(CHAIN.inbound, "The proxy itself listens on the tunnel port", [TCP, dport(tunnel)], RETURN),
-    inNat(CHAIN.redirect, "Outbound connections go to the proxy", [TCP], redirect(outbound)),
-    inNat(CHAIN.inRedirect, "Inbound connections go to the proxy", [TCP], redirect(inbound)),
+    planRule("nat", CHAIN.inbound, "The proxy itself listens on the tunnel port", [TCP, dport(tunnel)], RETURN),
+    planRule("nat", CHAIN.redirect, "Outbound connections go to the proxy", [TCP], redirect(outbound)),
+    planRule("nat", CHAIN.inRedirect, "Inbound connections go to the proxy", [TCP], redirect(inbound)),
   ];
 }
 
@@ -41,11 +36,8 @@ export function planInbound(capture: SidecarCapture): PlannedRule[] {
   if (include !== "*" && include.length === 0) return [];
   const isTproxy = capture.mode === "TPROXY";
   const table = isTproxy ? "mangle" : "nat";
-  const inbound = (intent: string, matches: Match[], verdict: Verdict): PlannedRule => ({
-    table,
-    chain: CHAIN.inbound,
-    rule: rule(intent, matches, verdict),
-  });
+  const inbound = (intent: string, matches: Match[], verdict: Verdict): PlannedRule =>
+    planRule(table, CHAIN.inbound, intent, matches, verdict);
   const toProxy = (port: Match[], what: string): PlannedRule[] =>
     isTproxy
       ? [
@@ -59,11 +51,7 @@ export function planInbound(capture: SidecarCapture): PlannedRule[] {
       : [inbound(`Connections go to the proxy: ${what}`, [TCP, ...port], jump(CHAIN.inRedirect))];
   return [
     ...(isTproxy ? planTproxyChains(capture) : []),
-    {
-      table,
-      chain: "PREROUTING",
-      rule: rule("All TCP that comes into the pod is looked at", [TCP], jump(CHAIN.inbound)),
-    },
+    planRule(table, "PREROUTING", "All TCP that comes into the pod is looked at", [TCP], jump(CHAIN.inbound)),
     ...(include === "*"
       ? [
           ...exclude.map((port) => inbound(`Inbound port ${port} is excluded`, [TCP, dport(port)], RETURN)),
@@ -76,23 +64,23 @@ export function planInbound(capture: SidecarCapture): PlannedRule[] {
 /** Row 8. */
 function planTproxyChains(capture: SidecarCapture): PlannedRule[] {
   return [
-    {
-      table: "mangle",
-      chain: CHAIN.divert,
-      rule: rule("The mark routes the packet to a socket of this machine", [], setMark(TPROXY_MARK)),
-    },
-    { table: "mangle", chain: CHAIN.divert, rule: rule("A marked packet needs no further look", [], ACCEPT) },
-    ...([4, 6] as const).map(
-      (family): PlannedRule => ({
-        table: "mangle",
-        chain: CHAIN.tproxy,
-        family,
-        rule: rule(
-          "The proxy's socket takes the connection, its addresses unchanged",
-          [not(destination(loopbackOf(capture, family))), TCP],
-          tproxy(SIDECAR_PORTS.inbound, TPROXY_MARK),
-        ),
-      }),
+    planRule(
+      "mangle",
+      CHAIN.divert,
+      "The mark routes the packet to a socket of this machine",
+      [],
+      setMark(TPROXY_MARK),
+    ),
+    planRule("mangle", CHAIN.divert, "A marked packet needs no further look", [], ACCEPT),
+    ...([4, 6] as const).map((family) =>
+      planRule(
+        "mangle",
+        CHAIN.tproxy,
+        "The proxy's socket takes the connection, its addresses unchanged",
+        [not(destination(loopbackOf(capture, family))), TCP],
+        tproxy(SIDECAR_PORTS.inbound, TPROXY_MARK),
+        { family },
+      ),
     ),
   ];
 }

@@ -1,6 +1,6 @@
 // Names, addresses and numbers of the sidecar redirection that others rely on (contract 5.1 "fixed", 5.4, 5.6).
 
-import type { Cidr } from "../address.ts";
+import { type Cidr, LOOPBACK } from "../address.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
 
 /** Own chains. Upstream deletes any `ISTIO_` chain it does not know (contract 10.3), so there are no others. */
@@ -29,22 +29,18 @@ export const DNS_UPSTREAM_ZONE = 1;
 /** Conntrack zone of DNS between the applications and the proxy. */
 export const DNS_CLIENT_ZONE = 2;
 
-const v6 = (lastByte: number): Cidr => {
-  const bytes = new Uint8Array(16);
-  bytes[15] = lastByte;
-  return { family: 6, bytes, prefixLength: 128 };
-};
-
-/** ::1/128 */
-export const LOOPBACK_V6: Cidr = v6(1);
 /** Source of connections the proxy opens to the application without knowing it (inbound passthrough), IPv4. */
 export const PASSTHROUGH_SOURCE_V4: Cidr = { family: 4, bytes: Uint8Array.of(127, 0, 0, 6), prefixLength: 32 };
 /** The same for IPv6: ::6/128, an address that has to be put on `lo` first. */
-export const PASSTHROUGH_SOURCE_V6: Cidr = v6(6);
+export const PASSTHROUGH_SOURCE_V6: Cidr = {
+  family: 6,
+  bytes: LOOPBACK[6].bytes.with(15, 6),
+  prefixLength: 128,
+};
 
 /** What counts as the pod itself, per family. */
 export function loopbackOf(capture: SidecarCapture, family: 4 | 6): Cidr {
-  return family === 4 ? capture.loopbackCidrV4 : LOOPBACK_V6;
+  return family === 4 ? capture.loopbackCidrV4 : LOOPBACK[6];
 }
 
 /** The source of passthrough connections, per family. */

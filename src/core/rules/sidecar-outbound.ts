@@ -13,8 +13,8 @@ import {
   jump,
   not,
   oifname,
+  planRule,
   RETURN,
-  rule,
   source,
   TCP,
   UDP,
@@ -30,7 +30,7 @@ const DNS_PORT = 53;
 /** Rows 13 and 14. */
 export function planExcludedPorts(capture: SidecarCapture): PlannedRule[] {
   return [
-    { table: "nat", chain: "OUTPUT", rule: rule("All that leaves the pod is looked at", [], jump(CHAIN.output)) },
+    planRule("nat", "OUTPUT", "All that leaves the pod is looked at", [], jump(CHAIN.output)),
     ...capture.outboundPorts.exclude.flatMap((port) => [
       output(`Outbound TCP port ${port} is excluded`, [TCP, dport(port)], RETURN),
       output(`Outbound UDP port ${port} is excluded`, [UDP, dport(port)], RETURN),
@@ -110,13 +110,11 @@ export function planDestinations(capture: SidecarCapture): PlannedRule[] {
 function planIncludedRanges(capture: SidecarCapture): PlannedRule[] {
   const { include } = capture.outboundIpRanges;
   const fromGuests = (range: Match[], family?: 4 | 6): PlannedRule[] =>
-    capture.rerouteVirtualInterfaces.map((name) => ({
-      table: "nat",
-      chain: "PREROUTING",
-      at: 0,
-      ...(family === undefined ? {} : { family }),
-      rule: rule(`What a guest behind ${name} sends is outbound`, [iifname(name), ...range], jump(CHAIN.redirect)),
-    }));
+    capture.rerouteVirtualInterfaces.map((name) => {
+      const where = family === undefined ? { at: 0 } : { at: 0, family };
+      const intent = `What a guest behind ${name} sends is outbound`;
+      return planRule("nat", "PREROUTING", intent, [iifname(name), ...range], jump(CHAIN.redirect), where);
+    });
   if (include === "*") {
     return [output("Everything else is captured", [], jump(CHAIN.redirect)), ...fromGuests([])];
   }
@@ -138,10 +136,5 @@ function capturesLoopback(capture: SidecarCapture): boolean {
 }
 
 function output(intent: string, matches: Match[], verdict: Verdict, family?: 4 | 6): PlannedRule {
-  return {
-    table: "nat",
-    chain: CHAIN.output,
-    ...(family === undefined ? {} : { family }),
-    rule: rule(intent, matches, verdict),
-  };
+  return planRule("nat", CHAIN.output, intent, matches, verdict, family === undefined ? {} : { family });
 }

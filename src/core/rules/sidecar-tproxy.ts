@@ -1,7 +1,6 @@
 // The marks that let TPROXY tell three kinds of packets on `lo` apart: contract 5.4 row 32. There in TPROXY mode even
 // when no inbound port is captured.
 
-import type { Match, Verdict } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import {
   connmark,
@@ -11,9 +10,9 @@ import {
   mark,
   not,
   oifname,
+  planRule,
   RESTORE_MARK,
   RETURN,
-  rule,
   SAVE_MARK,
   setMark,
   source,
@@ -30,13 +29,15 @@ export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {
   if (capture.mode !== "TPROXY") return [];
   const proxies = [...capture.proxyUids.map(uidOwner), ...capture.proxyGids.map(gidOwner)];
   return [
-    inMangle(
+    planRule(
+      "mangle",
       "PREROUTING",
       "The mark the proxy gave a packet is remembered for its connection",
       [TCP, mark(TPROXY_MARK)],
       SAVE_MARK,
     ),
-    inMangle(
+    planRule(
+      "mangle",
       "OUTPUT",
       "What the proxy sends to the application is marked already",
       [oifname("lo"), TCP, mark(TPROXY_MARK)],
@@ -44,7 +45,8 @@ export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {
     ),
     ...proxies.flatMap((proxy) =>
       FAMILIES.map((family) =>
-        inMangle(
+        planRule(
+          "mangle",
           "OUTPUT",
           "What the proxy sends to the pod's own address is to be inbound traffic",
           [oifname("lo"), TCP, not(destination(loopbackOf(capture, family))), proxy],
@@ -53,8 +55,15 @@ export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {
         ),
       ),
     ),
-    inMangle("OUTPUT", "Answers of the application go back to the proxy", [TCP, connmark(TPROXY_MARK)], RESTORE_MARK),
-    inMangle(
+    planRule(
+      "mangle",
+      "OUTPUT",
+      "Answers of the application go back to the proxy",
+      [TCP, connmark(TPROXY_MARK)],
+      RESTORE_MARK,
+    ),
+    planRule(
+      "mangle",
       CHAIN.inbound,
       "What the proxy sends to the application is not captured again",
       [TCP, mark(TPROXY_MARK)],
@@ -64,7 +73,8 @@ export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {
       },
     ),
     ...FAMILIES.map((family) =>
-      inMangle(
+      planRule(
+        "mangle",
         CHAIN.inbound,
         "Nor are its passthrough connections",
         [iifname("lo"), TCP, source(passthroughSourceOf(family))],
@@ -72,7 +82,8 @@ export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {
         { family, at: 1 },
       ),
     ),
-    inMangle(
+    planRule(
+      "mangle",
       CHAIN.inbound,
       "Applications of the pod talk to each other directly",
       [iifname("lo"), TCP, not(mark(OUTBOUND_MARK))],
@@ -80,14 +91,4 @@ export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {
       { at: 2 },
     ),
   ];
-}
-
-function inMangle(
-  chain: string,
-  intent: string,
-  matches: Match[],
-  verdict: Verdict,
-  place: { family?: 4 | 6; at?: number } = {},
-): PlannedRule {
-  return { table: "mangle", chain, ...place, rule: rule(intent, matches, verdict) };
 }

@@ -6,6 +6,8 @@
 //
 // Chains, order and quirks are upstream's (contract 10.3), so that either implementation can take over a running pod.
 
+import { everyAddress } from "../address.ts";
+import { familiesOf, isIn } from "./families.ts";
 import { findBaseChain } from "./iptables-tables.ts";
 import type { PodNetwork, Ruleset } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
@@ -15,21 +17,14 @@ import type { SidecarCapture } from "./sidecar-capture.ts";
 import { planDns } from "./sidecar-dns.ts";
 import { planInbound, planTunnelAndRedirects } from "./sidecar-inbound.ts";
 import { planInterfaces, planInvalidDrop } from "./sidecar-interfaces.ts";
-import {
-  LOOPBACK_V6,
-  PASSTHROUGH_SOURCE_V6,
-  ROUTE_RULE_PRIORITY,
-  ROUTE_TABLE,
-  TPROXY_MARK,
-} from "./sidecar-numbers.ts";
+import { PASSTHROUGH_SOURCE_V6, ROUTE_RULE_PRIORITY, ROUTE_TABLE, TPROXY_MARK } from "./sidecar-numbers.ts";
 import { planDestinations, planExcludedPorts, planOwnerGroups, planProxyOwners } from "./sidecar-outbound.ts";
 import { planTproxyMarks } from "./sidecar-tproxy.ts";
 
 /** The rules of every family that is captured, in the iptables dialect. Equal captures give equal rulesets. */
 export function sidecarRules(capture: SidecarCapture): Ruleset[] {
   const plan = planSidecar(capture, "iptables");
-  const { v4, v6 } = capture.families;
-  return [...(v4 ? [resolvePlan(plan, 4)] : []), ...(v6 ? [resolvePlan(plan, 6)] : [])];
+  return familiesOf(capture).map((family) => resolvePlan(plan, family));
 }
 
 /**
@@ -38,11 +33,10 @@ export function sidecarRules(capture: SidecarCapture): Ruleset[] {
  * both and exempts one, D32).
  */
 export function sidecarInetRules(capture: SidecarCapture): Ruleset {
-  const { v4, v6 } = capture.families;
-  const isCaptured = (family: 4 | 6): boolean => (family === 4 ? v4 : v6);
+  const isCaptured = (family: 4 | 6): boolean => isIn(capture.families, family);
   const plan = planSidecar(capture, "nftables").filter(({ family }) => family === undefined || isCaptured(family));
-  const [left] = ([4, 6] as const).filter((family) => !isCaptured(family));
-  if (!v4 && !v6) return { family: "inet", tables: [] };
+  const [left, other] = ([4, 6] as const).filter((family) => !isCaptured(family));
+  if (other !== undefined) return { family: "inet", tables: [] };
   return resolveInetPlan(left === undefined ? plan : [...plan, ...planLeavingAlone(left, plan)]);
 }
 
@@ -55,7 +49,7 @@ function planLeavingAlone(family: 4 | 6, plan: readonly PlannedRule[]): PlannedR
 }
 
 /** All rules in the order upstream generates them; the order matters where rules are inserted at the head of a chain. */
-export function planSidecar(capture: SidecarCapture, dialect: "iptables" | "nftables"): PlannedRule[] {
+function planSidecar(capture: SidecarCapture, dialect: "iptables" | "nftables"): PlannedRule[] {
   return [
     ...planInterfaces(capture), // 1-3
     ...planInvalidDrop(capture, dialect), // 4
@@ -72,13 +66,12 @@ export function planSidecar(capture: SidecarCapture, dialect: "iptables" | "nfta
 
 /** What the pod's netns needs beside the rules: contract 5.6. Applying it twice must be harmless (D18). */
 export function sidecarNetwork(capture: SidecarCapture): PodNetwork {
-  const families = [...(capture.families.v4 ? [4 as const] : []), ...(capture.families.v6 ? [6 as const] : [])];
-  const hasTproxyRoute = capture.mode === "TPROXY" && hasInboundCapture(capture);
+  const routed = capture.mode === "TPROXY" && hasInboundCapture(capture) ? familiesOf(capture) : [];
   return {
     addresses: capture.families.v6
       ? [{ intent: "The proxy's inbound passthrough connects from ::6", cidr: PASSTHROUGH_SOURCE_V6 }]
       : [],
-    policyRules: (hasTproxyRoute ? families : []).map((family) => ({
+    policyRules: routed.map((family) => ({
       intent: "Packets that TPROXY marked are for a socket of this machine",
       family,
       fwmark: TPROXY_MARK,
@@ -86,13 +79,9 @@ export function sidecarNetwork(capture: SidecarCapture): PodNetwork {
       table: ROUTE_TABLE,
       priority: ROUTE_RULE_PRIORITY,
     })),
-    routes: (hasTproxyRoute ? families : []).map((family) => ({
+    routes: routed.map((family) => ({
       intent: "Every destination is local for marked packets",
-      destination: {
-        family,
-        bytes: new Uint8Array(family === 4 ? 4 : LOOPBACK_V6.bytes.length),
-        prefixLength: 0,
-      },
+      destination: everyAddress(family),
       table: ROUTE_TABLE,
     })),
   };

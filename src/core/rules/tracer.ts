@@ -2,7 +2,7 @@
 // For tests and for "explain this pod". It refuses to guess: a rule it does not understand is an error when it is reached.
 // Left out: routing. The mark a packet leaves with is reported, and `policyRuleFor` says which route rule it chooses.
 
-import type { IpAddress } from "../address.ts";
+import { type IpAddress, LOOPBACK } from "../address.ts";
 import { and, matchHolds, type Packet, type PacketHere, whyUnmatchable } from "./match-packet.ts";
 import type { BaseChain, Chain, Hook, PodNetwork, PolicyRule, Rule, Ruleset, Verdict } from "./model.ts";
 import { renderIptablesRule } from "./render-iptables.ts";
@@ -259,7 +259,7 @@ function act(
       // REDIRECT on the way out goes to the loopback address; on the way in to that of the interface, which is not needed.
       if (state.hook === "output") {
         state.interface = "lo";
-        state.destination = loopbackAddress(state.packet.source.family);
+        state.destination = LOOPBACK[state.packet.source.family];
       }
       return "accept";
     case "snat":
@@ -292,13 +292,6 @@ function act(
 function isNatAsked({ packet, hook, landed, isSourceDecided }: State): boolean {
   if ((packet.ctstate ?? "NEW") !== "NEW") return false;
   return hook === "prerouting" || hook === "output" ? landed === undefined : !isSourceDecided;
-}
-
-function loopbackAddress(family: 4 | 6): IpAddress {
-  const bytes = new Uint8Array(family === 4 ? 4 : 16);
-  bytes[bytes.length - 1] = 1;
-  if (family === 4) bytes[0] = 127;
-  return { family, bytes };
 }
 
 function xmark(mark: number, value: number, mask: number): number {

@@ -1,6 +1,7 @@
 // A capture as plain data for people and programs: texts and numbers, lists cut to what one can read.
 
 import { type Cidr, formatCidr, formatIp } from "../address.ts";
+import { familiesOf } from "../rules/families.ts";
 import type { PodCapture } from "../rules/pod-capture.ts";
 import type { CaptureStatus } from "./status-document.ts";
 
@@ -18,7 +19,7 @@ export function describeCapture(capture: PodCapture, maxEntries: number): Captur
     include: include === "*" ? ["*"] : cut(include).map(render),
     exclude: cut(exclude).map(render),
   });
-  const families = [...(capture.families.v4 ? ["ipv4"] : []), ...(capture.families.v6 ? ["ipv6"] : [])];
+  const families = familiesOf(capture).map((family) => `ipv${family}`);
   if (capture.mode === "ambient") {
     const status = {
       kind: "ambient",
