@@ -1,11 +1,12 @@
 // The host's rules in iptables legacy, by its own programs: one save per family for a look, one restore per family for a
 // change, none at all where the namespace has no legacy table and none is wanted. Looking makes no table.
-import { type LegacyRule, renderLegacyRestore } from "../../core/policy/backend-legacy-restore.ts";
-import { parseLegacySave } from "../../core/policy/backend-legacy-save.ts";
+
 import { type HostPlan, type HostStep, planHostRules } from "../../core/rules/ambient-host-plan.ts";
 import type { Change, HeldTables } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
+import { parseLegacySave } from "../../core/rules/parse-legacy-save.ts";
 import { renderIptablesRule } from "../../core/rules/render-iptables.ts";
+import { type LegacyRule, renderLegacyRestore } from "../../core/rules/render-legacy-restore.ts";
 import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
 import {
   findingOf,

@@ -5,12 +5,12 @@
 // The lock is a file lock on the namespace itself: the child holds it as descriptor 3, and upstream's agents lock the same
 // file by its path (contract 5.8). The host's /run/xtables.lock is never touched.
 import { drainSteps } from "../../core/policy/backend-drain.ts";
-import type { LegacyRule } from "../../core/policy/backend-legacy-restore.ts";
-import { renderLegacyRestore } from "../../core/policy/backend-legacy-restore.ts";
-import { parseLegacySave } from "../../core/policy/backend-legacy-save.ts";
 import { type Change, diffRulesets } from "../../core/rules/diff.ts";
 import type { Rule, Ruleset } from "../../core/rules/model.ts";
+import { parseLegacySave } from "../../core/rules/parse-legacy-save.ts";
 import { podRules } from "../../core/rules/pod-capture.ts";
+import type { LegacyRule } from "../../core/rules/render-legacy-restore.ts";
+import { renderLegacyRestore } from "../../core/rules/render-legacy-restore.ts";
 import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
 import { limitExec } from "./exec-limit.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";

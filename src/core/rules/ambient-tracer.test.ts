@@ -9,8 +9,9 @@ import { formatIp, parseIpAddress } from "../address.ts";
 import { ambientHostInetRules, ambientHostRules } from "./ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "./ambient-numbers.ts";
 import { ambientInetRules, ambientNetwork, ambientRules } from "./ambient-pod.ts";
-import type { Packet } from "./match-packet.ts";
-import { policyRuleFor, TraceError, trace, traceAnswer } from "./tracer.ts";
+import { and, type Packet } from "./match-packet.ts";
+import type { PodNetwork, PolicyRule, Ruleset } from "./model.ts";
+import { type Trace, TraceError, trace } from "./tracer.ts";
 
 type Family = 4 | 6;
 type Sent = Partial<Omit<Packet, "source" | "destination">> & {
@@ -234,4 +235,35 @@ function packet(sent: Sent, family: Family, direction: "inbound" | "outbound"): 
 
 function address(text: string) {
   return parseIpAddress(text) ?? assert.fail(text);
+}
+
+/**
+ * The first answer to a packet whose walk is `asked`: addresses and ports turned round, the connection's mark kept, nat
+ * not asked. `direction` is that of the answer; `interface` by which it goes, where that is another one.
+ */
+function traceAnswer(
+  rulesets: readonly Ruleset[],
+  packet: Packet,
+  asked: Trace,
+  direction: "inbound" | "outbound",
+  answer: { readonly interface?: string; readonly owner?: Packet["owner"]; readonly mark?: number } = {},
+): Trace {
+  const turned: Packet = {
+    protocol: packet.protocol,
+    source: packet.destination,
+    destination: packet.source,
+    sport: packet.dport,
+    dport: packet.sport,
+    interface: answer.interface ?? packet.interface,
+    ...(answer.owner === undefined ? {} : { owner: answer.owner }),
+    mark: answer.mark ?? 0,
+    connmark: asked.connmark,
+    ctstate: "ESTABLISHED",
+  };
+  return trace(rulesets, turned, direction);
+}
+
+/** The policy rule that routes a packet of this mark, undefined: none of these, the main table does. */
+function policyRuleFor(network: PodNetwork, family: 4 | 6, mark: number): PolicyRule | undefined {
+  return network.policyRules.find((rule) => rule.family === family && and(mark, rule.fwmask) === rule.fwmark);
 }

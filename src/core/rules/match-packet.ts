@@ -73,7 +73,6 @@ function holds(match: Exclude<Match, { kind: "opaque" }>, here: PacketHere, fami
     case "oifname":
       return !isInbound(hook) && here.interface === match.name;
     case "protocol":
-      return packet.protocol === match.protocol;
     case "any-port":
       return packet.protocol === match.protocol;
     case "source":

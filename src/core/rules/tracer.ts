@@ -1,10 +1,10 @@
 // Walks one packet through rulesets as the kernel would, and says where it lands: what the rules mean, not what they are.
-// For tests and for "explain this pod". It refuses to guess: a rule it does not understand is an error when it is reached.
-// Left out: routing. The mark a packet leaves with is reported, and `policyRuleFor` says which route rule it chooses.
+// For tests and for `install-cni trace`. It refuses to guess: a rule it does not understand is an error when it is reached.
+// Left out: routing. The mark a packet leaves with is reported.
 
 import { type IpAddress, LOOPBACK } from "../address.ts";
 import { and, matchHolds, type Packet, type PacketHere, whyUnmatchable } from "./match-packet.ts";
-import type { BaseChain, Chain, Hook, PodNetwork, PolicyRule, Rule, Ruleset, Verdict } from "./model.ts";
+import type { BaseChain, Chain, Hook, Rule, Ruleset, Verdict } from "./model.ts";
 import { renderIptablesRule } from "./render-iptables.ts";
 
 /** What a walk has to know beside rules. */
@@ -115,37 +115,6 @@ export function trace(
     ),
     steps,
   };
-}
-
-/**
- * The first answer to a packet whose walk is `asked`: addresses and ports turned round, the connection's mark kept, nat
- * not asked. `direction` is that of the answer; `interface` by which it goes, where that is another one.
- */
-export function traceAnswer(
-  rulesets: readonly Ruleset[],
-  packet: Packet,
-  asked: Trace,
-  direction: "inbound" | "outbound",
-  answer: { readonly interface?: string; readonly owner?: Packet["owner"]; readonly mark?: number } = {},
-): Trace {
-  const turned: Packet = {
-    protocol: packet.protocol,
-    source: packet.destination,
-    destination: packet.source,
-    sport: packet.dport,
-    dport: packet.sport,
-    interface: answer.interface ?? packet.interface,
-    ...(answer.owner === undefined ? {} : { owner: answer.owner }),
-    mark: answer.mark ?? 0,
-    connmark: asked.connmark,
-    ctstate: "ESTABLISHED",
-  };
-  return trace(rulesets, turned, direction);
-}
-
-/** The policy rule that routes a packet of this mark, undefined: none of these, the main table does. */
-export function policyRuleFor(network: PodNetwork, family: 4 | 6, mark: number): PolicyRule | undefined {
-  return network.policyRules.find((rule) => rule.family === family && and(mark, rule.fwmask) === rule.fwmark);
 }
 
 function walkInbound(rulesets: readonly Ruleset[], state: State): boolean {

@@ -2,7 +2,7 @@
 // as that line again: whatever we do not know, in whatever place, makes the rule opaque and is never lost silently.
 
 import { parseCidr, parseIpAddress } from "../address.ts";
-import { findBaseChain } from "../rules/iptables-tables.ts";
+import { findBaseChain } from "./iptables-tables.ts";
 import {
   type Chain,
   CONNTRACK_STATES,
@@ -11,9 +11,9 @@ import {
   type Ruleset,
   type Table,
   type Verdict,
-} from "../rules/model.ts";
-import { renderIptablesRule } from "../rules/render-iptables.ts";
-import type { LegacyRule } from "./backend-legacy-restore.ts";
+} from "./model.ts";
+import { renderIptablesRule } from "./render-iptables.ts";
+import type { LegacyRule } from "./render-legacy-restore.ts";
 
 /** Output that is not what iptables-save prints. */
 export class LegacySaveError extends Error {

@@ -2,16 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AMBIENT_CASES } from "../../../testbed/ambient/ambient-cases.ts";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
-import { ambientHostRules } from "../rules/ambient-host.ts";
-import { DEFAULT_PROBE_SOURCE } from "../rules/ambient-numbers.ts";
-import { ambientRules } from "../rules/ambient-pod.ts";
-import { diffRulesets } from "../rules/diff.ts";
-import type { Ruleset } from "../rules/model.ts";
-import { renderIptables } from "../rules/render-iptables.ts";
-import { sidecarRules } from "../rules/sidecar.ts";
-import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
-import { renderLegacyRestore } from "./backend-legacy-restore.ts";
-import { LegacySaveError, parseLegacySave } from "./backend-legacy-save.ts";
+import { ambientHostRules } from "./ambient-host.ts";
+import { DEFAULT_PROBE_SOURCE } from "./ambient-numbers.ts";
+import { ambientRules } from "./ambient-pod.ts";
+import { diffRulesets } from "./diff.ts";
+import type { Ruleset } from "./model.ts";
+import { LegacySaveError, parseLegacySave } from "./parse-legacy-save.ts";
+import { renderIptables } from "./render-iptables.ts";
+import { renderLegacyRestore } from "./render-legacy-restore.ts";
+import { sidecarRules } from "./sidecar.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "./sidecar-capture.ts";
 
 const nat = (...lines: string[]): string =>
   [

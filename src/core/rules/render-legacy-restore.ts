@@ -2,10 +2,10 @@
 // Each table in it is replaced by the kernel at once; between tables there is a moment, so nat comes last: whatever it
 // sends to the proxy, the others are ready for.
 
-import type { Change } from "../rules/diff.ts";
-import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
-import type { Rule } from "../rules/model.ts";
-import { renderIptablesRule } from "../rules/render-iptables.ts";
+import type { Change } from "./diff.ts";
+import { IPTABLES_TABLES } from "./iptables-tables.ts";
+import type { Rule } from "./model.ts";
+import { renderIptablesRule } from "./render-iptables.ts";
 
 /** A rule as iptables-legacy-save showed it; `line` is what stands behind "-A CHAIN". */
 export type LegacyRule = Rule & { readonly line: string };
