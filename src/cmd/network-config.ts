@@ -1,8 +1,10 @@
 // CNI_NETWORK_CONFIG and its file: keys an operator wants in our plugin object beside those we write ourselves.
+
 import type { PluginEntry } from "../core/cni/plugin-entry.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { ConfigError } from "../core/config/config-error.ts";
 import { messageOf } from "../core/error-message.ts";
+import { isRecord, parseJson } from "../core/json-value.ts";
 import { readFollowed } from "../platform/fs/read-bounded.ts";
 
 const MAX_BYTES = 64 * 1024;
@@ -23,14 +25,8 @@ export async function readNetworkConfig({ install }: Pick<AgentConfig, "install"
 }
 
 function parseObject(option: string, text: string): PluginEntry {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw refusal(option, "it holds no JSON object");
+  const value = parseJson(text);
+  if (!isRecord(value)) throw refusal(option, "it holds no JSON object");
   return value as PluginEntry;
 }
 

@@ -2,6 +2,7 @@
  * Our object in a conflist: upstream's keys, so that upstream's plugin can be put back at any time, and our own.
  * Where it goes in a file is edit-conflist.ts.
  */
+import { isRecord } from "../json-value.ts";
 import { POD_ANNOTATIONS_CAPABILITY } from "./netconf.ts";
 
 /** The `type` of our object, which is also the name of the executable. */
@@ -62,8 +63,6 @@ export function isEntryText(text: string, entry: PluginEntry): boolean {
 
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1)))
-      : part,
+    isRecord(part) ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1))) : part,
   );
 }

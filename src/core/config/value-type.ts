@@ -4,6 +4,7 @@
  */
 
 import { GO_BOOLEAN_ACCEPTED, parseGoBoolean } from "../go-boolean.ts";
+import { isRecord, parseJson } from "../json-value.ts";
 
 /** What a shell can offer as a value: these words, or what lies on the disk. */
 export type Completion = readonly string[] | "file" | "directory";
@@ -193,13 +194,7 @@ export function renderDuration(totalMs: number): string {
 }
 
 function isJsonObject(text: string): boolean {
-  if (text.length > DOCUMENT_MAX) return false;
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value);
-  } catch {
-    return false;
-  }
+  return text.length <= DOCUMENT_MAX && isRecord(parseJson(text));
 }
 
 function utf8Length(text: string): number {

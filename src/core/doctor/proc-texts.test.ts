@@ -9,7 +9,7 @@ import {
   isFirstUserNamespace,
   parseFileLimit,
   parseListening,
-  parseProcessStatus,
+  parseSeccomp,
   parseRelease,
   parseTokenTimes,
 } from "./proc-texts.ts";
@@ -62,11 +62,9 @@ describe("parseMountInfo() and who reads it", () => {
 });
 
 describe("the readers of /proc", () => {
-  it("read capabilities and seccomp, the hard limit of files, user namespaces", () => {
-    assert.deepEqual(parseProcessStatus("CapInh:\t0\nCapEff:\t00000000a80425fb\nSeccomp:\t2\nSeccomp_filters:\t1\n"), {
-      effective: 0xa80425fbn,
-      seccomp: 2,
-    });
+  it("read the mode of seccomp, the hard limit of files, user namespaces", () => {
+    assert.equal(parseSeccomp("CapInh:\t0\nCapEff:\t00000000a80425fb\nSeccomp:\t2\nSeccomp_filters:\t1\n"), 2);
+    assert.equal(parseSeccomp("Seccomp_filters:\t1\n"), undefined);
     assert.equal(
       parseFileLimit(
         "Max processes 1 2 x\nMax open files            1024                 4096                 files     \n",
@@ -99,7 +97,7 @@ describe("the readers of /proc", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => {
         parseMountInfo(text);
-        parseProcessStatus(text);
+        parseSeccomp(text);
         parseFileLimit(text);
         parseListening(text);
         parseRelease(text);

@@ -1,17 +1,12 @@
 // What single files of /proc say that doctor reads: rights of a process, its limits, listening ports. Pure readers, total: what
 // is not there is undefined or empty.
 
-/** Of /proc/PID/status: effective capabilities as a bit set, and the mode of seccomp (0 off, 1 strict, 2 filter). */
-export function parseProcessStatus(text: string): {
-  readonly effective: bigint | undefined;
-  readonly seccomp: number | undefined;
-} {
-  const capabilities = /^CapEff:\t([0-9a-f]{16})$/m.exec(text)?.[1];
-  const seccomp = /^Seccomp:\t(\d)$/m.exec(text)?.[1];
-  return {
-    effective: capabilities === undefined ? undefined : BigInt(`0x${capabilities}`),
-    seccomp: seccomp === undefined ? undefined : Number(seccomp),
-  };
+import { isRecord, parseJson } from "../json-value.ts";
+
+/** The mode of seccomp in /proc/PID/status: 0 off, 1 strict, 2 filter. */
+export function parseSeccomp(text: string): number | undefined {
+  const mode = /^Seccomp:\t(\d)$/m.exec(text)?.[1];
+  return mode === undefined ? undefined : Number(mode);
 }
 
 /** The hard limit of open files in /proc/PID/limits; Infinity for none. */
@@ -52,15 +47,9 @@ export function parseRelease(release: string): readonly [number, number] | undef
 export function parseTokenTimes(
   payload: string,
 ): { readonly expiresAtMs: number | undefined; readonly notBeforeMs: number | undefined } | undefined {
-  try {
-    const claims: unknown = JSON.parse(payload);
-    if (typeof claims !== "object" || claims === null) return undefined;
-    const seconds = (name: string): number | undefined => {
-      const value: unknown = Object.entries(claims).find(([key]) => key === name)?.[1];
-      return typeof value === "number" && Number.isFinite(value) ? value * 1000 : undefined;
-    };
-    return { expiresAtMs: seconds("exp"), notBeforeMs: seconds("nbf") };
-  } catch {
-    return undefined;
-  }
+  const claims = parseJson(payload);
+  if (!isRecord(claims)) return undefined;
+  const msOf = (seconds: unknown): number | undefined =>
+    typeof seconds === "number" && Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  return { expiresAtMs: msOf(claims["exp"]), notBeforeMs: msOf(claims["nbf"]) };
 }

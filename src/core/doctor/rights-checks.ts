@@ -4,7 +4,7 @@
 import { missingCapabilities, NEEDED_CAPABILITIES } from "../policy/needed-capabilities.ts";
 import { type CheckRow, fail, notApplicable, ok, unknown, warn } from "./check.ts";
 import { knownOf, type NodeFacts } from "./node-facts.ts";
-import { isFirstUserNamespace, parseFileLimit, parseProcessStatus } from "./proc-texts.ts";
+import { isFirstUserNamespace, parseFileLimit, parseSeccomp } from "./proc-texts.ts";
 
 /** Without which of them the agent does not work at all. */
 const IS_ESSENTIAL: Readonly<Partial<Record<string, (facts: NodeFacts) => boolean>>> = {
@@ -14,7 +14,7 @@ const IS_ESSENTIAL: Readonly<Partial<Record<string, (facts: NodeFacts) => boolea
 };
 
 /** The agent looks through the node's processes. */
-export function needsProc({ settings: { repair, ambient } }: NodeFacts): boolean {
+function needsProc({ settings: { repair, ambient } }: NodeFacts): boolean {
   return ambient.enabled || (repair.enabled && repair.repairPods);
 }
 
@@ -43,7 +43,7 @@ export const RIGHTS_CHECKS: readonly CheckRow[] = [
       "Capturing a pod means entering its network namespace; seccomp and security modules may forbid that to anybody.",
     complaints: ["#54719", "#53849"],
     decide({ rights }) {
-      const { seccomp } = parseProcessStatus(knownOf(rights.status) ?? "");
+      const seccomp = parseSeccomp(knownOf(rights.status) ?? "");
       const words = seccomp === undefined ? "" : `; seccomp is ${["off", "strict", "a filter"][seccomp] ?? seccomp}`;
       if ("value" in rights.netns) return ok(`a network namespace was made and entered${words}`);
       return fail(

@@ -3,7 +3,7 @@
  * callers ask of it. Where the texts come from (HTTP, TLS, disk) is not known here.
  */
 
-import { isRecord } from "./object-fields.ts";
+import { isRecord, parseJson } from "../json-value.ts";
 
 /**
  * - `KUBE_API_STATUS`: the server answered with another status than success; `status` and `reason` tell which.
@@ -123,14 +123,6 @@ const MAX_MESSAGE_LENGTH = 1024;
 
 function hasStatus(error: unknown, status: number): error is KubeApiError {
   return error instanceof KubeApiError && error.status === status;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function numberOrZero(value: unknown): number {

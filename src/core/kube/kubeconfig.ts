@@ -3,9 +3,9 @@
  * to reach a server. Files it names are named here and read elsewhere.
  */
 
+import { isRecord } from "../json-value.ts";
 import { quoteText } from "../short-text.ts";
 import { KubeApiError } from "./kube-api-error.ts";
-import { isRecord } from "./object-fields.ts";
 import { type PlainYaml, PlainYamlError, parsePlainYaml } from "./plain-yaml.ts";
 
 /** Inline base64 (`*-data`) or the path of a file, relative to the kubeconfig's folder. */

@@ -3,9 +3,10 @@
  * cannot be read does not take the others down.
  */
 
+import { isRecord } from "../json-value.ts";
 import { excerpt, KubeApiError } from "./kube-api-error.ts";
 import { createListItems } from "./list-items.ts";
-import { isRecord, KubeObjectError } from "./object-fields.ts";
+import { KubeObjectError } from "./object-fields.ts";
 
 /** An object of a page or of a watch that could not be read; `uid` and `resourceVersion` are empty when even they could not. */
 export type UnreadableObject = { readonly uid: string; readonly resourceVersion: string; readonly message: string };

@@ -3,6 +3,7 @@
  * namespaces that are in it. What the API server would add (a name's random end, a UID) is made up.
  */
 
+import { isRecord } from "../json-value.ts";
 import { KubeObjectError } from "./object-fields.ts";
 import type { PlainYaml } from "./plain-yaml.ts";
 import { type Pod, parsePod } from "./pod.ts";
@@ -71,7 +72,7 @@ export function readManifestPods(documents: readonly PlainYaml[], fallbackNamesp
 }
 
 function listed(document: PlainYaml, depth: number): Fields[] {
-  if (!isFields(document)) throw wrong("manifest", "", "must be an object with kind, metadata and spec");
+  if (!isRecord(document)) throw wrong("manifest", "", "must be an object with kind, metadata and spec");
   const { kind } = document;
   const items = document["items"];
   if (typeof kind !== "string" || !kind.endsWith("List") || !isList(items) || depth > 1) return [document];
@@ -107,12 +108,12 @@ function podOf(template: Fields, identity: { readonly namespace: string; readonl
 function containers(value: PlainYaml | undefined): unknown {
   if (!isList(value)) return value;
   return value.map((entry) =>
-    isFields(entry) ? { ...entry, securityContext: context(entry["securityContext"]) } : entry,
+    isRecord(entry) ? { ...entry, securityContext: context(entry["securityContext"]) } : entry,
   );
 }
 
 function context(value: PlainYaml | undefined): unknown {
-  if (!isFields(value)) return value;
+  if (!isRecord(value)) return value;
   return { runAsUser: integer(value["runAsUser"]), runAsGroup: integer(value["runAsGroup"]) };
 }
 
@@ -141,12 +142,8 @@ function textOf(fields: Fields, key: string): string | undefined {
 function fieldsOf(fields: Fields, key: string): Fields {
   const value = Object.hasOwn(fields, key) ? fields[key] : undefined;
   if (value === undefined || value === null) return {};
-  if (!isFields(value)) throw wrong("manifest", key, "must be an object");
+  if (!isRecord(value)) throw wrong("manifest", key, "must be an object");
   return value;
-}
-
-function isFields(value: PlainYaml | undefined): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isList(value: PlainYaml | undefined): value is readonly PlainYaml[] {

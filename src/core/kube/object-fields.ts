@@ -5,6 +5,8 @@
  * found when it is there.
  */
 
+import { isRecord } from "../json-value.ts";
+
 /** Why an object was refused. */
 export type KubeObjectErrorCode = "KUBE_OBJECT_NOT_OBJECT" | "KUBE_OBJECT_MISSING_FIELD" | "KUBE_OBJECT_WRONG_TYPE";
 
@@ -119,11 +121,6 @@ export function stringRecord(
     kept += 1;
   }
   return kept === 0 ? EMPTY_RECORD : record;
-}
-
-/** Whether `value` is what a JSON object parses to. */
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function list(parent: ObjectFields, key: string): readonly unknown[] {

@@ -3,10 +3,10 @@
  * ADDED and MODIFIED are one thing here: after a resumed watch nobody can tell them apart.
  */
 
+import { isRecord } from "../json-value.ts";
 import { quoteText } from "../short-text.ts";
 import { KubeApiError, parseKubeStatus } from "./kube-api-error.ts";
 import { metadataText, parseJsonBody, readObject, type UnreadableObject } from "./list-page.ts";
-import { isRecord } from "./object-fields.ts";
 
 export type WatchEvent<T> =
   | { readonly type: "upsert"; readonly object: T; readonly resourceVersion: string }

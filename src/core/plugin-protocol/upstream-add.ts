@@ -5,6 +5,7 @@
  */
 
 import { type IpAddress, parseIpAddress, unmapIp } from "../address.ts";
+import { isRecord } from "../json-value.ts";
 import { quoteText } from "../short-text.ts";
 
 export interface UpstreamAdd {
@@ -67,9 +68,7 @@ function readIps(value: unknown): readonly IpAddress[] {
 
 /** The object's own fields by their names in lower case. */
 function openRecord(what: string, value: unknown): ReadonlyMap<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UpstreamAddError(`${what} is no JSON object`);
-  }
+  if (!isRecord(value)) throw new UpstreamAddError(`${what} is no JSON object`);
   return new Map(Object.entries(value).map(([key, field]) => [key.toLowerCase(), field]));
 }
 

@@ -2,6 +2,7 @@
  * The log lines that upstream's plugin hands to its agent: the body of `POST /log` on `log.sock`, an array of texts, each a
  * JSON object with level, time, msg and labels (contract 3.10; cni/pkg/log/uds.go@1.30.3).
  */
+import { isRecord, parseJson } from "../json-value.ts";
 import type { LogLabels } from "../log.ts";
 
 export interface UpstreamLogLine {
@@ -25,7 +26,7 @@ export function parseUpstreamLog(body: Uint8Array): readonly UpstreamLogLine[] |
 
 function parseLine(text: string): readonly UpstreamLogLine[] {
   const value = parseJson(text);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+  if (!isRecord(value)) return [];
   const fields = new Map<string, unknown>(Object.entries(value));
   const [level, time, message] = [fields.get("level"), fields.get("time"), fields.get("msg")];
   if (!isLevel(level) || typeof time !== "string" || typeof message !== "string") return [];
@@ -40,12 +41,4 @@ function parseLine(text: string): readonly UpstreamLogLine[] {
 
 function isLevel(value: unknown): value is UpstreamLogLine["level"] {
   return typeof value === "string" && LEVELS.includes(value);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,8 @@
 // Reads values out of JSON that anybody may have written: each has exactly the type, form and size that is asked for, or the
 // whole is damaged. Not here: what the values mean.
 
+import { isRecord } from "../json-value.ts";
+
 /** A value that is not what a record has there. The message names field and what is accepted, never more than that. */
 export class DamagedRecordError extends Error {
   override readonly name = "DamagedRecordError";
@@ -33,9 +35,7 @@ const MAX_BITS_64 = 2n ** 64n - 1n;
 
 /** @throws {DamagedRecordError} when `value` is no JSON object */
 export function openRecord(value: unknown, name = "record"): RecordFields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new DamagedRecordError(`${name} is no object`);
-  }
+  if (!isRecord(value)) throw new DamagedRecordError(`${name} is no object`);
   const members = new Map(Object.entries(value));
 
   function demand<T>(key: string, found: T | undefined, accepted: string): T {

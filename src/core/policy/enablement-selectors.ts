@@ -2,6 +2,7 @@
 // (cni/pkg/util/enablement_selector.go@1.30.3, sigs.k8s.io/yaml, encoding/json), but that nothing is misread in silence.
 // Who else keeps a pod out is ambient-decision.ts.
 
+import { isRecord } from "../json-value.ts";
 import {
   isLabelKey,
   isLabelValue,
@@ -166,7 +167,7 @@ function within(reader: Reader, key: string): Reader {
 function openFields<K extends string>(reader: Reader, value: PlainYaml, known: readonly K[], form: string): Fields<K> {
   const fields: Partial<Record<K, PlainYaml>> = {};
   if (value === null) return fields;
-  if (!isMapping(value)) throw reader.fail(`${reader.place} is ${describe(value)}`, form);
+  if (!isRecord(value)) throw reader.fail(`${reader.place} is ${describe(value)}`, form);
   for (const [key, field] of Object.entries(value)) {
     const name = known.find((candidate) => candidate.toLowerCase() === key.toLowerCase());
     if (name === undefined)
@@ -198,8 +199,7 @@ function readSelector(reader: Reader, value: PlainYaml = null): LabelSelectorJso
 
 function readLabels(reader: Reader, value: PlainYaml = null): Record<string, string> {
   if (value === null) return {};
-  if (!isMapping(value))
-    throw reader.fail(`${reader.place} is ${describe(value)}`, "a mapping of label keys to values");
+  if (!isRecord(value)) throw reader.fail(`${reader.place} is ${describe(value)}`, "a mapping of label keys to values");
   const entries = Object.entries(value).map(([key, item]): [string, string] => [
     checkKey(reader, key),
     checkValue(within(reader, quoteText(key)), item),
@@ -259,10 +259,6 @@ function toSelector({ matchLabels = {}, matchExpressions = [] }: LabelSelectorJs
     ...Object.entries(matchLabels).map(([key, value]): LabelRequirement => ({ key, operator: "In", values: [value] })),
     ...matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values })),
   ];
-}
-
-function isMapping(value: PlainYaml): value is { readonly [key: string]: PlainYaml } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function describe(value: PlainYaml): string {

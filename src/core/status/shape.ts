@@ -3,6 +3,8 @@
  * JSON. For documents that one of our programs writes and another one reads, perhaps of another version.
  */
 
+import { isRecord } from "../json-value.ts";
+
 /** Reads a value that came from outside. Keys that it does not know are left out. */
 export interface Shape<out T> {
   /** @param path where in the document, for the error. @throws {ShapeError} */
@@ -56,11 +58,10 @@ export function object<F extends Readonly<Record<string, Shape<unknown>>>>(
 ): Shape<{ readonly [K in keyof F]: TypeOf<F[K]> }> {
   return {
     read(value, path) {
-      if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ShapeError(path, "an object");
-      const given: Readonly<Record<string, unknown>> = { ...value };
+      if (!isRecord(value)) throw new ShapeError(path, "an object");
       const entries = Object.entries(fields).map(([key, shape]) => {
         const place = path === "" ? key : `${path}.${key}`;
-        return [key, shape.read(Object.hasOwn(given, key) ? given[key] : undefined, place)];
+        return [key, shape.read(Object.hasOwn(value, key) ? value[key] : undefined, place)];
       });
       // Key by key what F says.
       return Object.fromEntries(entries) as { readonly [K in keyof F]: TypeOf<F[K]> };
