@@ -10,7 +10,7 @@ import { createPluginState } from "../agent/plugin-state/plugin-state.ts";
 import { healthRoutes, metricsRoutes, serveEndpoint } from "../agent/status/endpoints.ts";
 import { createReadiness } from "../agent/status/readiness.ts";
 import { createWatchAges } from "../agent/status/watch-age.ts";
-import type { AgentConfig } from "../core/config/agent-config.ts";
+import { type AgentConfig, HEALTH_PORT } from "../core/config/agent-config.ts";
 import type { EffectiveOption } from "../core/config/resolve-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { LogLevelTable } from "../core/log-levels.ts";
@@ -35,7 +35,6 @@ import { wirePods } from "./wire-pods.ts";
 import { wireStatus } from "./wire-status.ts";
 import { wireUpstreamPlugin } from "./wire-upstream-plugin.ts";
 
-const HEALTH_PORT = 8000;
 const CLOSE_DEADLINE_MS = 1000;
 const RECHECK_HOST_MS = 10_000;
 const GATHER_NAMESPACES_MS = 100;

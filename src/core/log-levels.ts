@@ -3,17 +3,19 @@
  * changed while the agent runs. How lines look is log-format.ts.
  */
 
-import { LOG_LEVELS, type LogLevel, type LogSeverity } from "./log.ts";
+import { LOG_LEVELS, LOG_SCOPES, type LogLevel, type LogSeverity } from "./log.ts";
 
 /** Entries in the order written; scope "all" stands for every scope. */
 export type ScopeLevels = readonly { readonly scope: string; readonly level: LogLevel }[];
 
-export const SCOPE_LEVELS_ACCEPTED =
-  "<scope>:<level>,… or <level> alone for scope default; levels are debug, info, warn, error, fatal, none; scope all means every one";
+export const SCOPE_LEVELS_ACCEPTED = `<scope>:<level>,… or <level> alone for scope default; levels are ${LOG_LEVELS.join(", ")}; scope all means every one`;
 
 /** Scope names of upstream's binary: accepted without a word, there is nothing here that writes to them. */
 const FOREIGN_SCOPES = ["grpc", "klog", "controllers", "krt", "monitoring", "validation", "spiffe", "ads", "model"];
-const OWN_SCOPES = ["all", "default", "cni-agent", "cni-plugin"];
+const OWN_SCOPES: readonly string[] = [...LOG_SCOPES, "all"];
+
+/** Scopes that mean something here, for messages. */
+export const SCOPES_KNOWN = OWN_SCOPES.join(", ");
 
 const MAX_ENTRIES = 64;
 const SCOPE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;

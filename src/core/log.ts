@@ -16,7 +16,6 @@ export type LogSeverity = Exclude<LogLevel, "fatal" | "none">;
  * relay, `default` is the scope of the process around them. A sub-scope (`cni-agent.repair`) has its parent's level.
  */
 export const LOG_SCOPES = ["default", "cni-agent", "cni-plugin"] as const;
-export type LogScope = (typeof LOG_SCOPES)[number];
 
 export type LogLabels = Readonly<Record<string, string | number | boolean>>;
 

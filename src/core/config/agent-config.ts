@@ -5,12 +5,22 @@
 
 import type { Cidr, IpAddress } from "../address.ts";
 import type { FightPolicy } from "../cni/conflist-life.ts";
-import { mergeScopeLevels, renderScopeLevels, type ScopeLevels, speaksForAll, unknownScopes } from "../log-levels.ts";
+import {
+  mergeScopeLevels,
+  renderScopeLevels,
+  SCOPES_KNOWN,
+  type ScopeLevels,
+  speaksForAll,
+  unknownScopes,
+} from "../log-levels.ts";
 import type { WhenAway } from "../plugin-protocol/state-file.ts";
 import type { EnablementSelectors } from "../policy/enablement-selectors.ts";
 import { type ConfigProblem, quoteValue } from "./config-error.ts";
 import type { ValueSource } from "./option.ts";
 import type { OptionValues } from "./options.ts";
+
+/** Of /readyz and /healthz: upstream's, and no option. */
+export const HEALTH_PORT = 8000;
 
 /** Paths of which the first existing directory is meant, in that order; never empty. */
 export type DirectoryCandidates = readonly string[];
@@ -311,7 +321,7 @@ function findRemarks(values: OptionValues, sources: Readonly<Record<string, Valu
   const strangers = unknownScopes(log.outputLevel);
   if (strangers.length > 0) {
     warnings.push(
-      `--log_output_level names scopes that do not exist here: ${strangers.join(", ")}; known: default, cni-agent, cni-plugin, all`,
+      `--log_output_level names scopes that do not exist here: ${strangers.join(", ")}; known: ${SCOPES_KNOWN}`,
     );
   }
   return { warnings, notes };

@@ -3,7 +3,7 @@
  * of options and commands; and the two forms of `install-cni config`.
  */
 
-import { printable, renderJson } from "../status/text-columns.ts";
+import { renderColumns, renderJson } from "../status/text-columns.ts";
 import { AGENT_COMMAND, COMMANDS, type CommandFlag, type CommandSpec } from "./commands.ts";
 import type { OptionEntry } from "./options.ts";
 import { ALL_OPTIONS, GROUP_TITLES, type OptionGroupName } from "./options.ts";
@@ -66,12 +66,7 @@ export function renderConfigText(options: readonly EffectiveOption[]): string {
     const named = source === "flag" || env === undefined ? `--${flag ?? name}` : env;
     return [named, hasEffect ? source : `${source}, no effect`, shown] as const;
   });
-  const nameWidth = Math.max(...rows.map(([name]) => name.length));
-  const sourceWidth = Math.max(...rows.map(([, source]) => source.length));
-  const lines = [["NAME", "SOURCE", "VALUE"] as const, ...rows].map(
-    ([name, source, value]) => `${name.padEnd(nameWidth)}  ${source.padEnd(sourceWidth)}  ${value}`,
-  );
-  return `${lines.join("\n")}\n`;
+  return renderColumns([["NAME", "SOURCE", "VALUE"], ...rows], false);
 }
 
 /** `{"options": [{flag, env, value, standsFor, source, hasEffect}]}`; values as text, the way they would be given. */
@@ -122,5 +117,5 @@ function wrap(text: string, indent: string): string {
 }
 
 function oneLine(value: string): string {
-  return printable(/\p{Cc}/u.test(value) ? JSON.stringify(value) : value);
+  return /\p{Cc}/u.test(value) ? JSON.stringify(value) : value;
 }

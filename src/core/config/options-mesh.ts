@@ -4,6 +4,8 @@
  */
 
 import { DEFAULT_ENABLEMENT_SELECTORS } from "../policy/enablement-selectors.ts";
+import { DEFAULT_PROBE_SOURCE } from "../rules/ambient-numbers.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
 import { ENABLEMENT_SELECTORS, probeAddress } from "./ambient-value-type.ts";
 import { IPV4_CIDR, NAMESPACE, NAMESPACE_LIST, OWNER_GROUP_LIST, OWNER_GROUPS } from "./domain-value-type.ts";
 import { option } from "./option.ts";
@@ -11,14 +13,6 @@ import { absolutePath, BOOL, oneOf, TEXT } from "./value-type.ts";
 
 /** Longest path a unix socket can have, without the closing zero. */
 const SOCKET_PATH_MAX = 107;
-
-const LOOPBACK_V4 = { family: 4, bytes: Uint8Array.of(127, 0, 0, 1), prefixLength: 32 } as const;
-const HOST_PROBE_V4 = { family: 4, bytes: Uint8Array.of(169, 254, 7, 127) } as const;
-/** fd16:9254:7127:1337:ffff:ffff:ffff:ffff */
-const HOST_PROBE_V6 = {
-  family: 6,
-  bytes: Uint8Array.of(0xfd, 0x16, 0x92, 0x54, 0x71, 0x27, 0x13, 0x37, 255, 255, 255, 255, 255, 255, 255, 255),
-} as const;
 
 export const POLICY_OPTIONS = {
   excludeNamespaces: option({
@@ -64,7 +58,7 @@ export const SIDECAR_OPTIONS = {
   outboundIpv4LoopbackCidr: option({
     env: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR",
     type: IPV4_CIDR,
-    fallback: LOOPBACK_V4,
+    fallback: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
     doc: "IPv4 loopback range that is not captured.",
   }),
   envoyUser: option({
@@ -147,13 +141,13 @@ export const AMBIENT_OPTIONS = {
   hostProbeSnatIp: option({
     env: "HOST_PROBE_SNAT_IP",
     type: probeAddress(4),
-    fallback: HOST_PROBE_V4,
+    fallback: DEFAULT_PROBE_SOURCE.v4,
     doc: "IPv4 source address that probes of the host get.",
   }),
   hostProbeSnatIpv6: option({
     env: "HOST_PROBE_SNAT_IPV6",
     type: probeAddress(6),
-    fallback: HOST_PROBE_V6,
+    fallback: DEFAULT_PROBE_SOURCE.v6,
     doc: "IPv6 source address that probes of the host get.",
   }),
   useScopedXtablesLocking: option({

@@ -1,11 +1,11 @@
 // The agent that runs, as it tells of itself over its own socket, and what it is configured with.
 
+import { HEALTH_PORT } from "../config/agent-config.ts";
 import { wordsOfProbePath } from "../status/describe-probe-path.ts";
 import type { StatusDocument } from "../status/status-document.ts";
 import { type CheckOutcome, type CheckRow, fail, notApplicable, ok, unknown, warn } from "./check.ts";
 import { knownOf, type NodeFacts } from "./node-facts.ts";
 
-const HEALTH_PORT = 8000;
 /** A silent watch is given up after 150 s, so an honest one is never older. */
 const WATCH_OLD_SECONDS = 300;
 
