@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { statusPageRoutes } from "../../src/agent/status/status-page.ts";
 import type { PodStatus, StatusDocument } from "../../src/core/status/status-document.ts";
-import { samplePod, sampleStatus } from "../../src/core/status-page/testing.ts";
+import { samplePod, sampleStatus } from "../../src/core/status/testing.ts";
 import { listenHttp } from "../../src/platform/http/server.ts";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";

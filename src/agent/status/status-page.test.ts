@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { samplePod, sampleStatus } from "../../core/status-page/testing.ts";
+import { samplePod, sampleStatus } from "../../core/status/testing.ts";
 import { statusPageRoutes } from "./status-page.ts";
 
 function simulate() {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { StatusDocument } from "../status/status-document.ts";
-import { samplePod, sampleStatus } from "../status-page/testing.ts";
+import { samplePod, sampleStatus } from "../status/testing.ts";
 import type { CheckResult } from "./check.ts";
 import { ALL_CHECKS, diagnose, exitCodeOf } from "./diagnosis.ts";
 import { parseMountInfo } from "./mount-info.ts";

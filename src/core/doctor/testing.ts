@@ -3,7 +3,7 @@
 import type { ConfFile } from "../cni/choose-conflist.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { resolveConfig } from "../config/resolve-config.ts";
-import { samplePod, sampleStatus } from "../status-page/testing.ts";
+import { samplePod, sampleStatus } from "../status/testing.ts";
 import { parseMountInfo } from "./mount-info.ts";
 import { neededRights } from "./needed-rights.ts";
 import type { FolderFacts, FolderRole, NodeFacts } from "./node-facts.ts";
@@ -50,7 +50,7 @@ export const MOUNTS = [
   "105 100 0:22 /ztunnel /run/ztunnel rw,nosuid - tmpfs tmpfs rw",
 ].join("\n");
 
-export const STATUS_TEXT = "Name:\tnode\nCapEff:\t00000000002830ff\nSeccomp:\t2\n";
+const STATUS_TEXT = "Name:\tnode\nCapEff:\t00000000002830ff\nSeccomp:\t2\n";
 
 export function healthyFacts(changes: Partial<NodeFacts> = {}): NodeFacts {
   const settings = changes.settings ?? settingsOf();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
+import { samplePod, sampleStatus } from "../status/testing.ts";
 import { html } from "./html.ts";
 import { PAGE_STYLE, PAGE_STYLE_HASH } from "./page-style.ts";
 import { PAGE_POLICY, renderStatusPage } from "./render-status-page.ts";
-import { samplePod, sampleStatus } from "./testing.ts";
 
 describe("html`…`", () => {
   it("makes text of every value, in elements and in attributes, and leaves HTML as it is", () => {

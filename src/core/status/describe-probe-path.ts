@@ -1,6 +1,7 @@
 // Whether probes of the node reach enrolled pods, of one family, as plain data for people and programs.
 import { formatIp, type IpAddress } from "../address.ts";
 import { SELF_TEST_RESULTS, type SelfTestSummary } from "../policy/probe-self-test.ts";
+import { timestamp } from "./describe-pod.ts";
 import type { StatusDocument } from "./status-document.ts";
 
 /** What the self-test knows (agent/ambient). Times are milliseconds since 1970. */
@@ -25,7 +26,7 @@ export function describeProbePath(facts: ProbePathFacts): ProbePathStatus {
     results: SELF_TEST_RESULTS.flatMap((result) => (pods[result] === 0 ? [] : [{ result, pods: pods[result] }])),
     message: message === "" ? null : message,
     examples,
-    lastTriedAt: lastMs === undefined ? null : new Date(lastMs).toISOString(),
+    lastTriedAt: timestamp(lastMs),
   };
 }
 

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
-import { describeCapture } from "./describe-capture.ts";
 import { describeRules } from "./describe-rules.ts";
 import { renderExplanation } from "./render-explanation.ts";
 import { renderStatus } from "./render-status.ts";
-import type { PodExplanation, PodStatus, StatusDocument } from "./status-document.ts";
+import type { PodExplanation } from "./status-document.ts";
+import { SAMPLE_TIME, samplePod, sampleStatus } from "./testing.ts";
 import { printable, renderAge, renderColumns, renderJson, renderSpan } from "./text-columns.ts";
 
 /** Compares with a file of testdata/; UPDATE_GOLDEN=1 writes it anew. */
@@ -16,34 +16,11 @@ function assertGolden(name: string, actual: string): void {
   assert.equal(actual, readFileSync(path, "utf8"));
 }
 
-const AT = "2026-01-02T03:04:05.000Z";
+const AT = SAMPLE_TIME;
 
-const VERIFIED: PodStatus = {
-  namespace: "shop",
-  name: "web-0",
-  uid: "c1",
-  decision: "in",
-  reason: "sidecar",
-  decidedBy: "add",
-  state: "verified",
-  message: null,
-  needsAttention: false,
-  capture: describeCapture(DEFAULT_SIDECAR_CAPTURE, 10),
-  bypassed: [],
-  lastVerifiedAt: "2026-01-02T03:04:00.000Z",
-  lastDrift: [],
-  lastDriftCount: 0,
-  lastDriftAt: null,
-  repairs: 0,
-  isMonitored: true,
-  netns: { inode: "4026532001", source: "add" },
-  sandbox: { containerId: "0a1b", tookMs: 1.5 },
-  finishing: null,
-  ambient: null,
-};
+const VERIFIED = samplePod();
 
-const OUT: PodStatus = {
-  ...VERIFIED,
+const OUT = samplePod({
   name: "db",
   decision: "out",
   reason: "not-injected",
@@ -52,34 +29,28 @@ const OUT: PodStatus = {
   lastVerifiedAt: null,
   netns: null,
   sandbox: null,
-};
+});
 
-const REPAIRED: PodStatus = {
-  ...VERIFIED,
+const REPAIRED = samplePod({
   name: "flushed",
   state: "repaired",
   repairs: 2,
   lastDrift: ["chain nat/ISTIO_OUTPUT of IPv4 was altered", "chain nat/ISTIO_INBOUND of IPv4 was altered"],
   lastDriftCount: 9,
   lastDriftAt: "2026-01-02T01:04:05.000Z",
-};
+});
 
-const FAILED: PodStatus = {
-  ...VERIFIED,
+const FAILED = samplePod({
   name: "hostile",
   state: "failed",
   needsAttention: true,
   decidedBy: "annotations",
   message: 'Cannot do it: it is "\u001b[2J\u202e"',
   bypassed: ["ipv6"],
-};
+});
 
-const STATUS: StatusDocument = {
-  schemaVersion: 1,
-  at: AT,
+const STATUS = sampleStatus([OUT, REPAIRED, FAILED, VERIFIED], {
   isAllGood: false,
-  agent: { version: "0.1.0", node: "node-1", mode: "sidecar", uptimeSeconds: 93_784 },
-  options: [],
   isReady: false,
   conditions: [
     { name: "pods", isReady: true, reason: "" },
@@ -170,9 +141,8 @@ const STATUS: StatusDocument = {
     bypassed: 1,
     needAttention: 1,
   },
-  pods: [OUT, REPAIRED, FAILED, VERIFIED],
   omittedPods: 1,
-};
+});
 
 const EXPLANATION: PodExplanation = {
   schemaVersion: 1,

@@ -128,8 +128,7 @@ const POD_FIELDS = {
 export const POD_STATUS = object(POD_FIELDS);
 
 /** Pods by what is true of them; every pod is in exactly one. */
-export const POD_GROUPS = ["outside", "captured", "uncaptured", "unverified", "waiting", "refused"] as const;
-export type PodGroup = (typeof POD_GROUPS)[number];
+export type PodGroup = "outside" | "captured" | "uncaptured" | "unverified" | "waiting" | "refused";
 
 export const STATUS_DOCUMENT = object({
   schemaVersion: exactly(SCHEMA_VERSION),

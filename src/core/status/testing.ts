@@ -1,8 +1,8 @@
 // Status documents for tests of those who read them: a node on which all is well, and what a test changes about it.
 
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
-import { describeCapture } from "../status/describe-capture.ts";
-import type { PodStatus, StatusDocument } from "../status/status-document.ts";
+import { describeCapture } from "./describe-capture.ts";
+import type { PodStatus, StatusDocument } from "./status-document.ts";
 
 export const SAMPLE_TIME = "2026-01-02T03:04:05.000Z";
 
