@@ -11,7 +11,7 @@ import {
   type PodRecordsOptions,
 } from "../src/agent/pod-records/pod-records.ts";
 import type { Logger } from "../src/core/log.ts";
-import type { NetnsIdentity } from "../src/core/pod-record/pod-record.ts";
+import type { NetnsIdentity } from "../src/core/netns/netns-id.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../src/core/rules/sidecar-capture.ts";
 import {
   createPrivateFolder,

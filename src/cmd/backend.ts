@@ -4,6 +4,7 @@ import { createLegacyStore } from "../agent/netfilter/legacy-store.ts";
 import { createNetnsPictures, type NetnsPictures } from "../agent/netfilter/netns-picture.ts";
 import { createIptablesNftStore, createNftablesStore } from "../agent/netfilter/nf-tables-store.ts";
 import { createPodBackend, type PodBackend } from "../agent/netfilter/pod-backend.ts";
+import type { NetnsId } from "../core/netns/netns-id.ts";
 import { type BackendDecision, type BackendSettings, decideBackend } from "../core/policy/backend-decision.ts";
 import { DEFAULT_PROBE_SOURCE } from "../core/rules/ambient-numbers.ts";
 import type { PodCapture } from "../core/rules/pod-capture.ts";
@@ -12,7 +13,7 @@ import { exec } from "../platform/exec/exec.ts";
 import { findProgram } from "../platform/exec/find-program.ts";
 import { hasLegacyTables, readLegacyTables } from "../platform/exec/legacy-tables.ts";
 import { openNetlink } from "../platform/linux/netlink-socket.ts";
-import { belongsToOtherUsers, type NetnsId, netnsIdOf } from "../platform/linux/netns.ts";
+import { belongsToOtherUsers, netnsIdOf } from "../platform/linux/netns.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 import { anyAmbientCapture } from "./ambient-pods.ts";
 

@@ -23,6 +23,7 @@ import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import type { NetnsId } from "../core/netns/netns-id.ts";
 import { AMBIENT_IS_OFF, decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
@@ -81,7 +82,7 @@ export interface WiredAmbient {
   /** Whether probes of the node reach enrolled pods. */
   readonly probePaths: ProbeSelfTest["records"];
   /** A sandbox has ended; `netns` was its namespace. */
-  removed(podUid: string, netns: { readonly dev: bigint; readonly ino: bigint }): void;
+  removed(podUid: string, netns: NetnsId): void;
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
   ztunnelStatus(): ZtunnelStatusFacts;
   /** After `runs`, where no agent comes after this one: nothing of ambient mode stays on the node. Never rejects. */

@@ -17,13 +17,14 @@ import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import { isSameNetns, type NetnsId } from "../core/netns/netns-id.ts";
 import { type BackendDecision, describeTrial, withTrial } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
 import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
-import { type NetnsId, netnsIdAt } from "../platform/linux/netns.ts";
+import { netnsIdAt } from "../platform/linux/netns.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 import { createBackendOnce, trialCaptures, usualCaptures } from "./backend.ts";
@@ -123,6 +124,8 @@ export function wirePods(input: PodsInput): WiredPods {
     remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
     clear: (...call: Parameters<PodBackend["clear"]>) => node().backend.clear(...call),
     drift: (...call: Parameters<PodBackend["drift"]>) => node().backend.drift(...call),
+    differsByLoopback: (...call: Parameters<PodBackend["differsByLoopback"]>) =>
+      node().backend.differsByLoopback(...call),
     isForbidden: (fd: number) => node().backend.isForbidden(fd),
     // The node's, also for a pod that has to be written in another: what is captured does not depend on hostUsers.
     dialectFor: (): "nftables" | "iptables" => (node().decision.dialect === "nftables" ? "nftables" : "iptables"),
@@ -130,6 +133,9 @@ export function wirePods(input: PodsInput): WiredPods {
   };
   const settings = sidecarSettings(config);
   const findPod: FindPod = async (pod, deadline) => {
+    // Nearly always: then it is not worth a signal to wait by.
+    const known = lookup.known(pod);
+    if (known !== undefined) return { found: true, pod: known };
     const result = await lookup.findPod(
       pod,
       AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
@@ -366,8 +372,8 @@ function withAmbient(sidecar: Sidecar, ambient: WiredAmbient, netns: NetnsRegist
       sidecar.remove({ containerId });
       if (podUid === undefined || held === undefined) return;
       // Another sandbox of the pod may have taken its place.
-      const isEnded = netns.get({ uid: podUid, annotations: {} })?.ino !== held.ino;
-      if (isEnded) ambient.removed(podUid, held);
+      const now = netns.get({ uid: podUid, annotations: {} });
+      if (now === undefined || !isSameNetns(now, held)) ambient.removed(podUid, held);
     },
   };
 }

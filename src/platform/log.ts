@@ -4,7 +4,7 @@
  */
 
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
-import { messageOf } from "../core/error-message.ts";
+import { codeOf, messageOf } from "../core/error-message.ts";
 
 export interface LogSink {
   /** Takes one line without its line break. Never throws, never waits. */
@@ -138,7 +138,7 @@ function writeSome(fd: number, bytes: Buffer): number | "later" | "lost" {
   try {
     return writeSync(fd, bytes);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     return code === "EAGAIN" || code === "EINTR" ? "later" : "lost";
   }
 }

@@ -1,5 +1,6 @@
 // A ztunnel within the test's process: it connects to the agent's socket and answers as the real one does (ztunnel-state.ts),
 // unless it was told to misbehave. It proxies nothing; ztunnel.c does.
+import { isSameNetns } from "../../src/core/netns/netns-id.ts";
 import {
   decodeRequest,
   encodeHello,
@@ -67,7 +68,7 @@ export function startZtunnelStandIn(options: StandInOptions): ZtunnelStandIn {
   const state = createZtunnelState<NetnsHandle>({
     start: (uid) => (failing.has(uid) ? "Address in use" : undefined),
     stop() {},
-    isSame: (a, b) => a.dev === b.dev && a.ino === b.ino,
+    isSame: isSameNetns,
     release: (netns) => netns[Symbol.dispose](),
   });
   connect();

@@ -2,15 +2,14 @@
 // server, the probe set, the verifier. Only reading.
 import { formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
 import type { Pod } from "../../core/kube/pod.ts";
+import { isSameNetns, type NetnsId } from "../../core/netns/netns-id.ts";
 import type { AmbientDecision } from "../../core/policy/ambient-decision.ts";
 import { type Redirection, redirectionOf } from "../../core/policy/ambient-redirection.ts";
 import type { EnrolmentFacts } from "../../core/policy/enrolment-steps.ts";
 
 /** A namespace, lent: `fd` is good until the next `await`. */
-export interface LentNetns {
+export interface LentNetns extends NetnsId {
   readonly fd: number;
-  readonly dev: bigint;
-  readonly ino: bigint;
 }
 
 export interface EnrolmentSources {
@@ -29,11 +28,6 @@ export interface EnrolmentSources {
     ): { readonly state: "served" | "kept" | "refused" | "waiting"; readonly netns: NetnsId | undefined } | undefined;
   };
   readonly probes: { listed(podUid: string): readonly IpAddress[] };
-}
-
-interface NetnsId {
-  readonly dev: bigint;
-  readonly ino: bigint;
 }
 
 /** What this agent knows of the pod's past. */
@@ -84,7 +78,7 @@ function ztunnelOf(
 ): EnrolmentFacts["ztunnel"] {
   const workload = ztunnel.workload(podUid);
   if (workload === undefined) return "absent";
-  if (netns !== undefined && (workload.netns?.ino !== netns.ino || workload.netns.dev !== netns.dev)) return "absent";
+  if (netns !== undefined && !(workload.netns && isSameNetns(workload.netns, netns))) return "absent";
   if (workload.state === "served") return "acknowledged";
   return workload.state === "refused" ? "refused" : "sent";
 }

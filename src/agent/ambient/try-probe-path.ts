@@ -2,7 +2,7 @@
 // nobody uses, and the node connects to it as its kubelet would. The application gets no traffic, sockets and their traces are
 // gone afterwards, and everything waits in the event loop, for a second at most. What it means is decided in core/policy.
 import type { IpAddress } from "../../core/address.ts";
-import { messageOf } from "../../core/error-message.ts";
+import { codeOf, messageOf } from "../../core/error-message.ts";
 import {
   decodeTcpConnections,
   encodeGetTcpConnections,
@@ -11,6 +11,7 @@ import {
 } from "../../core/netlink/inet-diag.ts";
 import type { ProbeEvidence } from "../../core/policy/probe-self-test.ts";
 import { AMBIENT_PORTS } from "../../core/rules/ambient-numbers.ts";
+import { isSameBytes } from "../../core/same-bytes.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import type { Interest } from "../../platform/linux/poller.ts";
@@ -67,8 +68,8 @@ export async function tryProbePath(
   try {
     client = ends.use(deps.connectTcp(nodeNetnsFd, address, listener.port));
   } catch (error) {
-    const code = codeOf(error);
-    return code === undefined ? { kind: "untried", problem: messageOf(error) } : { kind: "refused", code };
+    const code = codeOf(error) ?? "";
+    return REFUSALS.has(code) ? { kind: "refused", code } : { kind: "untried", problem: messageOf(error) };
   }
   const token = deps.randomBytes(TOKEN_BYTES);
   const visit = {
@@ -158,7 +159,7 @@ export async function tryProbePath(
           const length = arrival.receive(heard);
           if (length === undefined) return;
           watch[Symbol.dispose]();
-          if (length === TOKEN_BYTES && heard.every((byte, index) => byte === token[index])) visit.found = arrival;
+          if (length === TOKEN_BYTES && isSameBytes(heard, token)) visit.found = arrival;
           else arrival[Symbol.dispose]();
           tell();
         }),
@@ -214,10 +215,5 @@ export async function tryProbePath(
   }
 }
 
-/** The errno's name, for what the network itself says no to at once. */
-function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" && REFUSALS.includes(code) ? code : undefined;
-}
-
-const REFUSALS: readonly string[] = ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM"];
+/** What the network itself says no with at once. */
+const REFUSALS: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM"]);

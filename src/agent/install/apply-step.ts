@@ -2,8 +2,10 @@
  * Carries out one step that core decided on. Every step is atomic: it is done wholly or not at all.
  */
 import { MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
-import { type FileAsSeen, type InstallStep, isSameBytes } from "../../core/cni/host-view.ts";
+import type { FileAsSeen, InstallStep } from "../../core/cni/host-view.ts";
 import { PLUGIN_TYPE } from "../../core/cni/plugin-entry.ts";
+import { FileError } from "../../core/file-error.ts";
+import { isSameBytes } from "../../core/same-bytes.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 
 const PLUGIN_MODE = 0o755;
@@ -52,17 +54,8 @@ async function refuseUnlessGiven(files: HostFiles, netDir: string, given: FileAs
   if (given === undefined) return;
   const { name, bytes } = given;
   const found = await files.read(netDir, name, { maxBytes: MAX_CONFLIST_BYTES, follow: true }).catch(() => undefined);
-  if (found === undefined || !isSameBytes(found.bytes, bytes)) throw new GivenChanged(name);
-}
-
-/** Goes by the name and code of a FileError, because it means the same to who asks. */
-class GivenChanged extends Error {
-  override readonly name = "FileError";
-  readonly code = "changed";
-  readonly reason = "somebody else has changed it in the meantime";
-
-  constructor(given: string) {
-    super(`Cannot go on from ${given}: somebody else has changed it in the meantime`);
+  if (found === undefined || !isSameBytes(found.bytes, bytes)) {
+    throw new FileError("changed", "go on from", name, "somebody else has changed it in the meantime");
   }
 }
 

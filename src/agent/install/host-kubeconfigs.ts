@@ -5,10 +5,11 @@
 import { isConfFileName, MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
 import { isIstioCniKubeconfig, KUBECONFIG_NAME, MAX_KUBECONFIG_BYTES } from "../../core/cni/host-kubeconfig.ts";
 import { messageOf } from "../../core/error-message.ts";
+import { fileErrorReason } from "../../core/file-error.ts";
 import type { Logger } from "../../core/log.ts";
+import { isSameBytes } from "../../core/same-bytes.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
-import { fileErrorReason } from "./file-failure.ts";
 import { removeKubeconfig } from "./run-dir.ts";
 
 /** An execution of upstream's plugin reads its kubeconfig when it starts; none that was started before lives longer unread. */
@@ -93,8 +94,9 @@ export async function runHostKubeconfigs(
 async function holds(files: HostFiles, { runDir, mode }: HostKubeconfigsOptions, wanted: Uint8Array): Promise<boolean> {
   try {
     const found = await files.read(runDir, KUBECONFIG_NAME, { maxBytes: MAX_KUBECONFIG_BYTES, follow: false });
-    const isSame = found.bytes.length === wanted.length && found.bytes.every((byte, index) => byte === wanted[index]);
-    return isSame && (found.mode & 0o777) === (mode & 0o777) && isIstioCniKubeconfig(found.bytes);
+    return (
+      isSameBytes(found.bytes, wanted) && (found.mode & 0o777) === (mode & 0o777) && isIstioCniKubeconfig(found.bytes)
+    );
   } catch {
     return false;
   }

@@ -9,16 +9,17 @@ import { acted, type FightNotice, type FightPolicy, isFighting, look, NEW_LIFE }
 import type { DesiredInstall } from "../../core/cni/decide-install.ts";
 import { decideRemoval } from "../../core/cni/decide-removal.ts";
 import type { HostView, InstallStep } from "../../core/cni/host-view.ts";
+import { fileErrorCode, fileErrorReason } from "../../core/file-error.ts";
 import type { Logger } from "../../core/log.ts";
+import { UNINSTALLED_MARK } from "../../core/run-dir-names.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { DirectoryWatch } from "../../platform/fs/directory-watch.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 import { applyStep, describeStep } from "./apply-step.ts";
 import { cleanLeftovers } from "./clean-leftovers.ts";
-import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 import type { InstallMetrics, InstallState, InstallStatus } from "./install-status.ts";
 import { createHostObserver, type HostFolders } from "./observe-host.ts";
-import { isMarkedUninstalled, UNINSTALLED_MARK } from "./run-dir.ts";
+import { isMarkedUninstalled } from "./run-dir.ts";
 
 /** Between two attempts to take out what somebody puts in. */
 const RACE_PAUSE_MS = 50;

@@ -5,18 +5,13 @@
 
 import type { ConfFile } from "../../core/cni/choose-conflist.ts";
 import { isConfFileName, MAX_CONFLIST_BYTES } from "../../core/cni/conflist.ts";
-import {
-  BACKUP_SUFFIX,
-  type BinDirView,
-  type HostView,
-  isSameBytes,
-  type NetDirView,
-} from "../../core/cni/host-view.ts";
+import { BACKUP_SUFFIX, type BinDirView, type HostView, type NetDirView } from "../../core/cni/host-view.ts";
 import { PLUGIN_TYPE } from "../../core/cni/plugin-entry.ts";
+import { fileErrorCode, fileErrorReason } from "../../core/file-error.ts";
+import { isSameBytes } from "../../core/same-bytes.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 import type { FileContent } from "../../platform/fs/read-bounded.ts";
-import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 
 /** Largest plugin accepted as ours; upstream's has 52 MB and needs no comparing. */
 const MAX_PLUGIN_BYTES = 8 << 20;

@@ -6,8 +6,8 @@
 import { parseConf } from "../../core/cni/conflist.ts";
 import type { HostView } from "../../core/cni/host-view.ts";
 import { PLUGIN_TYPE } from "../../core/cni/plugin-entry.ts";
+import { fileErrorCode } from "../../core/file-error.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
-import { fileErrorCode } from "./file-failure.ts";
 
 /** Where libcni and Multus keep what they made a sandbox with, on the host. */
 const CACHES = ["/var/lib/cni/results", "/var/lib/cni/multus"] as const;

@@ -5,12 +5,12 @@
 import { decideRemoval, findUnclearNames } from "../../core/cni/decide-removal.ts";
 import type { HostView, InstallStep } from "../../core/cni/host-view.ts";
 import { PLUGIN_TYPE } from "../../core/cni/plugin-entry.ts";
+import { fileErrorCode, fileErrorReason } from "../../core/file-error.ts";
 import type { Logger } from "../../core/log.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 import { applyStep, describeStep } from "./apply-step.ts";
 import { cleanLeftovers } from "./clean-leftovers.ts";
-import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 import { createHostObserver, type HostFolders } from "./observe-host.ts";
 
 /** Looks in all, so that a writer that keeps putting us back does not keep us for ever. */

@@ -2,21 +2,29 @@
  * What lies in the run directory besides sockets: the mark of an uninstall that a running agent has to respect, and what an
  * uninstall takes away there.
  */
+
 import { isIstioCniKubeconfig, KUBECONFIG_NAME, MAX_KUBECONFIG_BYTES } from "../../core/cni/host-kubeconfig.ts";
+import { nameBehind } from "../../core/cni/temporary-name.ts";
+import { fileErrorCode, fileErrorReason } from "../../core/file-error.ts";
 import { STATE_FILE_NAME } from "../../core/plugin-protocol/state-file.ts";
+import { podUidOfFile } from "../../core/pod-record/pod-record.ts";
+import {
+  ADMIN_SOCKET,
+  PLUGIN_SOCKET,
+  RECORDS_FOLDER,
+  UNINSTALLED_MARK,
+  UPSTREAM_EVENT_SOCKET,
+  UPSTREAM_LOG_SOCKET,
+} from "../../core/run-dir-names.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
-import { fileErrorCode, fileErrorReason } from "./file-failure.ts";
 import type { Leftover } from "./remove-from-host.ts";
 
-/** While it is there an agent that runs puts nothing back; the next one to start removes it. */
-export const UNINSTALLED_MARK = "uninstalled";
-/** One file per pod (ADR 10). */
-const RECORDS_FOLDER = "pods";
-const OURS = [STATE_FILE_NAME, "plugin.sock", "admin.sock", UNINSTALLED_MARK];
-/** Sockets of upstream's agent, which we serve in its place. */
-const UPSTREAMS = ["pluginevent.sock", "log.sock"];
-const TEMPORARY = /\.istio-cni-tmp\.[0-9a-f]{12}$|^\.(plug|admi|log\.)[0-9a-z]{1,6}$/;
-const RECORD = /^[0-9a-zA-Z-]{1,64}\.json$|^\.new-[0-9a-f]{12}$/;
+const SOCKETS = [PLUGIN_SOCKET, ADMIN_SOCKET, UPSTREAM_EVENT_SOCKET, UPSTREAM_LOG_SOCKET];
+const OURS = [STATE_FILE_NAME, UNINSTALLED_MARK, ...SOCKETS];
+/** What they are called while they are made (platform/linux/unix-socket.ts). */
+const NEW_SOCKET = /^\.(plug|admi|log\.)[0-9a-z]{1,6}$/;
+/** What a record is called while it is written (platform/fs/private-folder.ts). */
+const NEW_RECORD = /^\.new-[0-9a-f]{12}$/;
 
 /** @throws {FileError} */
 export async function markUninstalled(files: HostFiles, runDir: string): Promise<void> {
@@ -51,12 +59,12 @@ export async function removeRunFiles(
   const names = await listOrNone(files, runDir);
   for (const name of names) {
     const isKubeconfig = name === KUBECONFIG_NAME && (await isIstioCniFile(files, runDir, name));
-    if (isKubeconfig || OURS.includes(name) || UPSTREAMS.includes(name) || TEMPORARY.test(name)) {
+    if (isKubeconfig || OURS.includes(name) || nameBehind(name) !== undefined || NEW_SOCKET.test(name)) {
       await remove(runDir, name);
     }
   }
   const records = `${runDir}/${RECORDS_FOLDER}`;
-  const recordNames = (await listOrNone(files, records)).filter((name) => RECORD.test(name));
+  const recordNames = (await listOrNone(files, records)).filter(isRecord);
   for (const name of recordNames) await files.remove(records, name, "any").catch(() => undefined);
   if (recordNames.length > 0) done.push(`Removed ${recordNames.length} files from ${records}`);
   await files.removeEmptyFolder(records).catch(() => undefined);
@@ -82,4 +90,8 @@ async function isIstioCniFile(files: HostFiles, folder: string, name: string): P
 
 async function listOrNone(files: HostFiles, folder: string): Promise<readonly string[]> {
   return await files.list(folder).catch(() => []);
+}
+
+function isRecord(name: string): boolean {
+  return podUidOfFile(name) !== undefined || NEW_RECORD.test(name);
 }

@@ -1,4 +1,5 @@
 // The host's probe sets as ipsets: for the rules of iptables, over nf_tables or legacy. Over netlink, nothing is executed.
+import { codeOf } from "../../core/error-message.ts";
 import { decodeIndex, encodeIndexRequest, IP_SET_OPTION } from "../../core/netlink/ip-set-index.ts";
 import {
   describeIpsetErrno,
@@ -124,7 +125,7 @@ export function createHostIpsets(deps: IpsetDeps, netnsFd: number, settle: () =>
       return decodeIndex(deps.readIpOption(netnsFd, IP_SET_OPTION.level, IP_SET_OPTION.name, encodeIndexRequest(name)));
     } catch (error) {
       // Nobody has made a set on this kernel yet, so no rule looks into one.
-      if (error instanceof Error && "code" in error && error.code === "ENOPROTOOPT") return undefined;
+      if (codeOf(error) === "ENOPROTOOPT") return undefined;
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { NetnsIdentity } from "../../core/pod-record/pod-record.ts";
+import type { NetnsIdentity } from "../../core/netns/netns-id.ts";
 import { findRecordedNetns } from "./find-recorded-netns.ts";
 import { AGENT_INO, cgroupOf, FakeNode, fakePod, NODE_INO, NSFS } from "./testing.ts";
 

@@ -2,9 +2,8 @@
 // thing that tells a namespace from its successor of the same inode. In doubt it is not that one.
 
 import { parseCgroup } from "../../core/netns/cgroup-text.ts";
-import type { NetnsId } from "../../core/netns/choose-netns.ts";
+import { isSameNetns, type NetnsId, type NetnsIdentity } from "../../core/netns/netns-id.ts";
 import { podUidKey } from "../../core/netns/pod-uid.ts";
-import type { NetnsIdentity } from "../../core/pod-record/pod-record.ts";
 import type { ProcReader } from "../../platform/fs/proc-reader.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 
@@ -32,9 +31,9 @@ export async function findRecordedNetns(
   options: { readonly forbidden: readonly NetnsId[]; readonly namedFolders: readonly string[] },
 ): Promise<ReadonlyMap<string, NetnsHandle>> {
   const node = proc.nodeNetns();
-  const isForbidden = (ino: bigint): boolean =>
-    ino === node.ino || options.forbidden.some((other) => other.dev === node.dev && other.ino === ino);
-  const wanted = records.filter(({ netns }) => netns.dev === node.dev && !isForbidden(netns.ino));
+  const forbidden = [node, ...options.forbidden];
+  const isForbidden = (netns: NetnsId): boolean => forbidden.some((other) => isSameNetns(other, netns));
+  const wanted = records.filter(({ netns }) => netns.dev === node.dev && !isForbidden(netns));
   const inos = new Set(wanted.map(({ netns }) => netns.ino));
   /** Where each can be opened, and who lives there. */
   const places = new Map<bigint, { readonly paths: string[]; readonly pids: number[] }>();
@@ -64,11 +63,11 @@ export async function findRecordedNetns(
   return found;
 
   /** A process may have ended, and a path lead elsewhere, since they were listed. */
-  function openFirst(paths: readonly string[], { dev, ino }: NetnsIdentity): NetnsHandle | undefined {
+  function openFirst(paths: readonly string[], netns: NetnsId): NetnsHandle | undefined {
     for (const path of paths) {
       try {
         const handle = open(path);
-        if (handle.dev === dev && handle.ino === ino) return handle;
+        if (isSameNetns(handle, netns)) return handle;
         handle[Symbol.dispose]();
       } catch {
         // The next one may do.

@@ -1,5 +1,5 @@
 // The descriptors that keep pods' network namespaces reachable: bounded, one for each pod, every one closed exactly once.
-import type { NetnsId } from "../../core/netns/choose-netns.ts";
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 import { podUidKey } from "../../core/netns/pod-uid.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 

@@ -7,13 +7,13 @@ import {
   chooseNetns,
   ipKey,
   type NetnsChoice,
-  type NetnsId,
   type NetnsPod,
   type NoNetns,
   pardonPod,
   podIpKeys,
   refuseSharedNetns,
 } from "../../core/netns/choose-netns.ts";
+import { isSameNetns, type NetnsId } from "../../core/netns/netns-id.ts";
 import { podUidKey, podUidKeys } from "../../core/netns/pod-uid.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import { type HeldNetns, HeldNetnsStore, type NetnsSource } from "./held-netns.ts";
@@ -187,7 +187,7 @@ export function createNetnsRegistry(deps: NetnsRegistryDeps, options: NetnsRegis
     const uids = podUidKeys(pod);
     const old = held.get(uids);
     // An ADD that came meanwhile knows better; and the same namespace needs no second handle.
-    if (old?.ino === netns.ino && old.dev === netns.dev) return { kind: "found", source: old.source };
+    if (old !== undefined && isSameNetns(old, netns)) return { kind: "found", source: old.source };
     const meanwhile = standing(pod);
     if (meanwhile !== undefined) return meanwhile;
     const containerIds = new Set(netns.processes.flatMap(({ containerId }) => containerId ?? []));
@@ -234,7 +234,7 @@ export function createNetnsRegistry(deps: NetnsRegistryDeps, options: NetnsRegis
       } catch (error) {
         return { kind: "refused", reason: "unusable", message: messageOf(error) };
       }
-      const isForbidden = options.forbidden.some(({ dev, ino }) => dev === handle.dev && ino === handle.ino);
+      const isForbidden = options.forbidden.some((other) => isSameNetns(other, handle));
       if (isForbidden || isClosed || podUidKey(podUid) === "") {
         handle[Symbol.dispose]();
         const message = isForbidden

@@ -5,13 +5,12 @@ import { messageOf } from "../../core/error-message.ts";
 import { parseCgroup } from "../../core/netns/cgroup-text.ts";
 import {
   ipKey,
-  isSameNetns,
   type NetnsCandidate,
-  type NetnsId,
   type NetnsPod,
   type NetnsProcess,
   podIpKeys,
 } from "../../core/netns/choose-netns.ts";
+import { isSameNetns, type NetnsId } from "../../core/netns/netns-id.ts";
 import { podUidKeys } from "../../core/netns/pod-uid.ts";
 import { type ProcessStat, parseProcessStat } from "../../core/netns/stat-text.ts";
 import type { ProcReader } from "../../platform/fs/proc-reader.ts";

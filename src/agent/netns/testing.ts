@@ -2,7 +2,8 @@
 // at any moment of a look. It counts descriptors, so that a forgotten one is seen.
 import { type IpAddress, parseIpAddress } from "../../core/address.ts";
 import type { Logger } from "../../core/log.ts";
-import type { NetnsId, NetnsPod } from "../../core/netns/choose-netns.ts";
+import type { NetnsPod } from "../../core/netns/choose-netns.ts";
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 import type { ProcReader } from "../../platform/fs/proc-reader.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import { createNetnsRegistry, type NetnsRegistry, type NetnsRegistryOptions } from "./netns-registry.ts";

@@ -3,6 +3,7 @@
  * and when somebody else has changed it, and stays when the agent ends, which is what it is for. Its form and what the
  * plugin makes of it: plugin/CONTRACT.md. Where the facts come from is the business of whoever calls.
  */
+import { nameBehind } from "../../core/cni/temporary-name.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import {
@@ -13,6 +14,7 @@ import {
   STATE_FILE_NAME,
   type WhenAway,
 } from "../../core/plugin-protocol/state-file.ts";
+import { isSameBytes } from "../../core/same-bytes.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { HostFiles } from "../../platform/fs/host-files.ts";
 
@@ -43,7 +45,6 @@ export interface PluginStateFile {
 }
 
 const RETRY_MS = 1000;
-const LEFTOVER = new RegExp(`^${STATE_FILE_NAME}\\.istio-cni-tmp\\.[0-9a-f]{12}$`);
 
 /** Nothing is read or written before `run`. */
 export function createPluginState(deps: PluginStateDeps, options: PluginStateOptions): PluginStateFile {
@@ -75,7 +76,7 @@ export function createPluginState(deps: PluginStateDeps, options: PluginStateOpt
   async function pass(): Promise<"kept" | "failed"> {
     const desired = renderPluginState({ ...options, enrollment: enrollment() });
     const current = await readTrusted();
-    if (current !== undefined && isEqual(current, desired)) return "kept";
+    if (current !== undefined && isSameBytes(current, desired)) return "kept";
     try {
       await files.write(options.runDir, STATE_FILE_NAME, desired, { mode: 0o600, keepOf: undefined, expected: "any" });
     } catch (error) {
@@ -99,7 +100,7 @@ export function createPluginState(deps: PluginStateDeps, options: PluginStateOpt
   async function removeLeftovers(): Promise<void> {
     const names = await files.list(options.runDir).catch(() => []);
     for (const name of names) {
-      if (LEFTOVER.test(name)) await files.remove(options.runDir, name, "any").catch(() => undefined);
+      if (nameBehind(name) === STATE_FILE_NAME) await files.remove(options.runDir, name, "any").catch(() => undefined);
     }
   }
 
@@ -125,8 +126,4 @@ export function createPluginState(deps: PluginStateDeps, options: PluginStateOpt
       changed.abort();
     },
   };
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -3,14 +3,9 @@
  * believed once the pod's network namespace proves to be the same, written when nobody waits, removed with the sandbox.
  * Nothing here can refuse a pod: without its files the agent decides anew from annotations (ADR 10).
  */
+import { isSameNetns, type NetnsId, type NetnsIdentity } from "../../core/netns/netns-id.ts";
 import { renderCapture } from "../../core/pod-record/capture-fields.ts";
-import {
-  isBootId,
-  type NetnsIdentity,
-  type PodRecord,
-  type RecordedPod,
-  recordFileName,
-} from "../../core/pod-record/pod-record.ts";
+import { isBootId, type PodRecord, type RecordedPod, recordFileName } from "../../core/pod-record/pod-record.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { createRecordFiles, type RecordFilesDeps } from "./record-files.ts";
@@ -44,10 +39,8 @@ export type PodDecision = Omit<RecordedPod, "netns" | "bootId" | "decidedAtMs"> 
 type Decided<T extends PodRecord> = Pick<T, "mode" | "reason" | "capture">;
 
 /** A pod's namespace, open for the time of the call. */
-export interface OpenNetns {
+export interface OpenNetns extends NetnsId {
   readonly fd: number;
-  readonly dev: bigint;
-  readonly ino: bigint;
 }
 
 export interface PodRecords {
@@ -168,12 +161,11 @@ export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOption
       }
       await writeTouched();
     },
-    keep(decision, { fd, dev, ino }) {
+    keep(decision, at) {
       const { podUid } = decision;
       if (bootId === undefined || recordFileName(podUid) === undefined) return;
       const old = store.get(podUid);
-      const isSameNetns = old?.isProven === true && old.record.netns.dev === dev && old.record.netns.ino === ino;
-      const before = isSameNetns ? old.record : undefined;
+      const before = old?.isProven === true && isSameNetns(old.record.netns, at) ? old.record : undefined;
       const told = {
         ...decision,
         containerId: decision.containerId ?? before?.containerId,
@@ -182,7 +174,7 @@ export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOption
       if (before !== undefined && isSame(before, told)) return;
       let netns = before?.netns;
       try {
-        netns ??= deps.identify(fd);
+        netns ??= deps.identify(at.fd);
       } catch (error) {
         log.debug("Cannot identify a pod's network namespace", { podUid, err: String(error) });
         return;
@@ -202,14 +194,14 @@ export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOption
       const stored = store.get(podUid);
       return stored?.isProven === false ? stored.record : undefined;
     },
-    prove(podUid, { fd, dev, ino }) {
+    prove(podUid, at) {
       const stored = store.get(podUid);
       if (stored === undefined) return;
       const { netns, podNamespace, podName } = stored.record;
-      if (netns.dev === dev && netns.ino === ino) {
+      if (isSameNetns(netns, at)) {
         if (stored.isProven) return;
         try {
-          if (deps.identify(fd).cookie === netns.cookie) return store.prove(podUid);
+          if (deps.identify(at.fd).cookie === netns.cookie) return store.prove(podUid);
         } catch (error) {
           log.debug("Cannot identify a pod's network namespace", { podUid, err: String(error) });
           return;

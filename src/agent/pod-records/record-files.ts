@@ -1,5 +1,6 @@
 // The records' files: read all, write one, remove one, compare with what should be there. What fails is told once for each
 // state of things, counted each time, and never thrown.
+import { type FileErrorCode, fileErrorCode, fileErrorReason } from "../../core/file-error.ts";
 import type { Logger } from "../../core/log.ts";
 import {
   decodePodRecord,
@@ -68,9 +69,10 @@ export function createRecordFiles(deps: RecordFilesDeps, options: RecordFilesOpt
     try {
       bytes = folder.read(name, MAX_POD_RECORD_BYTES);
     } catch (error) {
-      const { code, reason } = describe(error);
+      const code = fileErrorCode(error);
+      const reason = fileErrorReason(error);
       if (code === "not-found") return { kind: "passed-over" };
-      if (DAMAGED.has(code)) return { kind: "damaged", why: reason };
+      if (code !== undefined && DAMAGED.has(code)) return { kind: "damaged", why: reason };
       failed("read", reason);
       return { kind: "passed-over" };
     }
@@ -90,7 +92,7 @@ export function createRecordFiles(deps: RecordFilesDeps, options: RecordFilesOpt
       folder.remove(name);
       worked("remove");
     } catch (error) {
-      failed("remove", describe(error).reason);
+      failed("remove", fileErrorReason(error));
     }
   }
 
@@ -107,7 +109,7 @@ export function createRecordFiles(deps: RecordFilesDeps, options: RecordFilesOpt
       worked("list");
       return found;
     } catch (error) {
-      failed("list", describe(error).reason);
+      failed("list", fileErrorReason(error));
       return undefined;
     }
   }
@@ -168,7 +170,7 @@ export function createRecordFiles(deps: RecordFilesDeps, options: RecordFilesOpt
       try {
         folder.write(name, bytes);
       } catch (error) {
-        failed("write", describe(error).reason);
+        failed("write", fileErrorReason(error));
         return false;
       }
       setSize(podUid, bytes.length);
@@ -189,12 +191,5 @@ type Loaded =
   | { readonly kind: "former-boot" }
   | { readonly kind: "passed-over" };
 
-/** Codes of FileError with which a file is nothing that we wrote. */
-const DAMAGED: ReadonlySet<string> = new Set(["foreign", "not-a-file", "too-large"]);
-
-/** Of a FileError, which this room knows by its shape. */
-function describe(error: unknown): { readonly code: string; readonly reason: string } {
-  if (!(error instanceof Error)) return { code: "failed", reason: String(error) };
-  const code = "code" in error && typeof error.code === "string" ? error.code : "failed";
-  return { code, reason: "reason" in error && typeof error.reason === "string" ? error.reason : error.message };
-}
+/** With these a file is nothing that we wrote. */
+const DAMAGED: ReadonlySet<FileErrorCode> = new Set(["foreign", "not-a-file", "too-large"]);

@@ -2,6 +2,7 @@
 // Whether a pod is in, and when its rules may be written or have to go, is decided elsewhere (core/policy/rules-wish.ts).
 import type { IpAddress } from "../../core/address.ts";
 import type { Pod } from "../../core/kube/pod.ts";
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 import type { FamilyDecision } from "../../core/policy/capture-families.ts";
 import type { RulesWish } from "../../core/policy/rules-wish.ts";
 import type { AmbientCapture } from "../../core/rules/ambient-capture.ts";
@@ -16,11 +17,7 @@ export interface VerifiedAmbient {
   /** Everything ambient mode ever writes is found by this capture, whatever a pod had. */
   readonly anyCapture: AmbientCapture;
   /** These rules stand in the pod's namespace; telling it again costs nothing. */
-  inPlace(
-    pod: Pod,
-    capture: AmbientCapture,
-    netns: { readonly fd: number; readonly dev: bigint; readonly ino: bigint },
-  ): void;
+  inPlace(pod: Pod, capture: AmbientCapture, netns: NetnsId & { readonly fd: number }): void;
   /** They are gone from it. */
   released(pod: Pod): void;
   /** A look at this pod has ended, whatever it found. */

@@ -1,6 +1,7 @@
 // Hears of every change of nf_tables in one pod's network namespace, and asks for the generation number, on one socket made
 // inside it; on another one of changes to the routing that a capture needs. A socket keeps its namespace alive: whoever
 // opens a monitor closes it when the sandbox ends.
+import { codeOf } from "../../core/error-message.ts";
 import { attributeMap, parseMessages, readString, readU32be } from "../../core/netlink/message.ts";
 import { encodeGetGeneration, NFGENMSG_BYTES, NFT_MSG } from "../../core/netlink/nfnetlink.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
@@ -155,7 +156,8 @@ function receiveFrom(socket: NetlinkSocket): Uint8Array | "lost" | undefined {
   try {
     return socket.receive(0);
   } catch (error) {
-    if (isOverrun(error)) return "lost";
+    // It had more to say than the socket could hold: something changed, and we do not know what.
+    if (codeOf(error) === "ENOBUFS") return "lost";
     throw error;
   }
 }
@@ -167,9 +169,4 @@ function parseChange(payload: Uint8Array): RuleChange {
   const program = name === undefined ? "" : readString(name).replace(/[^-\w.:/]/g, "?");
   const pid = number(NFTA_GEN.PROC_PID);
   return { generation: number(NFTA_GEN.ID), by: pid === 0 ? undefined : { pid, program } };
-}
-
-/** The kernel had more to say than the socket could hold: something changed, and we do not know what. */
-function isOverrun(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOBUFS";
 }

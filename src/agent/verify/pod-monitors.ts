@@ -2,6 +2,7 @@
 // Without a monitor the timer looks.
 import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
+import { isSameNetns } from "../../core/netns/netns-id.ts";
 import { type PodCapture, podNetwork } from "../../core/rules/pod-capture.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import { type ChangeMonitorDeps, openChangeMonitor, openRouteMonitor } from "./change-monitor.ts";
@@ -48,17 +49,18 @@ export function createPodMonitors(deps: PodMonitorsDeps, changed: (uid: string) 
   }
 
   return {
-    watchRules(uid, state, { fd, dev, ino }) {
-      if (!deps.backend.hasGenerations() || (state.monitor?.ino === ino && state.monitor.dev === dev)) return;
+    watchRules(uid, state, netns) {
+      if (!deps.backend.hasGenerations()) return;
+      if (state.monitor !== undefined && isSameNetns(state.monitor, netns)) return;
       close(state);
       state.record.generation = undefined;
       listening(uid, () => {
         // Our own batches are known by the generation they made.
-        const rules = openChangeMonitor(deps, fd, () => {
+        const rules = openChangeMonitor(deps, netns.fd, () => {
           const change = rules.lastChange();
           if (change === undefined || change.generation !== state.record.generation) changed(uid);
         });
-        state.monitor = { rules, dev, ino, routing: undefined };
+        state.monitor = { rules, dev: netns.dev, ino: netns.ino, routing: undefined };
         state.record.isMonitored = true;
       });
     },

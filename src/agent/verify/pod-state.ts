@@ -1,6 +1,7 @@
 // What the verifier remembers of one pod, and how the outcome of a look becomes record, metric, log line and Event.
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { ChangeMonitor } from "./change-monitor.ts";
 import type { StartedWith } from "./desired-capture.ts";
@@ -29,6 +30,8 @@ export interface PodState {
         firstLookMs: number;
       }
     | undefined;
+  /** `lo` was found switched off: until when that is waited out. */
+  loopbackOffUntilMs: number | undefined;
   /** Times on the monotonic clock. */
   wholeLookDueMs: number;
   quietUntilMs: number;
@@ -38,9 +41,7 @@ export interface PodState {
   readonly told: Set<VerifierEventReason>;
 }
 
-export interface NetnsMonitor {
-  readonly dev: bigint;
-  readonly ino: bigint;
+export interface NetnsMonitor extends NetnsId {
   readonly rules: ChangeMonitor;
   /** What routing is listened for, which `applied` decides; undefined: none. */
   routing: { readonly capture: PodCapture; readonly changes: Disposable | undefined } | undefined;
@@ -81,7 +82,7 @@ export interface LookOutcome {
   readonly whyNot: string | undefined;
   /** The pod is being enrolled, or asks for something else than before: that it is not there yet is nobody's fault. */
   readonly isNew?: boolean;
-  readonly result: Look;
+  readonly result: Exclude<Look, { kind: "loopback-off" }>;
 }
 
 /** A namespace that is not found at the first tries is a pod that is just starting or ending. */
@@ -120,6 +121,7 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
     applied: undefined,
     wish: undefined,
     released: undefined,
+    loopbackOffUntilMs: undefined,
     wholeLookDueMs: 0,
     quietUntilMs: 0,
     repairTimesMs: [],

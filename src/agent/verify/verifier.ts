@@ -4,6 +4,7 @@ import type { IpAddress } from "../../core/address.ts";
 import { createDueQueue } from "../../core/due-queue.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
+import { isSameNetns } from "../../core/netns/netns-id.ts";
 import type { FamilyOptions } from "../../core/policy/capture-families.ts";
 import type { RepairOptions } from "../../core/policy/repair-decision.ts";
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
@@ -109,6 +110,9 @@ const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 /** Nothing we do makes a sandbox of its own kernel visible. */
 const UNSUPPORTED_RETRY_MS = 600_000;
+/** A runtime's loopback plugin switches `lo` off at DEL, a moment before we are told of it: what the kernel takes away with `lo` is put
+ * back only if nobody has come by then. */
+const LOOPBACK_OFF_MS = 5000;
 /** For a pod that is out, to remember that it is. */
 const TRIES_TO_KEEP = 5;
 
@@ -298,16 +302,23 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     state.record.desired = capture;
     monitors.watchRouting(pod.uid, state, netns.fd, capture);
     report.bypassed(pod, state, wanted.bypassed, capture.mode);
+    const nowMs = deps.clock.nowMs();
     const result = await lookAtPod(deps.backend, {
       netnsFd: netns.fd,
       capture,
       pod: { ...hostUsersOf(pod), ...(state.applied !== undefined && { formerly: state.applied }) },
       monitor: state.monitor?.rules,
       mayRepair: wanted.whyNot === undefined,
+      waitsForLoopback: nowMs < (state.loopbackOffUntilMs ?? Number.POSITIVE_INFINITY),
       knownGeneration: state.record.generation,
     });
     // It may have been deleted meanwhile.
     if (states.get(pod.uid) !== state) return;
+    if (result.kind === "loopback-off") {
+      state.loopbackOffUntilMs ??= nowMs + LOOPBACK_OFF_MS;
+      return ask(pod.uid, state.loopbackOffUntilMs - nowMs, false);
+    }
+    state.loopbackOffUntilMs = undefined;
     const isFailed = report.settle(pod, state, { ...wanted, result });
     wanted.remember();
     if (isFailed) return retry(pod, state);
@@ -370,7 +381,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
         if (state?.monitor === undefined) continue;
         const pod = deps.pods.get(uid);
         const held = pod === undefined ? undefined : deps.netns.get(pod);
-        if (held?.ino === state.monitor.ino && held.dev === state.monitor.dev) continue;
+        if (held !== undefined && isSameNetns(held, state.monitor)) continue;
         letGo(state);
         ask(uid, afterSandboxMs, false);
       }

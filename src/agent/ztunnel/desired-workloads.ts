@@ -1,8 +1,9 @@
 // The workloads that ztunnel shall serve, with their network namespaces, which are owned here and closed exactly once.
 // Who is told of them, and when, is the server's business.
+import { isSameNetns } from "../../core/netns/netns-id.ts";
 import type { WorkloadInfo } from "../../core/zds/messages.ts";
 import { retryDelayMs, type Want } from "../../core/zds/session-items.ts";
-import type { NetnsHandle, NetnsId } from "../../platform/linux/netns.ts";
+import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import type { EnrollOutcome } from "./ztunnel-api.ts";
 
 /** One who waits for an acknowledgement. */
@@ -67,17 +68,17 @@ export class DesiredWorkloads implements Disposable {
   ): { readonly entry: DesiredWorkload; readonly hasChanged: boolean } {
     const old = this.#entries.get(uid);
     const given = netnsFd === undefined ? undefined : this.#deps.dupNetns(netnsFd);
-    const isSameNetns = given === undefined || (old?.netns !== undefined && isSame(old.netns, given));
-    if (old !== undefined && isSameNetns && isSameInfo(old.info, info)) {
+    const isInPlace = given === undefined || (old?.netns !== undefined && isSameNetns(old.netns, given));
+    if (old !== undefined && isInPlace && isSameInfo(old.info, info)) {
       given?.[Symbol.dispose]();
       if (!isProvisional) old.isProvisional = false;
       return { entry: old, hasChanged: false };
     }
-    const staysOnFailure = old !== undefined && isSameNetns && !old.isProvisional;
+    const staysOnFailure = old !== undefined && isInPlace && !old.isProvisional;
     const entry: DesiredWorkload = {
       uid,
       info,
-      netns: isSameNetns ? (old?.netns ?? given) : given,
+      netns: isInPlace ? (old?.netns ?? given) : given,
       generation: ++this.#lastGeneration,
       isProvisional: isProvisional && !staysOnFailure,
       failures: 0,
@@ -124,10 +125,6 @@ export function settleAll(entry: DesiredWorkload | undefined, outcome: EnrollOut
   const waiters = [...entry.waiters];
   entry.waiters.clear();
   for (const waiter of waiters) waiter.settle(outcome);
-}
-
-export function isSame(a: NetnsId, b: NetnsId): boolean {
-  return a.ino === b.ino && a.dev === b.dev;
 }
 
 function isSameInfo(a: WorkloadInfo, b: WorkloadInfo): boolean {

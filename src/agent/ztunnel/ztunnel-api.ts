@@ -1,6 +1,6 @@
 // What other services ask of the ztunnel server, and what they are told. Types only.
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 import type { SessionPhase } from "../../core/zds/session.ts";
-import type { NetnsId } from "../../platform/linux/netns.ts";
 
 /** A pod as ztunnel knows it; `serviceAccount` is spec.serviceAccountName. */
 export interface ZtunnelWorkload {

@@ -2,6 +2,7 @@
 // newest connection that has its snapshot, deletes to all, so that two ztunnels can overlap (rolling upgrade).
 // A ztunnel that is slow, silent or gone costs those who wait for it their deadline, and nobody else anything.
 import type { Logger } from "../../core/log.ts";
+import { isSameNetns } from "../../core/netns/netns-id.ts";
 import { encodeRequest, MAX_REQUEST_BYTES, type WorkloadInfo } from "../../core/zds/messages.ts";
 import {
   hasAcknowledged,
@@ -15,7 +16,7 @@ import type { Clock } from "../../platform/clock.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import type { Poller } from "../../platform/linux/poller.ts";
 import type { UnixConnection, UnixListener } from "../../platform/linux/unix-socket.ts";
-import { type DesiredWorkload, DesiredWorkloads, isSame, noteFailure, settleAll, wantOf } from "./desired-workloads.ts";
+import { type DesiredWorkload, DesiredWorkloads, noteFailure, settleAll, wantOf } from "./desired-workloads.ts";
 import type {
   EnrollOutcome,
   WithdrawOutcome,
@@ -115,7 +116,7 @@ export function createZtunnelServer(deps: ZtunnelServerDeps, options: ZtunnelSer
     async withdraw(uid, signal, only) {
       if (hasEnded) return { result: "agent-ends" };
       const netns = desired.get(uid)?.netns;
-      if (only !== undefined && netns !== undefined && !isSame(netns, only)) return { result: "superseded" };
+      if (only !== undefined && netns !== undefined && !isSameNetns(netns, only)) return { result: "superseded" };
       desired.remove(uid, { result: "superseded" });
       tellAll({ type: "unwant", uid });
       return await forgotten(uid, signal);

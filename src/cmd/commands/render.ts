@@ -5,6 +5,7 @@
 
 import { type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { resolveConfig } from "../../core/config/resolve-config.ts";
+import { FileError } from "../../core/file-error.ts";
 import { type ManifestPod, type ManifestPods, POD_KINDS, readManifestPods } from "../../core/kube/manifest-pods.ts";
 import { MANIFEST_ACCEPTED, parseManifestText } from "../../core/kube/manifest-yaml.ts";
 import { KubeObjectError } from "../../core/kube/object-fields.ts";
@@ -17,7 +18,6 @@ import { podInetRules, podRules } from "../../core/rules/pod-capture.ts";
 import { renderIptables } from "../../core/rules/render-iptables.ts";
 import { renderNft } from "../../core/rules/render-nft.ts";
 import { renderJson } from "../../core/status/text-columns.ts";
-import { FileError } from "../../platform/fs/file-error.ts";
 import { readInput } from "../../platform/process/read-input.ts";
 import { ambientSettings } from "../ambient-settings.ts";
 import type { OptionFlags } from "../flags.ts";

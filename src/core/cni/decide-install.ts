@@ -6,10 +6,12 @@
  * that has our object once keeps it (brought up to date) while we are chained, even when another file takes precedence,
  * so that no order of events leaves the runtime with a list without us for longer than one pass.
  */
+
+import { isSameBytes } from "../same-bytes.ts";
 import { type ConfChoice, type ConfFile, chooseConflist, compareNames, type SkippedConf } from "./choose-conflist.ts";
 import { type Conflist, extensionOf, parseConf, type SingleConf } from "./conflist.ts";
 import { hasForeignPlugin, hasOurEntry, isMadeOf, toConflist, withOurEntry, withoutOurEntry } from "./edit-conflist.ts";
-import { BACKUP_SUFFIX, type HostView, type InstallStep, isSameBytes, type NetDirView } from "./host-view.ts";
+import { BACKUP_SUFFIX, type HostView, type InstallStep, type NetDirView } from "./host-view.ts";
 import { type PluginEntry, renderStandaloneConf } from "./plugin-entry.ts";
 
 export const DEFAULT_STANDALONE_NAME = "YYY-istio-cni.conf";

@@ -2,8 +2,9 @@
  * Puts our object into somebody's conflist and takes it out again, by cutting and pasting bytes: everything we did not
  * write stays as it was, to the last digit and blank. Taking out what was put in gives the file's own bytes back.
  */
+
+import { isSameBytes } from "../same-bytes.ts";
 import { type Conflist, type ConflistPlugin, parseConf, type SingleConf } from "./conflist.ts";
-import { isSameBytes } from "./host-view.ts";
 import { isEntryText, PLUGIN_TYPE, type PluginEntry } from "./plugin-entry.ts";
 
 const CR = 0x0d;

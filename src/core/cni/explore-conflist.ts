@@ -11,6 +11,7 @@ import type { DesiredInstall } from "./decide-install.ts";
 import { decideRemoval, findUnclearNames } from "./decide-removal.ts";
 import { toConflist, withoutOurEntry } from "./edit-conflist.ts";
 import { BACKUP_SUFFIX, type HostView, type InstallStep } from "./host-view.ts";
+import { TEMPORARY_MARK } from "./temporary-name.ts";
 
 type Files = Readonly<Record<string, string>>;
 type Effect = { readonly kind: "temporary"; readonly name: string } | InstallStep;
@@ -44,7 +45,6 @@ export const OTHERS = {
   moved: "20-c.conflist",
 } as const;
 export const OWNED = "02-istio-cni.conflist";
-const TEMPORARY = ".istio-cni-tmp.";
 
 export function emptyScene(files: Files): Scene {
   const unsettled: string[] = [];
@@ -124,12 +124,12 @@ function effectsOf(step: InstallStep): readonly Effect[] {
 /** Undefined: another writer was faster. */
 function carryOut(scene: Scene, effect: Effect, version: number): Scene | undefined {
   const { files } = scene;
-  if (effect.kind === "temporary") return { ...scene, files: { ...files, [`${effect.name}${TEMPORARY}`]: "{" } };
+  if (effect.kind === "temporary") return { ...scene, files: { ...files, [`${effect.name}${TEMPORARY_MARK}`]: "{" } };
   if ("dir" in effect) {
-    const { [`istio-cni${TEMPORARY}`]: _, ...others } = files;
+    const { [`istio-cni${TEMPORARY_MARK}`]: _, ...others } = files;
     return effect.kind === "copy-plugin" ? { ...scene, files: others, plugin: version } : { ...scene, plugin: 0 };
   }
-  const { [effect.name]: found, [`${effect.name}${TEMPORARY}`]: _, ...others } = files;
+  const { [effect.name]: found, [`${effect.name}${TEMPORARY_MARK}`]: _, ...others } = files;
   const expected = effect.expected === undefined ? undefined : textOf(effect.expected);
   if (found !== expected) return undefined;
   const { given } = effect;
@@ -177,7 +177,7 @@ function startUninstall(scene: Scene): Scene {
 }
 
 export function withoutTemporary(files: Files): Files {
-  return Object.fromEntries(Object.entries(files).filter(([name]) => !name.endsWith(TEMPORARY)));
+  return Object.fromEntries(Object.entries(files).filter(([name]) => !name.endsWith(TEMPORARY_MARK)));
 }
 
 /** In every list that is made of a single configuration. */

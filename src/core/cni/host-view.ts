@@ -51,8 +51,3 @@ export type InstallStep =
 
 /** Another file that must still be as it was, or the step makes no sense any more. */
 export type FileAsSeen = { readonly name: string; readonly bytes: Uint8Array };
-
-/** True for equal content. */
-export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left === right || (left.length === right.length && left.every((byte, index) => byte === right[index]));
-}

@@ -3,12 +3,13 @@
  * Names, defaults and meaning: contract 1.2, 1.3 (upstream cni/pkg/cmd/root.go@1.30.3) and 11 P16-P21.
  */
 
+import { UPSTREAM_EVENT_SOCKET } from "../run-dir-names.ts";
 import { CONFLIST_NAME, DIRECTORY_LIST, HOST, KUBECONFIG_PATH, NAMESPACE, OBJECT_NAME } from "./domain-value-type.ts";
 import { option } from "./option.ts";
 import { absolutePath, BOOL, duration, FILE_MODE, FILE_NAME, integer, JSON_OBJECT, oneOf } from "./value-type.ts";
 
-/** `<dir>/pluginevent.sock` has to fit into the 107 bytes of a unix socket's path. */
-const RUN_DIR_MAX = 107 - "/pluginevent.sock".length;
+/** The longest name in it has to fit into the 107 bytes of a unix socket's path. */
+const RUN_DIR_MAX = 107 - `/${UPSTREAM_EVENT_SOCKET}`.length;
 
 export const INSTALL_OPTIONS = {
   cniConfName: option({

@@ -3,15 +3,10 @@
 import { formatIp, type IpAddress, isLinkLocalUnicast, isLoopback, parseIpAddress, unmapIp } from "../address.ts";
 import type { Pod } from "../kube/pod.ts";
 import type { CgroupFacts } from "./cgroup-text.ts";
+import { isSameNetns, type NetnsId } from "./netns-id.ts";
 import { podUidKeys } from "./pod-uid.ts";
 import { type SandboxRuntime, sandboxOfProgram, sandboxOfRuntimeClass } from "./sandbox-runtime.ts";
 import type { ProcessStat } from "./stat-text.ts";
-
-/** What makes a namespace the same one; a path or a descriptor does not. */
-export interface NetnsId {
-  readonly dev: bigint;
-  readonly ino: bigint;
-}
 
 /** One process, as far as it was looked at. */
 export interface NetnsProcess extends ProcessStat, CgroupFacts {
@@ -111,11 +106,6 @@ export function refuseSharedNetns<C extends NetnsCandidate>(
     }
   }
   return settled;
-}
-
-/** Whether both are the same namespace. */
-export function isSameNetns(left: NetnsId, right: NetnsId): boolean {
-  return left.dev === right.dev && left.ino === right.ino;
 }
 
 /** The form in which addresses are compared here. */

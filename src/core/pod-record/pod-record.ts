@@ -3,6 +3,7 @@
  * cannot be trusted to the last byte reads as absent; whose file it is and of which sandbox is judged by whoever reads it.
  */
 import { NAMESPACE_NAME, OBJECT_NAME } from "../kube/object-name.ts";
+import type { NetnsIdentity } from "../netns/netns-id.ts";
 import type { SidecarReason } from "../policy/sidecar-decision.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import type { SidecarCapture } from "../rules/sidecar-capture.ts";
@@ -13,14 +14,6 @@ import { DamagedRecordError, openRecord, type RecordFields } from "./record-fiel
 export const POD_RECORD_VERSION = 1;
 /** The largest capture that policy takes has some 150 KB. */
 export const MAX_POD_RECORD_BYTES = 256 * 1024;
-
-/** Which network namespace. Device and inode are used again, often by the very next sandbox; the cookie never is until
- * the kernel ends, but only Linux 5.14 and later have it. */
-export interface NetnsIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly cookie: bigint | undefined;
-}
 
 /** Both kinds. */
 export interface RecordedPod {

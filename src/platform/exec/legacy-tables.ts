@@ -1,6 +1,7 @@
 // Which tables of iptables legacy a network namespace has. Reading the list makes nothing and loads nothing, other than
 // any question put to the programs (`iptables-legacy -L` creates the table it lists).
 import { existsSync, readFileSync } from "node:fs";
+import { codeOf } from "../../core/error-message.ts";
 import { runInNetns } from "../linux/netns.ts";
 
 const LIST = { 4: "ip_tables_names", 6: "ip6_tables_names" } as const;
@@ -20,7 +21,7 @@ function readNames(family: 4 | 6): string[] {
     const text = readFileSync(`/proc/thread-self/net/${LIST[family]}`, "utf8");
     return text.split("\n").filter((name) => name !== "");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if (codeOf(error) === "ENOENT") return [];
     throw error;
   }
 }

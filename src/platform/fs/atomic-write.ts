@@ -5,13 +5,13 @@
 import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { temporaryName } from "../../core/cni/temporary-name.ts";
+import { codeOf } from "../../core/error-message.ts";
+import { FileError, fileErrorCode } from "../../core/file-error.ts";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
-import { errnoName, FileError, isFileError, toFileError } from "./file-error.ts";
+import { toFileError } from "./file-error.ts";
 import { readBounded } from "./read-bounded.ts";
 import { type HostNamesOf, resolveInside } from "./resolve-inside.ts";
-
-/** Part of every temporary name, by which leftovers are found; no runtime loads a file with such an ending. */
-export const TEMPORARY_MARK = ".istio-cni-tmp.";
 
 export type AtomicWriteOptions = {
   /** Mode of the new file, where `keepOf` does not give it. */
@@ -61,7 +61,7 @@ export async function writeAtomically(
   const { keepOf } = options;
   const target = keepOf === undefined ? join(root, name) : await resolveInside(root, name, calls, hostNamesOf);
   const model = keepOf === undefined ? undefined : await resolveInside(root, keepOf, calls, hostNamesOf);
-  const temporary = join(dirname(target), `${basename(target)}${TEMPORARY_MARK}${randomBytes(6).toString("hex")}`);
+  const temporary = join(dirname(target), temporaryName(basename(target), randomBytes(6).toString("hex")));
   try {
     await writeTemporary(temporary, bytes, { mode: options.mode, model, labelOf: model ?? target }, deps);
     await refuseChanged(target, options.expected, calls);
@@ -140,7 +140,7 @@ async function keepOwner(file: Awaited<ReturnType<FileCalls["open"]>>, kept: Sta
   try {
     await file.chown(kept.uid, kept.gid);
   } catch (error) {
-    if (errnoName(error) !== "EPERM") throw error;
+    if (codeOf(error) !== "EPERM") throw error;
   }
 }
 
@@ -160,8 +160,8 @@ async function readOrUndefined(path: string, maxBytes: number, calls: FileCalls)
   try {
     return (await readBounded(path, maxBytes, calls)).bytes;
   } catch (error) {
-    if (isFileError(error, "not-found")) return undefined;
-    if (isFileError(error, "too-large")) throw changedMeanwhile(path);
+    if (fileErrorCode(error) === "not-found") return undefined;
+    if (fileErrorCode(error) === "too-large") throw changedMeanwhile(path);
     throw error;
   }
 }
@@ -170,7 +170,7 @@ async function statOrUndefined(path: string, calls: FileCalls): Promise<Stats | 
   try {
     return await calls.lstat(path);
   } catch (error) {
-    if (errnoName(error) === "ENOENT") return undefined;
+    if (codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
 }
@@ -181,6 +181,6 @@ async function syncFolder(path: string, calls: FileCalls): Promise<void> {
     await using folder = await calls.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     await folder.sync();
   } catch (error) {
-    if (errnoName(error) !== "EINVAL" && errnoName(error) !== "ENOTSUP") throw toFileError(error, "sync", path);
+    if (codeOf(error) !== "EINVAL" && codeOf(error) !== "ENOTSUP") throw toFileError(error, "sync", path);
   }
 }

@@ -3,8 +3,10 @@
  * files those are and what is in them is no concern of this room.
  */
 import type { Dirent } from "node:fs";
+import { codeOf } from "../../core/error-message.ts";
+import { FileError } from "../../core/file-error.ts";
 import { type AtomicWriteDeps, type AtomicWriteOptions, removeDurably, writeAtomically } from "./atomic-write.ts";
-import { errnoName, FileError, toFileError } from "./file-error.ts";
+import { toFileError } from "./file-error.ts";
 import { type FileContent, readBounded } from "./read-bounded.ts";
 import { resolveInside } from "./resolve-inside.ts";
 
@@ -58,7 +60,7 @@ export function createHostFiles(deps: AtomicWriteDeps): HostFiles {
         await calls.rmdir(path);
       } catch (error) {
         const failure = toFileError(error, "remove", path);
-        if (failure.code !== "not-found" && errnoName(error) !== "ENOTEMPTY") throw failure;
+        if (failure.code !== "not-found" && codeOf(error) !== "ENOTEMPTY") throw failure;
       }
     },
   };

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { FileError } from "./file-error.ts";
+import { FileError } from "../../core/file-error.ts";
 import { createPrivateFolder, isTemporaryName, type PrivateFolderCalls, privateFolderCalls } from "./private-folder.ts";
 
 const UID = process.getuid?.() ?? 0;

@@ -7,7 +7,8 @@
 import { randomBytes } from "node:crypto";
 import fs, { constants, type Stats } from "node:fs";
 import { opendir, stat } from "node:fs/promises";
-import { FileError, isFileError, toFileError } from "./file-error.ts";
+import { FileError } from "../../core/file-error.ts";
+import { toFileError } from "./file-error.ts";
 
 /** The calls that are made: the seam at which tests make any of them fail. */
 export type PrivateFolderCalls = Pick<
@@ -163,7 +164,7 @@ export function createPrivateFolder(
         try {
           replace(name, bytes);
         } catch (error) {
-          if (!isFileError(toFileError(error, "write", path), "not-found")) throw error;
+          if (toFileError(error, "write", path).code !== "not-found") throw error;
           prepare();
           replace(name, bytes);
         }

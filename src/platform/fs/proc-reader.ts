@@ -7,7 +7,8 @@ import { closeSync, openSync, read, readFileSync, readlinkSync, readSync, statSy
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { FileError, toFileError } from "./file-error.ts";
+import { FileError } from "../../core/file-error.ts";
+import { toFileError } from "./file-error.ts";
 
 export interface NetnsFile {
   readonly path: string;

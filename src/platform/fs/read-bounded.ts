@@ -5,8 +5,9 @@
  */
 import { constants } from "node:fs";
 import { realpath } from "node:fs/promises";
+import { FileError } from "../../core/file-error.ts";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
-import { FileError, toFileError } from "./file-error.ts";
+import { toFileError } from "./file-error.ts";
 
 export type FileContent = {
   readonly bytes: Uint8Array;

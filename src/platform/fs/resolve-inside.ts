@@ -3,8 +3,10 @@
  * host sees it. An absolute link on the host names a path of the host, which in our container begins elsewhere.
  */
 import { join, normalize } from "node:path";
+import { codeOf } from "../../core/error-message.ts";
+import { FileError } from "../../core/file-error.ts";
 import { type FileCalls, fileCalls } from "./file-calls.ts";
-import { errnoName, FileError, toFileError } from "./file-error.ts";
+import { toFileError } from "./file-error.ts";
 
 /** The names of a folder of ours on the host, most likely first; none known is fine. */
 export type HostNamesOf = (folder: string) => Promise<readonly string[]>;
@@ -93,7 +95,7 @@ async function isSymlink(path: string, calls: FileCalls): Promise<boolean | unde
   try {
     return (await calls.lstat(path)).isSymbolicLink();
   } catch (error) {
-    if (errnoName(error) === "ENOENT" || errnoName(error) === "ENOTDIR") return undefined;
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
     throw toFileError(error, "find", path);
   }
 }

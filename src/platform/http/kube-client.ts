@@ -6,6 +6,7 @@
 
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { codeOf } from "../../core/error-message.ts";
 import { KubeApiError, statusError } from "../../core/kube/kube-api-error.ts";
 import { parseJsonBody } from "../../core/kube/list-page.ts";
 import { type ResourceRef, resourcePath } from "../../core/kube/resource-path.ts";
@@ -281,7 +282,7 @@ function retryAfterSeconds(response: IncomingMessage): number {
 }
 
 function isReset(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   return code === "ECONNRESET" || code === "EPIPE";
 }
 

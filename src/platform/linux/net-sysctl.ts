@@ -1,6 +1,7 @@
 // Reads a kernel setting of a network namespace. /proc/sys/net shows the settings of the reader's own namespace wherever it is
 // mounted from, so a container that is not on the node's network learns nothing of the node by /host/proc/sys/net.
 import { closeSync, openSync, readSync } from "node:fs";
+import { codeOf } from "../../core/error-message.ts";
 import { runInNetns } from "./netns.ts";
 
 /** One line is all that such a file holds. */
@@ -21,7 +22,7 @@ export function readNetSysctl(netnsFd: number, name: string): string | undefined
         closeSync(fd);
       }
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if (codeOf(error) === "ENOENT") return undefined;
       throw error;
     }
   });

@@ -1,14 +1,8 @@
 // Which network namespace a descriptor leads to, for whoever has to know it again when the descriptor is long closed.
 // Device and inode are free for the next namespace as soon as this one ends; the cookie is never given twice.
+import type { NetnsIdentity } from "../../core/netns/netns-id.ts";
 import { checked, closeFd, getsockopt, socket } from "./libc.ts";
 import { netnsIdOf, runInNetns } from "./netns.ts";
-
-/** `cookie` undefined: a kernel before Linux 5.14. */
-export interface NetnsIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly cookie: bigint | undefined;
-}
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;

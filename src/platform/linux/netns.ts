@@ -1,17 +1,12 @@
 // Entering network namespaces. Only synchronous work may be done inside one: a thread that libuv starts while we are
 // inside would stay there for ever (clone(2) copies the namespace of the calling thread), so the pool is warmed first.
 import { closeSync, fstatSync, openSync, statSync } from "node:fs";
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 import { checked, closeFd, ioctl, setns } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
 /** _IO(0xb7, 0x1): opens the owning user namespace (uapi/linux/nsfs.h). */
 const NS_GET_USERNS = 0xb701n;
-
-/** Which network namespace something is: the path it was opened by tells nothing. */
-export interface NetnsId {
-  readonly dev: bigint;
-  readonly ino: bigint;
-}
 
 /** An open network namespace. */
 export interface NetnsHandle extends NetnsId, Disposable {
@@ -50,6 +45,9 @@ export function netnsIdOf(fd: number): NetnsId {
   return fstatSync(fd, { bigint: true });
 }
 
+/** Ours, which this process never leaves. */
+let ourUsers: NetnsId | undefined;
+
 /** Whether the namespace belongs to another user namespace than ours (`hostUsers: false`, rootless runtimes); undefined
  * where the kernel does not tell (before Linux 4.9). Pods' specs can only say what was asked for. */
 export function belongsToOtherUsers(fd: number): boolean | undefined {
@@ -57,8 +55,8 @@ export function belongsToOtherUsers(fd: number): boolean | undefined {
   if (owner < 0) return undefined;
   try {
     const theirs = fstatSync(owner, { bigint: true });
-    const ours = statSync("/proc/thread-self/ns/user", { bigint: true });
-    return theirs.dev !== ours.dev || theirs.ino !== ours.ino;
+    ourUsers ??= statSync("/proc/thread-self/ns/user", { bigint: true });
+    return theirs.dev !== ourUsers.dev || theirs.ino !== ourUsers.ino;
   } finally {
     closeFd(owner);
   }

@@ -3,7 +3,8 @@
  * standard input. Bounded in size; how long it takes is the person's business.
  */
 import { createReadStream } from "node:fs";
-import { FileError, toFileError } from "../fs/file-error.ts";
+import { FileError } from "../../core/file-error.ts";
+import { toFileError } from "../fs/file-error.ts";
 
 const STANDARD_INPUT = "standard input";
 
