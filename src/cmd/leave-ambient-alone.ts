@@ -8,6 +8,7 @@ import { createRecordFiles } from "../agent/pod-records/record-files.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { AmbientPodRecord } from "../core/pod-record/pod-record.ts";
+import { RECORDS_FOLDER } from "../core/run-dir-names.ts";
 import type { Clock } from "../platform/clock.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
 import { createPrivateFolder, isTemporaryName } from "../platform/fs/private-folder.ts";
@@ -16,6 +17,7 @@ import { openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { netnsIdAt } from "../platform/linux/netns.ts";
 import { identifyNetns } from "../platform/linux/netns-identity.ts";
 import { readBootId } from "../platform/process/boot-id.ts";
+import { ownUid } from "../platform/process/own-user.ts";
 import { anyAmbientCapture } from "./ambient-pods.ts";
 import { createBackend } from "./backend.ts";
 import { hostPlaces } from "./paths.ts";
@@ -106,7 +108,7 @@ const NOTHING: LeftAlone = { released: [], hadHostProbes: false, left: [] };
 async function readRecords(runDir: string, log: Logger, signal: AbortSignal): Promise<readonly AmbientPodRecord[]> {
   const bootId = readBootId();
   if (bootId === undefined) return [];
-  const folder = createPrivateFolder(join(runDir, "pods"), process.getuid?.() ?? 0);
+  const folder = createPrivateFolder(join(runDir, RECORDS_FOLDER), ownUid());
   if (firstExisting([folder.path]) === undefined) return [];
   const files = createRecordFiles(
     { folder, isTemporaryName, log, countFailure: () => undefined, yieldToLoop: () => setImmediate() },

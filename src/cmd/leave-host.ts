@@ -4,6 +4,7 @@ import { type Leftover, type RemovalReport, removeFromHost } from "../agent/inst
 import { removeKubeconfig, removeRunFiles } from "../agent/install/run-dir.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
+import { parseProcessStat } from "../core/netns/stat-text.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { HostFiles } from "../platform/fs/host-files.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
@@ -76,8 +77,8 @@ async function readProcessNames(root: string): Promise<ReadonlySet<string> | und
     const proc = createProcReader(root);
     const names = new Set<string>();
     for (const pid of await proc.pids()) {
-      const [, name] = /^\d+ \((.*)\) /s.exec(proc.stat(pid) ?? "") ?? [];
-      if (name !== undefined) names.add(name);
+      const stat = parseProcessStat(proc.stat(pid) ?? "");
+      if (stat !== undefined) names.add(stat.comm);
     }
     return names;
   } catch {

@@ -1,5 +1,6 @@
 // Where the agent's own files lie: in a checkout's out/, or in the image; and its socket for people.
 import { join } from "node:path";
+import { ADMIN_SOCKET } from "../core/run-dir-names.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
 
 /** Where the image keeps the plugin that is copied to hosts (DESIGN 2.1; upstream const.go:95@1.30.3). */
@@ -14,7 +15,7 @@ export function findPluginDir(): string {
 
 /** Where the agent answers `install-cni status`; shorter than the plugin's own, so it fits wherever that does. */
 export function adminSocketPath(runDir: string): string {
-  return join(runDir, "admin.sock");
+  return join(runDir, ADMIN_SOCKET);
 }
 
 /** The host's processes and its root, as seen from here: in a container with the chart's mounts, or on the host itself. */

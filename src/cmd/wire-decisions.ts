@@ -14,11 +14,13 @@ import { needsRecord } from "../core/pod-record/needs-record.ts";
 import type { PodRecord } from "../core/pod-record/pod-record.ts";
 import type { SidecarSettings } from "../core/policy/sidecar-decision.ts";
 import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
+import { RECORDS_FOLDER } from "../core/run-dir-names.ts";
 import type { Clock } from "../platform/clock.ts";
 import { createPrivateFolder, isTemporaryName } from "../platform/fs/private-folder.ts";
 import { netnsIdOf } from "../platform/linux/netns.ts";
 import { identifyNetns } from "../platform/linux/netns-identity.ts";
 import { readBootId } from "../platform/process/boot-id.ts";
+import { ownUid } from "../platform/process/own-user.ts";
 
 export interface DecisionsInput {
   readonly runDir: string;
@@ -56,7 +58,7 @@ export interface WiredDecisions {
 export function wireDecisions(input: DecisionsInput): WiredDecisions {
   const { netns, pods, live, settings, metrics, clock, log } = input;
   const records = createPodRecords({
-    folder: createPrivateFolder(join(input.runDir, "pods"), process.getuid?.() ?? 0),
+    folder: createPrivateFolder(join(input.runDir, RECORDS_FOLDER), ownUid()),
     isTemporaryName,
     identify: identifyNetns,
     bootId: readBootId(),

@@ -19,6 +19,7 @@ import { openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { readNetSysctl } from "../platform/linux/net-sysctl.ts";
 import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
 import type { Poller } from "../platform/linux/poller.ts";
+import { ownUid } from "../platform/process/own-user.ts";
 import { HOST_PROBE_DEPS as deps } from "./host-probe-deps.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 
@@ -138,7 +139,7 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
       hasBranchInterfaces: branchInterfaces && readNetSysctl(netns.fd, EARLY_DEMUX) === "0",
     });
     settle(probes);
-    const isExempt = dialect !== "nftables" || uid === process.getuid?.();
+    const isExempt = dialect !== "nftables" || uid === ownUid();
     nodeNetns = isExempt ? netns.fd : `only connections of the kubelet's user, ${uid}, pass, and the agent is another`;
     const keeping = keep(probes, netns.fd, ending);
     await book.read().catch((error: unknown) => log.warn(`Cannot read the node's probe set: ${messageOf(error)}`));

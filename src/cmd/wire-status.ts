@@ -19,6 +19,7 @@ import type { SystemClock } from "../platform/clock.ts";
 import { createHttpConnections } from "../platform/http/http-connections.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { trustedUids } from "../platform/process/own-user.ts";
 import { buildInfo } from "./build-info.ts";
 import { adminSocketPath } from "./paths.ts";
 import { podRoutes } from "./pod-routes.ts";
@@ -98,7 +99,7 @@ export function wireStatus(input: StatusInput): WiredStatus {
       },
       {
         name: "admin socket",
-        allowedUids: [...new Set([0, process.getuid?.() ?? 0])],
+        allowedUids: trustedUids(),
         recheckMs: RECHECK_MS,
         closeDeadlineMs: CLOSE_DEADLINE_MS,
       },

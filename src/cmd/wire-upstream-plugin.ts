@@ -13,12 +13,14 @@ import { messageOf } from "../core/error-message.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { hostNetnsPaths } from "../core/netns/host-netns-paths.ts";
+import { UPSTREAM_EVENT_SOCKET, UPSTREAM_LOG_SOCKET } from "../core/run-dir-names.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createHttpConnections } from "../platform/http/http-connections.ts";
 import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import type { NetnsHandle } from "../platform/linux/netns.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { trustedUids } from "../platform/process/own-user.ts";
 
 /** Each wake-up costs: six a minute for each socket, not thirty. */
 const RECHECK_MS = 10_000;
@@ -63,7 +65,7 @@ export function wireUpstreamPlugin(input: UpstreamPluginInput): readonly ((endin
       },
       {
         name,
-        allowedUids: [...new Set([0, process.getuid?.() ?? 0])],
+        allowedUids: trustedUids(),
         recheckMs: RECHECK_MS,
         closeDeadlineMs: CLOSE_DEADLINE_MS,
       },
@@ -82,7 +84,7 @@ export function wireUpstreamPlugin(input: UpstreamPluginInput): readonly ((endin
     },
     nowMs: clock.nowMs,
   });
-  return [serve("pluginevent.sock", adds), serve("log.sock", createUpstreamLog(log))];
+  return [serve(UPSTREAM_EVENT_SOCKET, adds), serve(UPSTREAM_LOG_SOCKET, createUpstreamLog(log))];
 }
 
 /** @throws {Error} that names every place where it was looked for. */

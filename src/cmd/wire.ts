@@ -16,18 +16,20 @@ import type { Logger } from "../core/log.ts";
 import type { LogLevelTable } from "../core/log-levels.ts";
 import { createAgentMetrics, registerLogMetrics, registerProcessMetrics } from "../core/metrics/agent-metrics.ts";
 import { createMetricsRegistry } from "../core/metrics/registry.ts";
+import { PLUGIN_SOCKET } from "../core/run-dir-names.ts";
 import type { SystemClock } from "../platform/clock.ts";
-import { createInClusterCredentials, createKubeconfigCredentials } from "../platform/http/credentials.ts";
 import { createKubeClient } from "../platform/http/kube-client.ts";
 import { listenHttp } from "../platform/http/server.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import { createPoller } from "../platform/linux/poller.ts";
 import { trimMemory } from "../platform/linux/trim-memory.ts";
 import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { ownUid, trustedUids } from "../platform/process/own-user.ts";
 import { readProcessStats } from "../platform/process/process-stats.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import { buildInfo } from "./build-info.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
+import { credentialsOf } from "./kube-credentials.ts";
 import { createTakenOff } from "./taken-off.ts";
 import { tellSyncing } from "./tell-syncing.ts";
 import { wireInstall } from "./wire-install.ts";
@@ -77,11 +79,7 @@ export async function runAgent(
   const serving = readiness.addCondition("plugin-socket", "not listening yet");
 
   // The Kubernetes API.
-  const credentials =
-    config.api.kubeconfigPath === undefined
-      ? createInClusterCredentials({ host: config.api.serviceHost, port: String(config.api.servicePort) }, clock.nowMs)
-      : createKubeconfigCredentials(config.api.kubeconfigPath, clock.nowMs);
-  const api = createKubeClient(credentials, {
+  const api = createKubeClient(credentialsOf(config.api, clock.nowMs), {
     userAgent: `istio-install-cni/${buildInfo.version}`,
     onAnswer: (action, code) => {
       const [verb = "", resource = ""] = action.split(/[ /]/);
@@ -151,7 +149,7 @@ export async function runAgent(
       mode: config.ambient.enabled ? "ambient" : "sidecar",
       whenAway: config.ambient.whenAway,
       excludedNamespaces: config.policy.excludeNamespaces,
-      uid: process.getuid?.() ?? 0,
+      uid: ownUid(),
       recheckMs: RECHECK_HOST_MS,
     },
   );
@@ -175,7 +173,7 @@ export async function runAgent(
     }
   };
   const listen = () => {
-    const listener = listenUnix(join(config.install.runDir, "plugin.sock"), SOCK_STREAM, {
+    const listener = listenUnix(join(config.install.runDir, PLUGIN_SOCKET), SOCK_STREAM, {
       mode: 0o600,
       backlog: 1024,
     });
@@ -187,7 +185,7 @@ export async function runAgent(
     run(
       servePlugins(
         { poller, log, listen, closeDescriptor: (fd) => void closeFd(fd), handle: pods.handle },
-        { ...PLUGIN_SERVER_DEFAULTS, allowedUids: [...new Set([0, process.getuid?.() ?? 0])] },
+        { ...PLUGIN_SERVER_DEFAULTS, allowedUids: trustedUids() },
         ending,
       ),
     ),

@@ -1,6 +1,6 @@
 /**
  * What a log line is made of: levels, scopes, labels, and the `Logger` that every service is given.
- * Types and names only. How a line looks is log-format.ts, which lines pass is log-levels.ts, how the two
+ * Types and names. How a line looks is log-format.ts, which lines pass is log-levels.ts, how the two
  * become a Logger is log-writer.ts; where bytes go is platform/log.ts.
  */
 
@@ -28,3 +28,12 @@ export interface Logger {
   /** A logger of another scope, e.g. `log.scope("cni-plugin")`; it shares levels and sink with this one. */
   scope(name: string): Logger;
 }
+
+/** For whoever tells in another way what was done. */
+export const SILENT: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  scope: () => SILENT,
+};

@@ -7,9 +7,9 @@ import { messageOf } from "../../core/error-message.ts";
 import { DAEMONSET_NAME } from "../../core/kube/daemonset.ts";
 import { printable, renderJson } from "../../core/status/text-columns.ts";
 import { createSystemClock } from "../../platform/clock.ts";
-import { createInClusterCredentials, createKubeconfigCredentials } from "../../platform/http/credentials.ts";
 import { createKubeClient } from "../../platform/http/kube-client.ts";
 import { buildInfo } from "../build-info.ts";
+import { credentialsOf } from "../kube-credentials.ts";
 
 export interface UninstallAllNodesInput {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -42,13 +42,12 @@ async function attempt(env: UninstallAllNodesInput["env"]): Promise<AgentsEnd> {
   if (namespace === "") return failed("POD_NAMESPACE is not set: it names the namespace of the DaemonSet");
   const clock = createSystemClock();
   try {
-    const kubeconfig = env["KUBECONFIG"] ?? "";
-    const host = { host: env["KUBERNETES_SERVICE_HOST"], port: env["KUBERNETES_SERVICE_PORT"] };
-    const credentials =
-      kubeconfig === ""
-        ? createInClusterCredentials(host, clock.nowMs)
-        : createKubeconfigCredentials(kubeconfig, clock.nowMs);
-    const api = createKubeClient(credentials, {
+    const place = {
+      kubeconfigPath: env["KUBECONFIG"] || undefined,
+      serviceHost: env["KUBERNETES_SERVICE_HOST"],
+      servicePort: env["KUBERNETES_SERVICE_PORT"],
+    };
+    const api = createKubeClient(credentialsOf(place, clock.nowMs), {
       userAgent: `istio-install-cni/${buildInfo.version}`,
       deadlineMs: REQUEST_DEADLINE_MS,
     });

@@ -3,11 +3,13 @@
  * runs is told to put nothing back.
  */
 
+import { join } from "node:path";
 import type { RemovalReport } from "../../agent/install/remove-from-host.ts";
 import { markUninstalled } from "../../agent/install/run-dir.ts";
 import type { AgentConfig } from "../../core/config/agent-config.ts";
 import { resolveConfig } from "../../core/config/resolve-config.ts";
-import type { Logger } from "../../core/log.ts";
+import { SILENT } from "../../core/log.ts";
+import { UPSTREAM_LOG_SOCKET } from "../../core/run-dir-names.ts";
 import { printable, renderJson } from "../../core/status/text-columns.ts";
 import { createSystemClock } from "../../platform/clock.ts";
 import { askOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
@@ -45,18 +47,19 @@ export async function uninstall({ flags, env, output, isForced }: UninstallInput
   const { config } = resolveConfig({ flags, env: folderVariables(env) });
   const { runDir } = config.install;
   const isOurs = await isServed(adminSocketPath(runDir));
-  if (!isOurs && !isForced && (await isServed(`${runDir}/log.sock`))) {
-    const reason = `another agent listens at ${runDir}/log.sock and would put everything back; delete its DaemonSet first, or use --force`;
+  const upstreams = join(runDir, UPSTREAM_LOG_SOCKET);
+  if (!isOurs && !isForced && (await isServed(upstreams))) {
+    const reason = `another agent listens at ${upstreams} and would put everything back; delete its DaemonSet first, or use --force`;
     return { stdout: "", stderr: `Cannot uninstall: ${reason}\n`, exitCode: UNINSTALL_EXIT_CODES.incomplete };
   }
-  const files = createHostAccess(silent);
+  const files = createHostAccess(SILENT);
   if (isOurs) await markUninstalled(files, runDir);
   const clock = createSystemClock();
   const deadline = AbortSignal.timeout(DEADLINE_MS);
   const letPodsGo = async (): Promise<{ done: readonly string[]; failed: RemovalReport["failed"] }> => {
     const { runDir: from } = config.install;
     const { policy, probeSource } = ambientOptions(config, env);
-    const alone = { runDir: from, policy, probeSource, finishMs: FINISH_MS, clock, log: silent };
+    const alone = { runDir: from, policy, probeSource, finishMs: FINISH_MS, clock, log: SILENT };
     const { released, hadHostProbes, left } = await leaveAmbientAlone(alone, deadline);
     return {
       done: [
@@ -68,7 +71,7 @@ export async function uninstall({ flags, env, output, isForced }: UninstallInput
     };
   };
   const report = await leaveHost(
-    { files, clock, log: silent },
+    { files, clock, log: SILENT },
     // An agent that runs lets them go itself, as it sees the mark.
     { install: config.install, drainMs: DRAIN_MS, keepsRunDir: isOurs, ...(!isOurs && { before: letPodsGo }) },
     deadline,
@@ -138,12 +141,3 @@ async function isServed(socketPath: string): Promise<boolean> {
     return !(error instanceof UnixRequestError) || (error.code !== "no-socket" && error.code !== "no-listener");
   }
 }
-
-/** What is done is told at the end, not in a log. */
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  scope: () => silent,
-};

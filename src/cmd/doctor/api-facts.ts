@@ -6,12 +6,9 @@ import type { ApiFacts, Probed, TokenFacts } from "../../core/doctor/node-facts.
 import { parseTokenTimes } from "../../core/doctor/proc-texts.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { isForbidden, isNotFound, isUnauthorized, KubeApiError } from "../../core/kube/kube-api-error.ts";
-import {
-  createInClusterCredentials,
-  createKubeconfigCredentials,
-  type KubeCredentials,
-} from "../../platform/http/credentials.ts";
+import type { KubeCredentials } from "../../platform/http/credentials.ts";
 import { createKubeClient, type KubeClient } from "../../platform/http/kube-client.ts";
+import { credentialsOf } from "../kube-credentials.ts";
 import { bounded } from "./bounded.ts";
 
 const READ_MS = 3000;
@@ -29,7 +26,7 @@ export function nodeNameOf({ api }: Pick<AgentConfig, "api">): string {
 }
 
 export async function gatherApi({ config, userAgent }: ApiOptions): Promise<ApiFacts> {
-  const found = await bounded(READ_MS, () => credentialsOf(config));
+  const found = await bounded(READ_MS, () => credentialsOf(config.api, () => performance.now()));
   if ("unknown" in found) return withoutApi(found.unknown, found.unknown);
   const credentials = found.value;
   const { endpoint } = credentials;
@@ -67,13 +64,6 @@ export async function gatherApi({ config, userAgent }: ApiOptions): Promise<ApiF
   } finally {
     client.close();
   }
-}
-
-function credentialsOf({ api }: AgentConfig): KubeCredentials {
-  const nowMs = (): number => performance.now();
-  return api.kubeconfigPath === undefined
-    ? createInClusterCredentials({ host: api.serviceHost, port: String(api.servicePort) }, nowMs)
-    : createKubeconfigCredentials(api.kubeconfigPath, nowMs);
 }
 
 /** Only its times are looked at, and nothing else of it is kept. */

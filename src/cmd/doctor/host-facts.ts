@@ -2,11 +2,12 @@
 import { dirname, join } from "node:path";
 import { createHostObserver } from "../../agent/install/observe-host.ts";
 import { decideInstall } from "../../core/cni/decide-install.ts";
+import { KUBECONFIG_NAME } from "../../core/cni/host-kubeconfig.ts";
 import type { AgentConfig } from "../../core/config/agent-config.ts";
-import { parseMountInfo } from "../../core/doctor/mount-info.ts";
 import type { CniFacts, FolderFacts, FolderRole, NodeFacts, ProcessFacts } from "../../core/doctor/node-facts.ts";
 import { parseListening } from "../../core/doctor/proc-texts.ts";
-import type { Logger } from "../../core/log.ts";
+import { SILENT } from "../../core/log.ts";
+import { parseMountInfo } from "../../core/mount-info.ts";
 import { parseCgroup } from "../../core/netns/cgroup-text.ts";
 import { sandboxOfProgram } from "../../core/netns/sandbox-runtime.ts";
 import { parseProcessStat } from "../../core/netns/stat-text.ts";
@@ -30,7 +31,6 @@ const MAX_PROCESSES = 8192;
 const MAX_MOUNT_BYTES = 4 << 20;
 /** A host's sockets, about 150 bytes each. */
 const MAX_SOCKET_BYTES = 16 << 20;
-const HOST_KUBECONFIG = "istio-cni-kubeconfig";
 
 /** The folders the agent would use; outside a container also by the names they have on the host. */
 export function withHostNames(config: AgentConfig, isContainer: boolean): AgentConfig {
@@ -100,7 +100,7 @@ export async function gatherMounts(): Promise<NodeFacts["mounts"]> {
 /** What the runtime reads, and what an agent with this configuration would change. */
 export async function gatherCni(config: AgentConfig): Promise<CniFacts> {
   const { install } = config;
-  const files = createHostAccess(silent);
+  const files = createHostAccess(SILENT);
   const folders = { netDir: install.netDir, binDirs: install.binDirs, pluginSourceDir: findPluginDir() };
   const view = await bounded(LOOK_MS, () =>
     createHostObserver({ files, clock: createSystemClock() }, folders).observe(),
@@ -112,7 +112,7 @@ export async function gatherCni(config: AgentConfig): Promise<CniFacts> {
   });
   const stray = [
     ...install.netDir.map((folder) => join(folder, install.legacyKubeconfigName)),
-    ...(install.hostKubeconfig === undefined ? [join(install.runDir, HOST_KUBECONFIG)] : []),
+    ...(install.hostKubeconfig === undefined ? [join(install.runDir, KUBECONFIG_NAME)] : []),
   ];
   return { view, decision, strayTokens: stray.filter((path) => firstExisting([path]) !== undefined) };
 }
@@ -145,12 +145,3 @@ export async function gatherListening(): Promise<NodeFacts["listening"]> {
     return parseListening(v4, v6);
   });
 }
-
-/** What is found is told at the end, not in a log. */
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  scope: () => silent,
-};

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { parseMountInfo } from "../mount-info.ts";
 import type { StatusDocument } from "../status/status-document.ts";
 import { samplePod, sampleStatus } from "../status/testing.ts";
 import type { CheckResult } from "./check.ts";
 import { ALL_CHECKS, diagnose, exitCodeOf } from "./diagnosis.ts";
-import { parseMountInfo } from "./mount-info.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { renderDiagnosis } from "./render-diagnosis.ts";
 import { CONFLIST, confFile, folder, healthyFacts, MOUNTS, NOW_MS, settingsOf } from "./testing.ts";

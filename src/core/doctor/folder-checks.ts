@@ -1,7 +1,7 @@
 // The folders that are shared with the host: there, the host's own, writable, and with room.
 
+import { mountOf, mountsInside, sourceOf } from "../mount-info.ts";
 import { type CheckOutcome, type CheckRow, fail, notApplicable, ok, unknown, warn } from "./check.ts";
-import { mountOf, mountsInside, sourceOf } from "./mount-info.ts";
 import { type FolderFacts, type FolderRole, knownOf, type NodeFacts } from "./node-facts.ts";
 
 const NAMES: Readonly<Record<FolderRole, string>> = {

@@ -6,8 +6,8 @@
 import type { InstallDecision } from "../cni/decide-install.ts";
 import type { HostView } from "../cni/host-view.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
+import type { Mount } from "../mount-info.ts";
 import type { StatusDocument } from "../status/status-document.ts";
-import type { Mount } from "./mount-info.ts";
 import type { Right } from "./needed-rights.ts";
 
 /** A probe's answer, or why there is none: a clause such as "no answer within 3 s". */

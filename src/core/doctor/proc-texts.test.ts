@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { mountOf, mountsInside, parseMountInfo, sourceOf } from "../mount-info.ts";
 import { modulesOfFeatures } from "../policy/backend-features.ts";
 import { modulesToLoad, parseBuiltInModules, parseLoadedModules } from "./module-need.ts";
-import { mountOf, mountsInside, parseMountInfo, sourceOf } from "./mount-info.ts";
 import { neededRights, wordsOfRight } from "./needed-rights.ts";
 import {
   isFirstUserNamespace,

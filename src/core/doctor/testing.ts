@@ -3,8 +3,8 @@
 import type { ConfFile } from "../cni/choose-conflist.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { resolveConfig } from "../config/resolve-config.ts";
+import { parseMountInfo } from "../mount-info.ts";
 import { samplePod, sampleStatus } from "../status/testing.ts";
-import { parseMountInfo } from "./mount-info.ts";
 import { neededRights } from "./needed-rights.ts";
 import type { FolderFacts, FolderRole, NodeFacts } from "./node-facts.ts";
 

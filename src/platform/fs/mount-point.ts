@@ -2,6 +2,7 @@
  * Where a path of this container comes from: the mount it lies on, and what that is called on the host.
  */
 import { readFile, realpath } from "node:fs/promises";
+import { mountOf, parseMountInfo } from "../../core/mount-info.ts";
 
 export type MountPoint = {
   /** Where it is mounted here. */
@@ -11,9 +12,6 @@ export type MountPoint = {
   /** The rest of the path, "" or with a slash in front. */
   readonly below: string;
 };
-
-/** proc_pid_mountinfo(5) writes blanks and backslashes in octal. */
-const ESCAPED = /\\([0-7]{3})/g;
 
 /** Undefined when it cannot be told. `path` is absolute. */
 export async function findMountPoint(path: string, read = readMountInfo): Promise<MountPoint | undefined> {
@@ -38,21 +36,11 @@ export async function hostNamesOf(folder: string, read = readMountInfo): Promise
 
 const HOST_ROOT = "/host";
 
-/** The last mount at the longest matching point is the one that is seen. */
 function mountPointIn(mountInfo: string, path: string): MountPoint | undefined {
-  let found: MountPoint | undefined;
-  for (const line of mountInfo.split("\n")) {
-    const [, , , source, point] = line.split(" ").map(unescapeOctal);
-    if (source === undefined || point === undefined) continue;
-    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
-    const below = point === "/" ? path : path.slice(point.length);
-    if (holds && point.length >= (found?.path.length ?? 0)) found = { path: point, source, below };
-  }
-  return found;
-}
-
-function unescapeOctal(text: string): string {
-  return text.replaceAll(ESCAPED, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  const mount = mountOf(parseMountInfo(mountInfo), path);
+  if (mount === undefined) return undefined;
+  const { point, root } = mount;
+  return { path: point, source: root, below: point === "/" ? path : path.slice(point.length) };
 }
 
 async function readMountInfo(): Promise<string> {
