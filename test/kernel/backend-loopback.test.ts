@@ -25,5 +25,24 @@ for (const [mode, capture] of Object.entries(CAPTURES)) {
       assert.match(netns.exec(["ip", "address", "show", "lo"]).stdout, /inet 127\.0\.0\.1\/8/);
       assert.deepEqual(await backend.drift(netns.fd, capture), []);
     });
+
+    test(`${dialect}, ${mode}: what went with lo is known as that while lo is off, and not where rules went too`, async () => {
+      using netns = createNetns();
+      const backend = backendOf(dialect);
+      await backend.apply(netns.fd, capture);
+      assert.equal(await backend.differsByLoopback(netns.fd, capture), false);
+      // As the loopback plugin does at DEL.
+      netns.mustExec(["ip", "link", "set", "lo", "down"]);
+      assert.notDeepEqual(await backend.drift(netns.fd, capture), []);
+      assert.equal(await backend.differsByLoopback(netns.fd, capture), true);
+      netns.mustExec(["ip", "link", "set", "lo", "up"]);
+      assert.notDeepEqual(await backend.drift(netns.fd, capture), []);
+      assert.equal(await backend.differsByLoopback(netns.fd, capture), false);
+      netns.mustExec(["ip", "link", "set", "lo", "down"]);
+      netns.mustExec(
+        dialect === "iptables-legacy" ? ["iptables-legacy", "-t", "nat", "-F"] : ["nft", "flush", "ruleset"],
+      );
+      assert.equal(await backend.differsByLoopback(netns.fd, capture), false);
+    });
   }
 }

@@ -87,6 +87,11 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     drift: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<readonly string[]> =>
       inTurn(netnsFd, () => drift(netnsFd, capture, asSeen(netnsFd, pod))),
 
+    /** All that differs from this capture is what the kernel took away when `lo` was switched off, and `lo` is off: as a rule
+     * somebody has begun to take the sandbox apart. */
+    differsByLoopback: (netnsFd: number, capture: PodCapture, pod: BackendPod = {}): Promise<boolean> =>
+      inTurn(netnsFd, () => differsByLoopback(netnsFd, capture, asSeen(netnsFd, pod))),
+
     /**
      * Lets a running pod go, in every dialect: new connections pass by the proxy from now on, those that it has go on. What
      * they need stays, until `remove`; `apply` makes it a whole capture again.
@@ -126,8 +131,7 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     const desired = store.rulesFor(capture);
     const network = podNetwork(capture);
     // What marks lead to stands before there are marks, and goes after them.
-    const missing = routing.missing(netnsFd, network);
-    routing.add(netnsFd, missing);
+    const missing = routing.ensure(netnsFd, network);
     if (dialect !== "iptables-legacy" && !hasLegacyTables(netnsFd) && stores[dialect].create(netnsFd, desired)) {
       return { dialect, changed: true, replaced: [], repaired: [] };
     }
@@ -174,13 +178,23 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
   }
 
   async function drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]> {
+    return [
+      ...(await driftOfRules(netnsFd, capture, pod)),
+      ...describeRoutingDrift(routing.drift(netnsFd, podNetwork(capture), ROUTING_OF_CAPTURES)),
+    ];
+  }
+
+  async function driftOfRules(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]> {
     const store = await storeFor(netnsFd, capture, pod);
     const { own, others } = await look(netnsFd, store);
     return [
       ...describeDrift(store.difference(own, store.rulesFor(capture), known(store, capture, pod))),
       ...others.map(({ dialect }) => `rules of ${dialect} stand beside those of ${store.dialect}`),
-      ...describeRoutingDrift(routing.drift(netnsFd, podNetwork(capture), ROUTING_OF_CAPTURES)),
     ];
+  }
+
+  async function differsByLoopback(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean> {
+    return !routing.isLoopbackUp(netnsFd) && (await driftOfRules(netnsFd, capture, pod)).length === 0;
   }
 
   async function release(netnsFd: number): Promise<Released> {

@@ -2,7 +2,7 @@
 // Looks before it writes: what stands is left as it is, at whatever priority it stands, and nothing is added twice (D18).
 import { formatCidr, type IpAddress } from "../../core/address.ts";
 import { decodeLoopbackHasIpv6, encodeGetLoopback } from "../../core/netlink/loopback-ipv6.ts";
-import { encodeRaiseLoopback, parseRaiseLoopback } from "../../core/netlink/loopback-up.ts";
+import { decodeLoopbackIsUp, encodeRaiseLoopback, parseRaiseLoopback } from "../../core/netlink/loopback-up.ts";
 import {
   encodeAddPodNetwork,
   encodeRemovePodNetwork,
@@ -45,11 +45,23 @@ const ENETDOWN = 100;
 export function createPodRouting({ openNetlink }: PodRoutingDeps) {
   const open = (netnsFd: number) => openNetlink(NETLINK_PROTOCOL.route, netnsFd);
 
-  /** The parts of `network` that the namespace does not hold and could; asks only for what can answer that. */
-  function missing(netnsFd: number, network: PodNetwork): PodNetwork {
+  /** Adds the parts of `network` that the namespace does not hold and could, and returns them; asks only for what can answer
+   * that. @throws {KernelRefusalError} */
+  function ensure(netnsFd: number, network: PodNetwork): PodNetwork {
     if (isEmptyNetwork(network)) return network;
     using socket = open(netnsFd);
-    return possible(socket, missingPodNetwork(network, look(socket, network)));
+    const missing = possible(socket, missingPodNetwork(network, look(socket, network)));
+    const add = () => send(socket, "add the routing the capture needs", encodeAddPodNetwork(missing));
+    try {
+      add();
+    } catch (error) {
+      if (!(error instanceof KernelRefusalError) || error.refusal.errno !== ENETDOWN) throw error;
+      // containerd calls the loopback plugin beside the pod's network, not before it (go-cni attachNetworks): on a busy node
+      // we are sometimes first, and do what it is about to do.
+      raiseLoopback(socket);
+      add();
+    }
+    return missing;
   }
 
   /** `ours`: what only captures put into a namespace. */
@@ -62,16 +74,14 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
     };
   }
 
-  function send(netnsFd: number, action: string, requests: Uint8Array | undefined): void {
+  function send(socket: NetlinkSocket, action: string, requests: Uint8Array | undefined): void {
     if (requests === undefined) return;
-    using socket = open(netnsFd);
     const outcome = parseNetworkOutcome(exchange(socket, requests));
     const [first] = outcome.kind === "refused" ? outcome.refusals : [];
     if (first !== undefined) throw new KernelRefusalError(action, first);
   }
 
-  function raiseLoopback(netnsFd: number): void {
-    using socket = open(netnsFd);
+  function raiseLoopback(socket: NetlinkSocket): void {
     const refusal = parseRaiseLoopback(exchange(socket, encodeRaiseLoopback()));
     if (refusal !== undefined) throw new KernelRefusalError("switch lo on, which the capture needs", refusal);
   }
@@ -82,24 +92,18 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
       using socket = open(netnsFd);
       return whole(() => readAddresses(socket)).addresses.map(({ ip }) => ip);
     },
-    missing,
+    ensure,
     drift,
-    /** Adds all of it. @throws {KernelRefusalError} */
-    add(netnsFd: number, network: PodNetwork): void {
-      const add = () => send(netnsFd, "add the routing the capture needs", encodeAddPodNetwork(network));
-      try {
-        add();
-      } catch (error) {
-        if (!(error instanceof KernelRefusalError) || error.refusal.errno !== ENETDOWN) throw error;
-        // containerd calls the loopback plugin beside the pod's network, not before it (go-cni attachNetworks): on a busy node
-        // we are sometimes first, and do what it is about to do.
-        raiseLoopback(netnsFd);
-        add();
-      }
+    /** Whether `lo` is switched on. */
+    isLoopbackUp(netnsFd: number): boolean {
+      using socket = open(netnsFd);
+      return decodeLoopbackIsUp(exchange(socket, encodeGetLoopback()));
     },
     /** Removes all of it. @throws {KernelRefusalError} */
     remove(netnsFd: number, network: PodNetwork): void {
-      send(netnsFd, "remove the routing of the capture", encodeRemovePodNetwork(network));
+      if (isEmptyNetwork(network)) return;
+      using socket = open(netnsFd);
+      send(socket, "remove the routing of the capture", encodeRemovePodNetwork(network));
     },
   };
 }

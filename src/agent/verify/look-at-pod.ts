@@ -13,6 +13,8 @@ export interface VerifiedBackend {
     pod: BackendPod,
   ): Promise<{ readonly dialect: string; readonly replaced: readonly string[] }>;
   drift(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<readonly string[]>;
+  /** `lo` is off, and all that differs went with it. */
+  differsByLoopback(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean>;
   /** Redirects nothing new, and leaves what open connections need. `connections`: how many there are, where that is known. */
   release(netnsFd: number): Promise<{ readonly changed: boolean; readonly connections: number | undefined }>;
   /** Takes everything of ours out; open connections end with it. False: there was nothing. */
@@ -36,6 +38,8 @@ export type Look =
       /** It was captured all along, in another dialect. */
       readonly moved: { readonly from: readonly string[]; readonly to: string } | undefined;
     }
+  /** Left as it is: whoever takes a sandbox apart begins with `lo`, and the namespace may be gone in a moment. */
+  | { readonly kind: "loopback-off" }
   | { readonly kind: "forbidden"; readonly drift: readonly string[] }
   | { readonly kind: "failed"; readonly drift: readonly string[]; readonly message: string };
 
@@ -50,6 +54,7 @@ export async function lookAtPod(
     pod,
     monitor,
     mayRepair,
+    waitsForLoopback,
     knownGeneration,
   }: {
     readonly netnsFd: number;
@@ -57,6 +62,8 @@ export async function lookAtPod(
     readonly pod: BackendPod;
     readonly monitor: ChangeMonitor | undefined;
     readonly mayRepair: boolean;
+    /** What differs only because `lo` is off is not repaired yet. */
+    readonly waitsForLoopback: boolean;
     /** That of the last look that found everything in place. */
     readonly knownGeneration: number | undefined;
   },
@@ -74,6 +81,8 @@ export async function lookAtPod(
       if (found === undefined) return { kind: "stands", generation: stable };
       return { kind: "repaired", generation: stable, drift: found, changedBy, moved };
     }
+    const isWaitedFor = waitsForLoopback && found === undefined;
+    if (isWaitedFor && (await backend.differsByLoopback(netnsFd, capture, pod))) return { kind: "loopback-off" };
     if (!mayRepair) return { kind: "forbidden", drift };
     if (found === undefined) {
       found = drift;

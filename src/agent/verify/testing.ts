@@ -29,6 +29,7 @@ interface FakeNetns {
   connections?: number | undefined;
   /** Nothing new is redirected. */
   isDetached?: boolean;
+  isLoopbackOff?: boolean;
 }
 
 interface FakeSocket {
@@ -168,6 +169,7 @@ export class FakeNode {
               ? []
               : ["chain nat/ISTIO_OUTPUT of IPv4 is missing"];
           },
+          differsByLoopback: async (fd) => this.#netnsAt(fd).isLoopbackOff === true,
           apply: async (fd, capture, pod: BackendPod) => {
             const netns = this.#netnsAt(fd);
             this.asked.push(`apply ${this.#nameOf(netns)}${pod.formerly === undefined ? "" : " formerly"}`);

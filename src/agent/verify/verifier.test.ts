@@ -47,6 +47,28 @@ test("a flush is heard of, undone without waiting for anything, and its author n
   await node.end();
 });
 
+test("what goes with lo is waited out, as a runtime switches lo off at DEL: put back and told only where the sandbox stays", async () => {
+  for (const isDeleted of [true, false]) {
+    const { node, verifier, pod } = await verifiedNode();
+    node.netnsOf(pod).isLoopbackOff = true;
+    node.write(pod, undefined);
+    await node.settle();
+    await node.advance(4000);
+    assert.deepEqual([stateOf(verifier), node.events, node.counted], ["verified", [], []]);
+    if (isDeleted) {
+      node.held.delete(pod.uid);
+      node.namespaces.delete(pod.uid);
+      node.show("delete", pod);
+      verifier.sandboxRemoved(pod.uid);
+    }
+    await node.advance(2000);
+    assert.equal(stateOf(verifier), isDeleted ? undefined : "repaired");
+    assert.deepEqual(node.counted, isDeleted ? [] : ["drift repaired"]);
+    assert.equal(node.events.length, isDeleted ? 0 : 1);
+    await node.end();
+  }
+});
+
 test("a program's name from the kernel cannot bring other characters into an Event", async () => {
   const { node, pod } = await verifiedNode();
   node.write(pod, undefined, { pid: 1, program: "a\nb\u001b[" });
