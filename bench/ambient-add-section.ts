@@ -7,7 +7,6 @@ import { startAmbientAgent } from "./ambient-agent.ts";
 import type { BenchBackend } from "./backends.ts";
 import type { Bench } from "./bench-node.ts";
 import { addBudget, BASELINE, pluginBudget } from "./budget.ts";
-import { MISSES } from "./budget-rows.ts";
 import type { Figure } from "./figure.ts";
 import { largestOf } from "./plan.ts";
 
@@ -47,7 +46,7 @@ const PLAIN: AddKind = {
   text: "pod outside the mesh",
   row: "plugin",
   isCaptured: false,
-  budget: (floorMs) => pluginBudget(floorMs, MISSES.ambientPlainAdd),
+  budget: pluginBudget,
   mostExecutions: 0,
 };
 

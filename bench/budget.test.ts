@@ -58,11 +58,6 @@ test("limits follow the figures of the same run where there are some", () => {
   );
 });
 
-test("a budget may say what is known of it where it is missed", () => {
-  assert.equal(pluginBudget(0.5, "why").ifMissed, "why");
-  assert.equal("ifMissed" in pluginBudget(0.5), false);
-});
-
 test("the rows are those of DESIGN 3.5, in its order", () => {
   const names: readonly BudgetRowName[] = [
     "plugin",

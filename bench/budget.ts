@@ -10,8 +10,6 @@ export interface Budget {
   readonly because: string;
   /** The row of DESIGN 3.5 that it belongs to; none: a limit that we have set ourselves besides. */
   readonly row?: BudgetRowName;
-  /** What is known of it where it is missed. */
-  readonly ifMissed?: string;
 }
 
 /** `unsure`: the confidence interval of the median lies on both sides of the limit. */
@@ -76,14 +74,9 @@ export function judge({ summary, budget }: Pick<Figure, "summary" | "budget">): 
 }
 
 /** The plugin's: what an empty process needs, and a millisecond. */
-export function pluginBudget(floorMs: number, ifMissed?: string): Budget {
+export function pluginBudget(floorMs: number): Budget {
   const { pluginAboveFloorMs } = LIMITS;
-  return {
-    limit: floorMs + pluginAboveFloorMs,
-    because: `floor + ${pluginAboveFloorMs} ms`,
-    row: "plugin",
-    ...(ifMissed === undefined ? {} : { ifMissed }),
-  };
+  return { limit: floorMs + pluginAboveFloorMs, because: `floor + ${pluginAboveFloorMs} ms`, row: "plugin" };
 }
 
 /** A captured pod's ADD: a part of upstream's. */

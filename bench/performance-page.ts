@@ -1,13 +1,13 @@
 // docs/performance.md: the budgets of DESIGN 3.5 and what one run measured of each, then everything else that it measured.
 // Pure; how it was measured is README.md's. Written by a whole run (main.ts), or anew from its record (render-performance.ts).
 import { type Judgement, judge } from "./budget.ts";
-import { BUDGET_ROWS, type BudgetRowName } from "./budget-rows.ts";
+import { BUDGET_ROWS, type BudgetRowName, explainMiss } from "./budget-rows.ts";
 import type { Figure } from "./figure.ts";
 import { isWhole, type RunRecord } from "./run-record.ts";
 import { renderMarkdownFigures, renderMarkdownTable, renderValue } from "./table.ts";
 
-/** Stands where a figure misses its budget and nobody has said why: `MISSES` in budget-rows.ts has to. */
-export const UNEXPLAINED = "Not explained yet.";
+/** Stands where a figure misses its budget and nobody has said why: budget-rows.ts has to. */
+export const UNEXPLAINED = "not explained yet.";
 
 const ROW_NAMES = Object.keys(BUDGET_ROWS) as BudgetRowName[];
 
@@ -119,8 +119,8 @@ function renderRowSection(name: BudgetRowName, figures: readonly Judged[]): stri
 
 /** One sentence for each reason, with the figures that it is given for. */
 function renderMisses(figures: readonly Judged[]): string[] {
-  const missed = figures.filter(({ verdict }) => verdict !== "ok");
-  return [...Map.groupBy(missed, ({ budget }) => budget?.ifMissed ?? UNEXPLAINED)].map(
+  const missed = figures.filter(({ verdict }) => verdict === "missed");
+  return [...Map.groupBy(missed, (figure) => explainMiss(figure) ?? UNEXPLAINED)].map(
     ([reason, those]) => `*${[...new Set(those.map(({ name }) => name.trim()))].join("*, *")}*: ${reason}`,
   );
 }

@@ -27,12 +27,12 @@ const PLAIN: AddKind = {
   text: "pod outside the mesh",
   row: "plugin",
   isCaptured: false,
-  budget: (floorMs) => pluginBudget(floorMs),
+  budget: pluginBudget,
   baseline: { wallMs: BASELINE.pluginMs.plainAdd, cpuMs: BASELINE.plainAddCpuMs, executions: 0 },
   mostExecutions: 0,
 };
 
-function sidecarKind({ share, baseline, mostExecutions }: BenchBackend): AddKind {
+export function sidecarKind({ share, baseline, mostExecutions }: BenchBackend): AddKind {
   return {
     pods: "sidecar",
     text: "sidecar pod",
