@@ -3,6 +3,9 @@ The settings that hold: defaults, profile, compatibility version, platform, what
 "cni" lies over the root, so that a user's bare value wins over a profile's scoped one. As JSON: {{ include "settings" . | fromJson }}
 */}}
 {{- define "settings" -}}
+{{- if not (hasKey (.Values._internal_defaults_do_not_set | default dict) "admissionPolicy") -}}
+{{- fail "Cannot take the defaults of another chart, which helm's --reuse-values brings from the release that is there; accepted: --reset-then-reuse-values, or the values file" -}}
+{{- end -}}
 {{- $user := omit (deepCopy .Values) "_internal_defaults_do_not_set" -}}
 {{- $global := $user.global | default dict -}}
 {{- $layers := list .Values._internal_defaults_do_not_set -}}

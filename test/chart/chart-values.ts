@@ -332,41 +332,33 @@ export const VALUE_ROWS: readonly ValueRow[] = [
   { value: "uninstallHook.enabled", set: "false", see: has("Job"), wanted: false },
   { value: "monitoring.podMonitor.enabled", set: "true", see: has("PodMonitor", "istio-cni"), wanted: true },
   {
-    value: "monitoring.podMonitor.interval",
-    set: "30s",
-    also: ["monitoring.podMonitor.enabled=true"],
-    see: (all) => readPath(pick(all, "PodMonitor"), "spec", "podMetricsEndpoints"),
-    wanted: [{ port: "metrics", path: "/metrics", interval: "30s" }],
-  },
-  {
-    value: "monitoring.podMonitor.labels",
-    set: '{"a":"b"}',
-    how: "--set-json",
-    also: ["monitoring.podMonitor.enabled=true"],
-    see: (all) => readPath(pick(all, "PodMonitor"), "metadata", "labels", "a"),
-    wanted: "b",
-  },
-  {
     value: "monitoring.serviceMonitor.enabled",
     set: "true",
     see: (all) => [has("ServiceMonitor", "istio-cni")(all), has("Service", "istio-cni-metrics")(all)],
     wanted: [true, true],
   },
-  {
-    value: "monitoring.serviceMonitor.interval",
-    set: "30s",
-    also: ["monitoring.serviceMonitor.enabled=true"],
-    see: (all) => readPath(pick(all, "ServiceMonitor"), "spec", "endpoints"),
-    wanted: [{ port: "metrics", path: "/metrics", interval: "30s" }],
-  },
-  {
-    value: "monitoring.serviceMonitor.labels",
-    set: '{"a":"b"}',
-    how: "--set-json",
-    also: ["monitoring.serviceMonitor.enabled=true"],
-    see: (all) => readPath(pick(all, "ServiceMonitor"), "metadata", "labels", "a"),
-    wanted: "b",
-  },
+  ...(
+    [
+      ["podMonitor", "PodMonitor", "podMetricsEndpoints"],
+      ["serviceMonitor", "ServiceMonitor", "endpoints"],
+    ] as const
+  ).flatMap(([value, kind, endpoints]): readonly ValueRow[] => [
+    {
+      value: `monitoring.${value}.interval`,
+      set: "30s",
+      also: [`monitoring.${value}.enabled=true`],
+      see: (all) => readPath(pick(all, kind), "spec", endpoints),
+      wanted: [{ port: "metrics", path: "/metrics", interval: "30s" }],
+    },
+    {
+      value: `monitoring.${value}.labels`,
+      set: '{"a":"b"}',
+      how: "--set-json",
+      also: [`monitoring.${value}.enabled=true`],
+      see: (all) => readPath(pick(all, kind), "metadata", "labels", "a"),
+      wanted: "b",
+    },
+  ]),
   {
     value: "global.imagePullSecrets",
     set: '["key"]',

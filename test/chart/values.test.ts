@@ -93,44 +93,26 @@ test("values of other charts of Istio beside ours are let through", async () => 
 });
 
 describe("the agent takes the names of files that the chart takes", () => {
-  const names = [
-    "a.conf",
-    "a.conflist",
-    "a.json",
-    ".conf",
-    ".conflist",
-    "a",
-    "a.yaml",
-    "..",
-    "a/b.conf",
-    "conf",
-    "é.conf",
-  ];
-  for (const [what, chosen] of [
-    ["chained", []],
-    ["alone", ["chained=false"]],
-    ["copied", ["profile=ambient", "istioOwnedCNIConfig=true"]],
+  const all = ["a.conf", "a.conflist", "a.json", ".conf", ".conflist", "a", "a.yaml", "..", "a/b.conf", "é.conf"];
+  const some = ["a.conf", "a.conflist", "a.json"];
+  for (const [what, value, chosen, names, wanted] of [
+    ["to be chained into", "cniConfFileName", [], all, [...some, "é.conf"]],
+    ["of our own", "cniConfFileName", ["chained=false"], some, ["a.conf", "a.json"]],
+    ["of a copy", "istioOwnedCNIConfigFileName", ["profile=ambient", "istioOwnedCNIConfig=true"], all, ["a.conflist"]],
   ] as const) {
     test(what, async () => {
       const taken: string[] = [];
-      for (const value of ["cniConfFileName", "istioOwnedCNIConfigFileName"]) {
-        for (const name of names) {
-          const given = [...chosen, `${value}=${name}`].flatMap((pair) => ["--set", pair]);
-          const { status, stdout } = await tryRender({ args: [...given, "--show-only", "templates/configmap.yaml"] });
-          if (status !== 0) continue;
-          taken.push(`${value}=${name}`);
-          const data = readPath(pick(await parseYaml(stdout), "ConfigMap"), "data");
-          assert.ok(isJsonObject(data));
-          const env = Object.fromEntries(Object.entries(data).map(([key, text]) => [key, String(text)]));
-          assert.doesNotThrow(() => resolveConfig({ env, flags: new Map() }), `${value}=${name}`);
-        }
+      for (const name of names) {
+        const given = [...chosen, `${value}=${name}`].flatMap((pair) => ["--set", pair]);
+        const { status, stdout } = await tryRender({ args: [...given, "--show-only", "templates/configmap.yaml"] });
+        if (status !== 0) continue;
+        taken.push(name);
+        const data = pick(await parseYaml(stdout), "ConfigMap")["data"];
+        assert.ok(isJsonObject(data));
+        const env = Object.fromEntries(Object.entries(data).map(([key, text]) => [key, String(text)]));
+        assert.doesNotThrow(() => resolveConfig({ env, flags: new Map() }), name);
       }
-      const isOwned = (each: string): boolean => each.startsWith("istioOwned");
-      assert.deepEqual(
-        taken.filter((each) => !isOwned(each)).map((each) => each.replace("cniConfFileName=", "")),
-        what === "alone" ? ["a.conf", "a.json", "é.conf"] : ["a.conf", "a.conflist", "a.json", "é.conf"],
-      );
-      assert.deepEqual(taken.filter(isOwned), ["istioOwnedCNIConfigFileName=a.conflist"]);
+      assert.deepEqual(taken, wanted);
     });
   }
 });
@@ -158,6 +140,11 @@ describe("the chart refuses", () => {
     ["a wrong word", ["agent.conflistFight=win"], /\/agent\/conflistFight/],
     ["a misspelt selector", ["ambient.enablementSelectors[0].podselector.a=b"], /enablementSelectors\/0/],
     ["a section that is none", ["repair=off"], /\/repair/],
+    [
+      "another chart's defaults, as --reuse-values brings them",
+      ["_internal_defaults_do_not_set=null"],
+      /Cannot take the defaults of another chart.*--reset-then-reuse-values/,
+    ],
     ["an unknown profile", ["profile=huge"], /Cannot use profile: there is no huge; there are ambient, /],
     ["an unknown platform", ["global.platform=moon"], /Cannot use platform: there is no platform-moon/],
     ["an unknown version", ["compatibilityVersion=1.2"], /Cannot use compatibilityVersion: .*1\.2;/],

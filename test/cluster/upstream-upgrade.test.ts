@@ -1,5 +1,5 @@
 // A release that helm made of upstream's chart becomes ours by `helm upgrade` with the same values file, goes back by `helm
-// rollback`, and becomes ours again, while pods of the mesh start. UPSTREAM_CHART names a folder with that chart; without it
+// rollback`, and becomes ours again with the values it has, while pods of the mesh start. UPSTREAM_CHART names a folder with that chart; without it
 // a chart stands in that makes the same objects (testbed/upstream). Our image is in both: upstream's is not at hand.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -71,12 +71,17 @@ describe("a helm release of upstream's chart", () => {
     assert.ok(its);
     const assertCaptured = async (): Promise<void> =>
       assert.deepEqual(await connect(cluster, plain, its), { outcome: "captured", port: 15006, original: its.text });
+    // Helm would take upstream's defaults for ours.
+    await assert.rejects(
+      scene.helm("upgrade", RELEASE, CHART, "--reuse-values"),
+      /Cannot take the defaults of another chart.*--reset-then-reuse-values/,
+    );
     assert.equal(await whose(), "upstream's DaemonSet, upstream's roles");
     const { made, seconds } = await whilePodsStart(cluster, { perSecond: 1, namespace: NAMESPACE }, async () => {
       for (const [command, wanted] of [
         [["upgrade", RELEASE, CHART, "--values", values], "our DaemonSet, our roles"],
         [["rollback", RELEASE, "1"], "upstream's DaemonSet, upstream's roles"],
-        [["upgrade", RELEASE, CHART, "--values", values], "our DaemonSet, our roles"],
+        [["upgrade", RELEASE, CHART, "--reset-then-reuse-values"], "our DaemonSet, our roles"],
       ] as const) {
         await scene.helm(...command);
         await waitAgentReady(cluster, 120_000);
