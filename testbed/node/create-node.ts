@@ -1,16 +1,6 @@
 // A Kubernetes node without Kubernetes: a real container runtime with real network plugins, driven as a kubelet drives
 // it. It lives in the namespaces of enter.ts, so the usual paths (/etc/cni/net.d, /opt/cni/bin, /run, ...) are its own.
-import {
-  copyFileSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentOptions, startAgent, type TestAgent } from "./agent.ts";

@@ -54,6 +54,7 @@ function createScene() {
     sync: () => store.sink.synced(),
     show: (metadata?: object) => store.sink.upsert([parsePod(podJson(metadata))]),
     find: (identity: PodIdentity = wanted) => lookup.findPod(identity, deadline.signal),
+    known: (identity: PodIdentity = wanted) => lookup.known(identity)?.uid,
     /** Lets the patience end and the API answer. */
     async api(value: unknown): Promise<void> {
       alarm.resolve();
@@ -84,6 +85,18 @@ test("findPod() answers from the store without a request", async () => {
   scene.show();
   assert.equal(brief(await scene.find()), "store u1");
   assert.deepEqual([scene.requests(), scene.sleptMs()], [0, 0]);
+});
+
+test("known() has what findPod() would answer from the store, and nothing that needs the API's word", () => {
+  const scene = createScene();
+  assert.equal(scene.known(), undefined);
+  scene.show();
+  assert.equal(scene.known(), "u1");
+  assert.equal(scene.known({ ...wanted, uid: "" }), "u1");
+  assert.equal(scene.known({ ...wanted, uid: "u2" }), undefined);
+  scene.show({ resourceVersion: "2", deletionTimestamp: "2026-01-01T00:00:00Z" });
+  assert.equal(scene.known(), "u1");
+  assert.equal(scene.known({ ...wanted, uid: undefined }), undefined);
 });
 
 test("findPod() waits for the watch", async () => {

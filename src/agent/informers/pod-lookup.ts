@@ -32,6 +32,8 @@ export interface PodLookup {
    * in `found: false`. Makes no request when the store has the pod; otherwise asks until the API has answered once.
    */
   findPod(wanted: PodIdentity, signal: AbortSignal): Promise<PodLookupResult>;
+  /** The same where nothing has to be waited for: what the watch has shown, if it can be believed. */
+  known(wanted: PodIdentity): Pod | undefined;
 }
 
 export type PodLookupDeps = AskDeps & { readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced"> };
@@ -48,8 +50,14 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
   const { pods } = deps;
   const { askAfterMs = 300 } = options;
 
+  function known(identity: PodIdentity): Pod | undefined {
+    const wanted = withoutEmptyUid(identity);
+    const pod = pods.byName(wanted.namespace, wanted.name);
+    return pod !== undefined && isBelievable(pod, wanted) ? pod : undefined;
+  }
+
   async function findPod(identity: PodIdentity, signal: AbortSignal): Promise<PodLookupResult> {
-    const wanted: PodIdentity = identity.uid === "" ? { ...identity, uid: undefined } : identity;
+    const wanted = withoutEmptyUid(identity);
     const ref: ResourceRef = { plural: "pods", namespace: wanted.namespace, name: wanted.name };
     try {
       resourcePath(ref);
@@ -57,8 +65,8 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
       if (!(error instanceof ResourceRefError)) throw error;
       return { found: false, reason: "invalid-name", message: error.message };
     }
-    const known = pods.byName(wanted.namespace, wanted.name);
-    if (known !== undefined && isBelievable(known, wanted)) return { found: true, pod: known, source: "store" };
+    const shown = known(wanted);
+    if (shown !== undefined) return { found: true, pod: shown, source: "store" };
 
     const result = await watchOrAsk(
       deps,
@@ -95,7 +103,11 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
     return { found: false, reason: "not-seen", message: `${pod} is not known yet: ${detail}` };
   }
 
-  return { findPod };
+  return { findPod, known };
+}
+
+function withoutEmptyUid(identity: PodIdentity): PodIdentity {
+  return identity.uid === "" ? { ...identity, uid: undefined } : identity;
 }
 
 /**
