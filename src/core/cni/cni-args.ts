@@ -1,6 +1,7 @@
 /**
  * CNI_ARGS as kubelet's runtimes fill it: who the pod is. Parsing only; what an absent name means is the policy's.
  */
+import { quoteText } from "../short-text.ts";
 import { CniError } from "./cni-error.ts";
 
 /** Values as given; a key that is absent or empty is undefined. */
@@ -17,6 +18,9 @@ const POD_KEYS = {
   K8S_POD_UID: "podUid",
   K8S_POD_INFRA_CONTAINER_ID: "infraContainerId",
 } as const satisfies Record<string, keyof CniArgs>;
+
+/** So many unknown keys are named in a message, the runtime chooses how many there are. */
+const MAX_NAMED_KEYS = 10;
 
 const BOOLEANS: Readonly<Record<string, boolean>> = { "1": true, true: true, "0": false, false: false };
 
@@ -39,7 +43,7 @@ export function parseCniArgs(text: string): CniArgs {
     if (key === undefined || value === undefined || rest.length > 0) {
       throw new CniError(
         "invalidEnvironment",
-        `Cannot read CNI_ARGS: invalid pair ${JSON.stringify(pair)}, accepted is KEY=VALUE`,
+        `Cannot read CNI_ARGS: invalid pair ${quoteText(pair)}, accepted is KEY=VALUE`,
       );
     }
     if (key === "IgnoreUnknown") ignoreUnknown = parseIgnoreUnknown(value);
@@ -47,7 +51,11 @@ export function parseCniArgs(text: string): CniArgs {
     else unknownKeys.push(key);
   }
   if (unknownKeys.length > 0 && !ignoreUnknown) {
-    const names = unknownKeys.map((key) => JSON.stringify(key)).join(", ");
+    const more = unknownKeys.length > MAX_NAMED_KEYS ? ` and ${unknownKeys.length - MAX_NAMED_KEYS} more` : "";
+    const names = `${unknownKeys
+      .slice(0, MAX_NAMED_KEYS)
+      .map((key) => quoteText(key))
+      .join(", ")}${more}`;
     throw new CniError("invalidEnvironment", `Cannot read CNI_ARGS: unknown key ${names} without IgnoreUnknown=1`);
   }
   return args;
@@ -60,7 +68,7 @@ function isPodKey(key: string): key is keyof typeof POD_KEYS {
 function parseIgnoreUnknown(value: string): boolean {
   const parsed = Object.hasOwn(BOOLEANS, value.toLowerCase()) ? BOOLEANS[value.toLowerCase()] : undefined;
   if (parsed === undefined) {
-    const found = JSON.stringify(value);
+    const found = quoteText(value);
     throw new CniError(
       "invalidEnvironment",
       `Cannot read CNI_ARGS: IgnoreUnknown is ${found}, accepted are 1, 0, true, false`,

@@ -5,7 +5,7 @@
  * encoding/json does, which is what the runtimes read these files with) and read as U+FFFD.
  */
 
-/** Deepest nesting accepted; conflists have about five levels. */
+/** So many objects and arrays within each other are accepted; conflists have about five. */
 export const MAX_JSON_DEPTH = 128;
 
 type Span = {
@@ -44,10 +44,10 @@ export class JsonScanError extends Error {
 
 /**
  * Reads one JSON document that fills `bytes` but for white space. The caller bounds the size.
- * @throws JsonScanError when it is no JSON or nested deeper than MAX_JSON_DEPTH
+ * @throws JsonScanError when it is no JSON or nested deeper than `maxDepth`
  */
-export function scanJson(bytes: Uint8Array): JsonNode {
-  return new Scanner(bytes).document();
+export function scanJson(bytes: Uint8Array, maxDepth = MAX_JSON_DEPTH): JsonNode {
+  return new Scanner(bytes, maxDepth).document();
 }
 
 /** The value of the last member of that name, or undefined; also undefined when `node` is no object. */
@@ -73,11 +73,13 @@ const LITERAL_BYTES = new Set(Array.from("-+.0123456789abcdefghijklmnopqrstuvwxy
 
 class Scanner {
   readonly #bytes: Uint8Array;
+  readonly #maxDepth: number;
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, maxDepth: number) {
     this.#bytes = bytes;
+    this.#maxDepth = maxDepth;
   }
 
   document(): JsonNode {
@@ -89,14 +91,13 @@ class Scanner {
   }
 
   #value(depth: number): JsonNode {
-    if (depth > MAX_JSON_DEPTH) {
-      throw new JsonScanError("too-deep", this.#at, `Cannot read JSON nested deeper than ${MAX_JSON_DEPTH} levels`);
-    }
     const first = this.#bytes[this.#at];
-    if (first === OPEN_BRACE) return this.#object(depth);
-    if (first === OPEN_BRACKET) return this.#array(depth);
     if (first === QUOTE) return this.#string();
-    return this.#literal();
+    if (first !== OPEN_BRACE && first !== OPEN_BRACKET) return this.#literal();
+    if (depth >= this.#maxDepth) {
+      throw new JsonScanError("too-deep", this.#at, `Cannot read JSON nested deeper than ${this.#maxDepth} levels`);
+    }
+    return first === OPEN_BRACE ? this.#object(depth) : this.#array(depth);
   }
 
   #object(depth: number): JsonNode {

@@ -3,6 +3,7 @@
  * and the pod's annotations where the runtime passes them. Our own keys in the same document are plugin-entry.ts.
  */
 import { type Cidr, type IpAddress, parseCidr, parseIpAddress } from "../address.ts";
+import { quoteText } from "../short-text.ts";
 import { CniError } from "./cni-error.ts";
 import { findMember, type JsonNode, JsonScanError, scanJson } from "./json-scan.ts";
 
@@ -146,7 +147,7 @@ function parsePodAnnotations(runtimeConfig: JsonNode | undefined): ReadonlyMap<s
   if (node.kind !== "object") throw wrongShape(where, "an object of strings");
   const annotations = new Map<string, string>();
   for (const { key, value } of node.members) {
-    if (value.kind !== "string") throw wrongShape(`${where}[${JSON.stringify(key)}]`, "a string");
+    if (value.kind !== "string") throw wrongShape(`${where}[${quoteText(key, 256)}]`, "a string");
     annotations.set(key, value.value);
   }
   return annotations;
