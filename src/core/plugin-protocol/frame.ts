@@ -56,9 +56,9 @@ export function parseHeader(bytes: Uint8Array): FrameHeader {
   };
 }
 
-/** Reads a payload of key, length, value fields. Unknown keys are kept; the reader skips them.
- * @throws {ProtocolError} on a field that runs over the end or is there twice. */
-export function parseFields(payload: Uint8Array): Map<number, Uint8Array> {
+/** Reads a payload of key, length, value fields. Unknown keys are kept, of one that comes twice the last; the reader skips them.
+ * @throws {ProtocolError} on a field that runs over the end, or one of `known` that is there twice. */
+export function parseFields(payload: Uint8Array, known: ReadonlySet<number> = new Set()): Map<number, Uint8Array> {
   const fields = new Map<number, Uint8Array>();
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   let offset = 0;
@@ -69,7 +69,7 @@ export function parseFields(payload: Uint8Array): Map<number, Uint8Array> {
     const start = offset + 8;
     if (length > payload.length - start)
       throw badField(`field ${key} claims ${length} bytes and ${payload.length - start} are left`);
-    if (fields.has(key)) throw badField(`field ${key} is there twice`);
+    if (known.has(key) && fields.has(key)) throw badField(`field ${key} is there twice`);
     fields.set(key, payload.subarray(start, start + length));
     offset = start + length;
   }

@@ -1,4 +1,5 @@
 // The request of the plugin and the agent's answer as values; fields as numbered in plugin/CONTRACT.md.
+import { quoteText } from "../short-text.ts";
 import {
   encodeFrame,
   FRAME_ANSWER,
@@ -39,26 +40,29 @@ const REQUEST_FIELD = {
   pluginVersion: 8,
   remainingMs: 9,
 } as const;
+/** Those of the contract; `CNI_PATH` (6) is sent and not needed. */
+const KNOWN_FIELDS: ReadonlySet<number> = new Set([...Object.values(REQUEST_FIELD), 6]);
 const ANSWER_FIELD = { exitCode: 1, stdout: 2, logLine: 3 } as const;
 const COMMANDS: readonly string[] = ["ADD", "DEL", "CHECK"] satisfies PluginRequest["command"][];
 const MAX_TEXT_LENGTH = 128 * 1024;
 
 /** Reads the payload of a request frame. @throws {ProtocolError} */
 export function parseRequest(payload: Uint8Array): PluginRequest {
-  const fields = parseFields(payload);
+  const fields = parseFields(payload, KNOWN_FIELDS);
   const text = (key: keyof typeof REQUEST_FIELD): string => {
     const bytes = fields.get(REQUEST_FIELD[key]);
     if (bytes === undefined) return "";
     if (bytes.length > MAX_TEXT_LENGTH) {
       throw new ProtocolError("bad-field", `Cannot read a plugin request: ${key} has ${bytes.length} bytes`);
     }
-    return new TextDecoder().decode(bytes);
+    // A byte order mark is no part of the encoding here: the plugin reads it as a character, and so it stays one.
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   };
   const command = text("command");
   if (!isCommand(command)) {
     throw new ProtocolError(
       "bad-field",
-      `Cannot read a plugin request: command ${JSON.stringify(command)} is none of ${COMMANDS.join(", ")}`,
+      `Cannot read a plugin request: command ${quoteText(command)} is none of ${COMMANDS.join(", ")}`,
     );
   }
   return {

@@ -33,6 +33,9 @@ export interface Enrollment {
   readonly byPod: readonly string[];
 }
 
+/** Deepest nesting that the plugin reads (plugin/src/json.h, JSON_DEPTH_MAX). */
+const MAX_DEPTH = 64;
+
 /** The file's bytes; equal for equal facts in whatever order. What no namespace can be called is dropped. Beyond
  * MAX_STATE_BYTES the enrolment goes first, as not known, then the end of the excluded list. */
 export function renderPluginState(state: PluginState): Uint8Array {
@@ -86,7 +89,12 @@ function sortedNames(names: readonly string[]): readonly string[] {
 function scan(bytes: Uint8Array): JsonNode | undefined {
   if (bytes.length > MAX_STATE_BYTES) return undefined;
   try {
-    const root = scanJson(bytes);
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+  try {
+    const root = scanJson(bytes, MAX_DEPTH);
     return root.kind === "object" ? root : undefined;
   } catch (error) {
     if (error instanceof JsonScanError) return undefined;

@@ -34,11 +34,20 @@ function parseLine(text: string): readonly UpstreamLogLine[] {
   for (const [key, field] of fields) {
     if (key === "level" || key === "time" || key === "msg" || labels.length === MAX_LABELS) continue;
     const isPlain = typeof field === "string" || typeof field === "number" || typeof field === "boolean";
-    labels.push([key, isPlain ? field : JSON.stringify(field)]);
+    labels.push([key, isPlain ? field : renderJson(field)]);
   }
   return [{ level, message, labels: Object.fromEntries(labels) }];
 }
 
 function isLevel(value: unknown): value is UpstreamLogLine["level"] {
   return typeof value === "string" && LEVELS.includes(value);
+}
+
+/** JSON.parse() takes a nesting that JSON.stringify() does not: it throws RangeError when its stack is used up. */
+function renderJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return "nested too deeply";
+  }
 }
