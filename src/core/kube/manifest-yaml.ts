@@ -12,8 +12,6 @@ export const MANIFEST_ACCEPTED =
 
 const MAX_DOCUMENTS = 1000;
 const BLOCK_HEADER = /^([|>])(?:([+-])?([1-9])?|([1-9])([+-]))\s*(?:#.*)?$/;
-const DOUBLE_QUOTED = /^"(?:[^"\\]|\\[\s\S])*"/;
-const SINGLE_QUOTED = /^'(?:[^']|'')*'(?!')/;
 const KEY = /^(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s:#"'{}[\],&*!|>%@`?-](?:[^:#]|:(?!\s|$))*?)\s*:(?=\s|$)/;
 
 /**
@@ -166,22 +164,38 @@ function foldBlock(content: readonly string[]): string {
 }
 
 function readQuoted(lines: readonly string[], at: number, value: string, firstLine: number): Scalar | undefined {
-  const pattern = value.startsWith('"') ? DOUBLE_QUOTED : SINGLE_QUOTED;
+  const isDouble = value.startsWith('"');
   const pieces = [value];
-  let quoted = pattern.exec(value)?.[0];
-  while (quoted === undefined) {
+  let end = endOfQuoted(value, 1, isDouble);
+  while (end === undefined) {
     const next = lines[at + pieces.length];
     if (next === undefined) throw new PlainYamlError(firstLine + at + 1, "has a quoted text without its end");
     pieces.push(next);
-    quoted = pattern.exec(pieces.join("\n"))?.[0];
+    end = endOfQuoted(next, 0, isDouble);
   }
-  const rest = pieces.join("\n").slice(quoted.length);
-  const isDouble = value.startsWith('"');
+  const behind = (pieces.at(-1) ?? "").length - end;
+  const whole = pieces.join("\n");
+  const quoted = whole.slice(0, whole.length - behind);
+  const rest = whole.slice(whole.length - behind);
   // One line of a form that JSON has too is left to the reader behind us.
   if (pieces.length === 1 && (!isDouble || !/\\[^"\\/bfnrtu]/.test(quoted))) return undefined;
   const inner = quoted.slice(1, -1);
   const text = isDouble ? decodeEscapes(foldFlow(inner), firstLine + at + 1) : foldFlow(inner).replaceAll("''", "'");
   return { text: `${JSON.stringify(text)}${rest}`, used: pieces.length };
+}
+
+/** Where the line goes on behind the closing quote; undefined: it is in another line. */
+function endOfQuoted(line: string, from: number, isDouble: boolean): number | undefined {
+  for (let at = from; at < line.length; at++) {
+    const character = line.charAt(at);
+    if (isDouble && character === "\\") at += 1;
+    else if (isDouble && character === '"') return at + 1;
+    else if (!isDouble && character === "'") {
+      if (line.charAt(at + 1) !== "'") return at + 1;
+      at += 1;
+    }
+  }
+  return undefined;
 }
 
 /** One line break is a blank, more are one less; blanks beside them do not count (YAML 1.2, 6.5). A break behind a backslash
@@ -231,17 +245,21 @@ function decodeEscapes(text: string, line: number): string {
 function flowLines(lines: readonly string[], at: number, value: string): number {
   let depth = 0;
   let quote = "";
+  /** The last character of the line that is no blank: a quote begins a text behind these only. */
+  let before = "";
   for (let used = 0; at + used < lines.length; used++) {
     const line = used === 0 ? value : (lines[at + used] ?? "");
+    before = "";
     for (let position = 0; position < line.length; position++) {
       const character = line.charAt(position);
       if (quote !== "") {
         if (character === "\\" && quote === '"') position += 1;
         else if (character === quote) quote = "";
-      } else if (/["']/.test(character) && /(?:^|[[{,:])\s*$/.test(line.slice(0, position))) quote = character;
+      } else if (/["']/.test(character) && (before === "" || "[{,:".includes(before))) quote = character;
       else if (character === "#" && /\s/.test(line.charAt(position - 1) || " ")) break;
       else if ("[{".includes(character)) depth += 1;
       else if ("]}".includes(character)) depth -= 1;
+      if (!/\s/.test(character)) before = character;
     }
     if (depth <= 0) return used + 1;
   }

@@ -6,6 +6,7 @@
  */
 
 import { isRecord } from "../json-value.ts";
+import { quoteText } from "../short-text.ts";
 
 /** Why an object was refused. */
 export type KubeObjectErrorCode = "KUBE_OBJECT_NOT_OBJECT" | "KUBE_OBJECT_MISSING_FIELD" | "KUBE_OBJECT_WRONG_TYPE";
@@ -115,7 +116,7 @@ export function stringRecord(
   let kept = 0;
   for (const [name, value] of Object.entries(fields)) {
     if (value === null) continue;
-    if (typeof value !== "string") throw wrongType(parent, `${key}[${JSON.stringify(name)}]`, "a string", value);
+    if (typeof value !== "string") throw wrongType(parent, `${key}[${quoteText(name, 320)}]`, "a string", value);
     if (!keep(name, value)) continue;
     record[name] = value;
     kept += 1;

@@ -4,6 +4,9 @@
  * error that says so, never a guess. Why no library: docs/dependencies.md.
  */
 
+import { cutText } from "../short-text.ts";
+import { printable } from "../status/text-columns.ts";
+
 /** Scalars stay text: who reads a field knows its type. Mappings have no prototype. */
 export type PlainYaml = string | null | readonly PlainYaml[] | { readonly [key: string]: PlainYaml };
 
@@ -105,7 +108,7 @@ function parseMapping(cursor: Cursor, indent: number, depth: number): { [key: st
     checkIndent(line);
     const entry = splitKey(line, cursor.options);
     if (entry === undefined) throw new PlainYamlError(line.number, "is neither a key nor a sequence item");
-    if (Object.hasOwn(mapping, entry.key)) throw new PlainYamlError(line.number, `repeats the key ${entry.key}`);
+    if (Object.hasOwn(mapping, entry.key)) throw new PlainYamlError(line.number, `repeats the key ${shown(entry.key)}`);
     if (entry.rest !== "") {
       mapping[entry.key] = parseValue(cursor, entry.rest, depth);
       continue;
@@ -165,7 +168,7 @@ function parseScalar(number: number, text: string, options: PlainYamlOptions): P
 function parsePlain(plain: string, number: number, options: PlainYamlOptions): string | null {
   if (/^(?:null|Null|NULL|~)$/.test(plain)) return null;
   if (/^(?:[&*!|>%@`"'{}[\],]|[-?](?:\s|$))/.test(plain))
-    throw new PlainYamlError(number, `has a value that begins with ${plain.slice(0, 1)}`);
+    throw new PlainYamlError(number, `has a value that begins with ${shown(plain.slice(0, 1))}`);
   return plainText(plain, number, options);
 }
 
@@ -179,7 +182,10 @@ function plainText(plain: string, number: number, options: PlainYamlOptions): st
   if (options.refusesAmbiguous !== true || plain === "true" || plain === "false") return plain;
   const isSameForAll = /^(?:0|-?[1-9][0-9]{0,14})(?:\.[0-9]{0,5}[1-9])?$/.test(plain);
   if (OTHER_BOOLEANS.test(plain) || (NUMBER_LIKE.test(plain) && !isSameForAll))
-    throw new PlainYamlError(number, `has ${plain.slice(0, 40)} without quotes, which YAML may take for another value`);
+    throw new PlainYamlError(
+      number,
+      `has ${shown(plain.slice(0, 40))} without quotes, which YAML may take for another value`,
+    );
   return plain;
 }
 
@@ -224,7 +230,7 @@ function parseFlowValue(reader: FlowReader, depth: number): PlainYaml {
     const key = flowScalar(reader);
     skipGap(reader);
     if (key === null || !take(reader, ":")) throw new PlainYamlError(number, "has a key without a value");
-    if (Object.hasOwn(mapping, key)) throw new PlainYamlError(number, `repeats the key ${key}`);
+    if (Object.hasOwn(mapping, key)) throw new PlainYamlError(number, `repeats the key ${shown(key)}`);
     skipGap(reader);
     const isEmpty = /[,}]/.test(reader.text.charAt(reader.at));
     mapping[key] = isEmpty ? null : parseFlowValue(reader, depth + 1);
@@ -254,8 +260,13 @@ function endsFlow(reader: FlowReader, bracket: string, entries: number): boolean
 function unexpected(reader: FlowReader, wanted: string): PlainYamlError {
   const found = reader.text.charAt(reader.at);
   if (found === "") return new PlainYamlError(reader.number, "is the last and leaves a bracket open");
-  const detail = /["']/.test(found) ? "a quoted text without its end" : `${found} where ${wanted} is expected`;
+  const detail = /["']/.test(found) ? "a quoted text without its end" : `${shown(found)} where ${wanted} is expected`;
   return new PlainYamlError(reader.number, `has ${detail}`);
+}
+
+/** Of the text, for a message. */
+function shown(text: string): string {
+  return printable(cutText(text, 80));
 }
 
 function take(reader: FlowReader, character: string): boolean {
