@@ -2,7 +2,7 @@
 
 import { ADDRESS_BYTES } from "../address.ts";
 import type { LocalRoute, PolicyRule } from "../rules/model.ts";
-import { readNumber } from "./message.ts";
+import { NetlinkFormatError, readNumber } from "./message.ts";
 import { collectDump } from "./reply.ts";
 import {
   ADDRESS_FAMILY,
@@ -166,10 +166,14 @@ function parseRoute(payload: Uint8Array): HeldLocalRoute | undefined {
   const { family, view, attributes } = openMessage("a rule or route", payload, ROUTE_HEADER_BYTES);
   if (family === undefined || view.getUint8(7) !== RTN.LOCAL) return undefined;
   const bytes = attributes.get(RTA.DST) ?? new Uint8Array(ADDRESS_BYTES[family]);
+  const prefixLength = view.getUint8(1);
+  if (bytes.length !== ADDRESS_BYTES[family] || prefixLength > bytes.length * 8) {
+    throw new NetlinkFormatError(`Cannot read a route: IPv${family} prefix /${prefixLength} of ${bytes.length} bytes`);
+  }
   const table = attributes.get(RTA.TABLE);
   const interfaceIndex = attributes.get(RTA.OIF);
   return {
-    destination: { family, bytes: bytes.slice(), prefixLength: view.getUint8(1) },
+    destination: { family, bytes: bytes.slice(), prefixLength },
     table: table === undefined ? view.getUint8(4) : readNumber(table),
     interfaceIndex: interfaceIndex === undefined ? 0 : readNumber(interfaceIndex),
   };

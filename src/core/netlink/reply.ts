@@ -82,8 +82,12 @@ function parseError(message: NetlinkMessage): NetlinkReply {
   const view = viewOf(payload);
   const errno = -view.getInt32(0, true);
   if (errno === 0) return { kind: "ack", sequence };
+  if (errno < 0)
+    throw new NetlinkFormatError(`Cannot read netlink error: its number is ${-errno}, accepted are 0 and below`);
   const requestLength = (flags & NLM_F_CAPPED) === 0 ? view.getUint32(4, true) : 16;
-  const hints = (flags & NLM_F_ACK_TLVS) === 0 ? {} : parseHints(payload, 4 + ((requestLength + 3) & ~3));
+  // A length that is longer than all there is would be no offset, beyond 31 bits not even a positive one.
+  const hintsAt = requestLength > payload.length ? payload.length : 4 + ((requestLength + 3) & ~3);
+  const hints = (flags & NLM_F_ACK_TLVS) === 0 ? {} : parseHints(payload, hintsAt);
   return { kind: "refused", sequence, requestType: view.getUint16(8, true), errno, ...hints };
 }
 

@@ -4,7 +4,7 @@
 
 import type { Cidr } from "../address.ts";
 import type { NetlinkMessage } from "./message.ts";
-import { readNumber, readString } from "./message.ts";
+import { NetlinkFormatError, readNumber, readString } from "./message.ts";
 import {
   ADDRESS_FAMILY,
   FIB_RULE_INVERT,
@@ -80,10 +80,14 @@ export function decodeSteeringRules(messages: readonly NetlinkMessage[]): Steeri
       return [];
     }
     const [to, iif] = [attributes.get(FRA.DST), attributes.get(FRA.IIFNAME)];
+    const prefixLength = view.getUint8(1);
+    if (to !== undefined && !isPrefix(family, to, prefixLength)) {
+      throw new NetlinkFormatError(`Cannot read a rule: IPv${family} prefix /${prefixLength} of ${to.length} bytes`);
+    }
     return [
       {
         family,
-        ...(to !== undefined && { to: { family, bytes: to.slice(), prefixLength: view.getUint8(1) } }),
+        ...(to !== undefined && { to: { family, bytes: to.slice(), prefixLength } }),
         ...(iif !== undefined && { iif: readString(iif) }),
         table: number(FRA.TABLE, view.getUint8(4)),
         priority: number(FRA.PRIORITY, 0),
@@ -101,7 +105,7 @@ export function decodeHostRoutes(messages: readonly NetlinkMessage[]): HostRoute
     const [bytes, oif, table] = [RTA.DST, RTA.OIF, RTA.TABLE].map((name) => attributes.get(name));
     const prefixLength = view.getUint8(1);
     if (family === undefined || bytes === undefined || oif === undefined || view.getUint8(7) !== RTN.UNICAST) return [];
-    if (prefixLength !== bytes.length * 8) return [];
+    if (prefixLength !== bytes.length * 8 || !isPrefix(family, bytes, prefixLength)) return [];
     return [
       {
         destination: { family, bytes: bytes.slice(), prefixLength },
@@ -121,6 +125,10 @@ export function decodeLinkNames(messages: readonly NetlinkMessage[]): Map<number
       return [[view.getInt32(4, true), readString(attributes.get(IFLA_IFNAME) ?? new Uint8Array())]];
     }),
   );
+}
+
+function isPrefix(family: 4 | 6, bytes: Uint8Array, prefixLength: number): boolean {
+  return bytes.length === (family === 4 ? 4 : 16) && prefixLength <= bytes.length * 8;
 }
 
 function encodeRule(type: number, flags: number, rule: SteeringRule): Uint8Array {
