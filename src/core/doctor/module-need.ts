@@ -29,8 +29,8 @@ export function parseLoadedModules(text: string): ReadonlySet<string> {
 export function parseBuiltInModules(text: string): ReadonlySet<string> {
   return new Set(
     text.split("\n").flatMap((line) => {
-      const name = /([^/]+)\.ko$/.exec(line.trim())?.[1];
-      return name === undefined ? [] : [name.replaceAll("-", "_")];
+      const file = line.slice(line.lastIndexOf("/") + 1).trimEnd();
+      return file.endsWith(".ko") ? [file.slice(0, -".ko".length).replaceAll("-", "_")] : [];
     }),
   );
 }

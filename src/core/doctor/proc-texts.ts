@@ -11,7 +11,7 @@ export function parseSeccomp(text: string): number | undefined {
 
 /** The hard limit of open files in /proc/PID/limits; Infinity for none. */
 export function parseFileLimit(text: string): number | undefined {
-  const hard = /^Max open files +\S+ +(\S+)/m.exec(text)?.[1];
+  const hard = /^Max open files +\S+ +(unlimited|\d{1,15})(?!\S)/m.exec(text)?.[1];
   if (hard === undefined) return undefined;
   return hard === "unlimited" ? Number.POSITIVE_INFINITY : Number(hard);
 }
