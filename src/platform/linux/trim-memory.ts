@@ -55,7 +55,8 @@ export function parseCleanFileMappings(smaps: string): Mapping[] {
     const [, start, end] = FILE_MAPPING.exec(entry) ?? [];
     if (start === undefined || end === undefined) return [];
     if (!/^Anonymous: +0 kB$/m.test(entry) || !/^Private_Dirty: +0 kB$/m.test(entry)) return [];
-    const from = BigInt(`0x${start}`);
-    return [{ start: from, length: BigInt(`0x${end}`) - from }];
+    const [from, to] = [BigInt(`0x${start}`), BigInt(`0x${end}`)];
+    // What is no range of addresses is not for madvise(2).
+    return from < to && to < 2n ** 64n ? [{ start: from, length: to - from }] : [];
   });
 }
