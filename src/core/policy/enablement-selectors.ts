@@ -59,6 +59,8 @@ export type EnablementMatch =
 
 const OPTION = "AMBIENT_ENABLEMENT_SELECTOR";
 const ENTRY_FORM = "a list of entries {podSelector: {…}, namespaceSelector: {…}}";
+/** Each becomes a line of the log. */
+const MAX_WARNINGS = 20;
 const SELECTOR_FORM = "a label selector with matchLabels and matchExpressions";
 const OPERATORS: readonly LabelOperator[] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
@@ -86,6 +88,8 @@ export function parseEnablementSelectors(text: string): EnablementSelectors {
     if (podSelector.length + namespaceSelector.length === 0)
       warnings.push(`entry ${index + 1} selects every pod of every namespace`);
   }
+  const more = warnings.length - MAX_WARNINGS;
+  if (more > 0) warnings.splice(MAX_WARNINGS, more, `and ${more} more of that kind`);
   return { entries, json, warnings };
 }
 

@@ -2,6 +2,7 @@
 // as that line again: whatever we do not know, in whatever place, makes the rule opaque and is never lost silently.
 
 import { parseCidr, parseIpAddress } from "../address.ts";
+import { quoteText } from "../short-text.ts";
 import { findBaseChain } from "./iptables-tables.ts";
 import {
   type Chain,
@@ -19,7 +20,7 @@ import type { LegacyRule } from "./render-legacy-restore.ts";
 export class LegacySaveError extends Error {
   readonly code = "malformed";
   constructor(line: number, text: string, why: string) {
-    super(`Cannot read iptables-legacy-save, line ${line} "${text.slice(0, 200)}": ${why}`);
+    super(`Cannot read iptables-legacy-save, line ${line} ${quoteText(text, 200)}: ${why}`);
     this.name = "LegacySaveError";
   }
 }
