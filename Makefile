@@ -1,7 +1,7 @@
 # Targets are names for scripts; each does its own set-up. `make` alone explains them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build images imagetest lock scan demo test test-cluster ok bench soak site clean
+.PHONY: help setup build images imagetest lock scan demo test test-cluster ok fuzz bench soak site clean
 
 help: ## explain the targets
 	@echo 'istio-install-cni: puts Kubernetes pods into the Istio mesh'
@@ -40,6 +40,9 @@ test-cluster: build ## only the tests in a Kubernetes: KUBECONFIG, the shared la
 ok: ## the one gate: types, lint, import law, own checks, unit tests
 	@tools/setup --npm-only
 	@npm run --silent ok
+
+fuzz: setup ## fuzz the readers of hostile input for an hour; ARGS="--seconds 600 --seed 7 TARGET…" for less
+	@tools/node testbed/fuzz/main.ts $(ARGS)
 
 bench: build ## measure us against the bare runtime, side by side; results under bench/results/
 	@tools/node bench/main.ts $(ARGS)

@@ -12,8 +12,8 @@ export const UNIT_TESTS = [
   "test/cluster/api-stand-in.test.ts",
 ];
 
-/** The compiled C programs against scripted peers. */
-export const PROGRAM_TESTS = ["plugin/**/*.test.ts", "launcher/**/*.test.ts"];
+/** The compiled C programs against scripted peers, and a minute of fuzzing of theirs and the agent's readers. */
+export const PROGRAM_TESTS = ["plugin/**/*.test.ts", "launcher/**/*.test.ts", "test/fuzz/*.test.ts"];
 
 /** Real network namespaces and the kernel's own tools; root on Linux. */
 export const KERNEL_TESTS = ["test/kernel/*.test.ts"];

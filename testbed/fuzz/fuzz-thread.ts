@@ -1,0 +1,25 @@
+/** The thread in which one target is fuzzed: it leaves the input at hand where the other thread finds it (fuzz-run.ts). */
+import { parentPort, workerData } from "node:worker_threads";
+import { explore } from "./explore.ts";
+import { INPUT_OFFSET, MAX_SHARED_INPUT, type ThreadData, type ThreadMessage } from "./fuzz-run.ts";
+import { findTarget } from "./targets.ts";
+
+const { target, options, shared } = workerData as ThreadData;
+const watch = new Int32Array(shared, 0, 2);
+const place = new Uint8Array(shared, INPUT_OFFSET);
+const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
+const endMs = performance.now() + options.seconds * 1000;
+
+const explored = await explore(findTarget(target), {
+  corpus: options.corpus,
+  seed: options.seed,
+  isOver: () => performance.now() >= endMs,
+  started(input) {
+    const shown = input.subarray(0, MAX_SHARED_INPUT);
+    place.set(shown);
+    Atomics.store(watch, 1, shown.length);
+    Atomics.add(watch, 0, 1);
+  },
+  found: (finding) => tell({ kind: "found", finding }),
+});
+tell({ kind: "done", explored });
