@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseSandboxStarts } from "../../testbed/cluster/containerd-log.ts";
 import { AGENT_NAMESPACE, waitAgentReady } from "../../testbed/cluster/observe-pods.ts";
+import { readCount } from "../../testbed/read-count.ts";
 import { NAMESPACE, type SidecarScene } from "./sidecar-scene.ts";
 import { STARTED, whilePodsStart } from "./while-pods-start.ts";
 
@@ -33,13 +34,4 @@ export function testRollouts(scene: SidecarScene): void {
       `sandboxes: median ${took[took.length >> 1]?.toFixed(0)} ms, slowest ${took.at(-1)?.toFixed(0)} ms; of containerd's log`,
     );
   });
-}
-
-/** A whole number from the environment, 1 to `max`. */
-function readCount(name: string, fallback: number, max: number): number {
-  const text = process.env[name] ?? "";
-  if (text === "") return fallback;
-  const count = Number(text);
-  assert.ok(Number.isInteger(count) && count >= 1 && count <= max, `${name}=${text}: accepted are 1 to ${max}`);
-  return count;
 }

@@ -13,6 +13,7 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { readCount } from "../../testbed/read-count.ts";
 import { generationOf } from "../kernel/backend-fixture.ts";
 
 enterNodeNamespaces();
@@ -137,13 +138,4 @@ async function assertAnswers(
     connections.map(([name, port]) => `${name}: ${port}`),
     when,
   );
-}
-
-/** A whole number from the environment, 1 to `max`. */
-function readCount(name: string, fallback: number, max: number): number {
-  const text = process.env[name] ?? "";
-  if (text === "") return fallback;
-  const count = Number(text);
-  assert.ok(Number.isInteger(count) && count >= 1 && count <= max, `${name}=${text}: accepted are 1 to ${max}`);
-  return count;
 }

@@ -10,6 +10,7 @@ import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
+import { readCount } from "../../testbed/read-count.ts";
 import { startZtunnelStandIn, type ZtunnelStandIn } from "../../testbed/ztunnel/ztunnel-stand-in.ts";
 import { type AmbientNode, createAmbientNode, isRedirected, ZTUNNEL_SOCKET } from "./ambient-node.ts";
 import { readRules } from "./captured-pods.ts";
@@ -133,13 +134,4 @@ function describeMs(samples: readonly number[]): string {
   const sorted = samples.toSorted((a, b) => a - b);
   const at = (share: number): string => (sorted[Math.floor((sorted.length - 1) * share)] ?? 0).toFixed(0);
   return `${at(0.5)} ms (p90 ${at(0.9)}, longest ${at(1)})`;
-}
-
-/** A whole number from the environment, 1 to `max`. */
-function readCount(name: string, fallback: number, max: number): number {
-  const text = process.env[name] ?? "";
-  if (text === "") return fallback;
-  const count = Number(text);
-  assert.ok(Number.isInteger(count) && count >= 1 && count <= max, `${name}=${text}: accepted are 1 to ${max}`);
-  return count;
 }
