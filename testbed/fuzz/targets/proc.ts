@@ -1,7 +1,6 @@
 /** Targets: text of /proc and of the kernel's modules (core/netns, core/doctor, platform). */
 
 import { parseBuiltInModules, parseLoadedModules } from "../../../src/core/doctor/module-need.ts";
-import { mountOf, mountsInside, parseMountInfo, sourceOf } from "../../../src/core/doctor/mount-info.ts";
 import {
   isFirstUserNamespace,
   parseFileLimit,
@@ -10,6 +9,7 @@ import {
   parseSeccomp,
   parseTokenTimes,
 } from "../../../src/core/doctor/proc-texts.ts";
+import { mountOf, mountsInside, parseMountInfo, sourceOf } from "../../../src/core/mount-info.ts";
 import { parseCgroup } from "../../../src/core/netns/cgroup-text.ts";
 import { parseCmdline, parseRealUid } from "../../../src/core/netns/kubelet-process.ts";
 import { parseProcessStat } from "../../../src/core/netns/stat-text.ts";
@@ -140,7 +140,7 @@ const processes = createTarget(
 const mounts = createTarget(
   {
     name: "proc-mounts",
-    parsers: ["core/doctor/mount-info.ts", "core/doctor/module-need.ts"],
+    parsers: ["core/mount-info.ts", "core/doctor/module-need.ts"],
     mutators: [mutateText],
     words: [
       " - ",
