@@ -16,8 +16,7 @@ test("the addresses of a netns are listed in the kernel's order with scope, flag
   netns.mustExec(["ip", "addr", "add", "10.9.9.9", "peer", "10.9.9.1/32", "dev", "eth0"]);
   netns.mustExec(["ip", "-6", "addr", "add", "fd00::5/64", "dev", "eth0", "nodad"]);
   using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
-  const { addresses, interrupted } = readAddresses(socket);
-  assert.equal(interrupted, false);
+  const addresses = readAddresses(socket);
   const seen = addresses.map(({ ip, prefixLength, label }) =>
     `${formatIp(ip)}/${prefixLength} ${label ?? ""}`.trimEnd(),
   );

@@ -54,7 +54,7 @@ test("::6 is never tentative: whoever binds to it right after may", () => {
     using netns = createNetns();
     using socket = openNetlink(NETLINK_PROTOCOL.route, netns.fd);
     apply(socket, encodeAddPodNetwork(network));
-    const { addresses } = readAddresses(socket);
+    const addresses = readAddresses(socket);
     const added = addresses.find(({ ip }) => formatIp(ip) === "::6") ?? assert.fail();
     assert.equal(added.flags & ADDRESS_FLAGS.tentative, 0);
   }
@@ -119,7 +119,7 @@ function apply(socket: NetlinkSocket, requests: Uint8Array | undefined): void {
 }
 
 function held(socket: NetlinkSocket): HeldPodNetwork {
-  const { addresses } = readAddresses(socket);
+  const addresses = readAddresses(socket);
   const policyRules = FAMILIES.map((family) => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
   return {
     addresses: addresses

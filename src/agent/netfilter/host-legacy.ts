@@ -8,15 +8,9 @@ import { parseLegacySave } from "../../core/rules/parse-legacy-save.ts";
 import { renderIptablesRule } from "../../core/rules/render-iptables.ts";
 import { type LegacyRule, renderLegacyRestore } from "../../core/rules/render-legacy-restore.ts";
 import type { ExecRequest, ExecResult } from "../../platform/exec/exec.ts";
-import {
-  findingOf,
-  type HostFinding,
-  type HostMove,
-  type HostRuleStore,
-  joinFindings,
-  throwAll,
-} from "./host-rule-store.ts";
+import { findingOf, type HostFinding, type HostMove, type HostRuleStore, joinFindings } from "./host-rule-store.ts";
 import { NetfilterError } from "./rule-store.ts";
+import { throwAll } from "./throw-all.ts";
 
 export interface HostLegacyDeps {
   exec(request: ExecRequest): Promise<ExecResult>;

@@ -32,17 +32,11 @@ import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
 import type { HeldTables } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import {
-  findingOf,
-  type HostFinding,
-  type HostMove,
-  type HostRuleStore,
-  joinFindings,
-  throwAll,
-} from "./host-rule-store.ts";
+import { findingOf, type HostFinding, type HostMove, type HostRuleStore, joinFindings } from "./host-rule-store.ts";
 import { commit, dump, exchange, readGeneration } from "./netlink-conversation.ts";
 import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
 import { NetfilterError } from "./rule-store.ts";
+import { throwAll } from "./throw-all.ts";
 
 export interface HostNfTablesDeps {
   openNetlink(protocol: number, netnsFd: number): NetlinkSocket;

@@ -18,11 +18,12 @@ import { createIpsetUpkeep, NOTHING_MADE } from "./host-ipset-upkeep.ts";
 import { createHostIpsets, type IpsetDeps } from "./host-ipsets.ts";
 import { createHostLegacy, type HostLegacyDeps } from "./host-legacy.ts";
 import { createHostIptablesNft, createHostNftables } from "./host-nf-tables.ts";
-import { type HostRuleStore, throwAll } from "./host-rule-store.ts";
+import type { HostRuleStore } from "./host-rule-store.ts";
 import { createLastingNetlink } from "./lasting-netlink.ts";
 import { createNetnsQueue } from "./netns-queue.ts";
 import { createProbeOwners } from "./probe-owners.ts";
 import type { ProbeEntry, ProbeSets } from "./probe-sets.ts";
+import { throwAll } from "./throw-all.ts";
 
 export interface HostProbesDeps extends IpsetDeps, HostLegacyDeps {}
 

@@ -1,6 +1,5 @@
 // What every dialect can do with the host's own rules; what stands beside them in other dialects, and what is in the sets,
 // is looked after by host-probes.ts.
-import { messageOf } from "../../core/error-message.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import type { HostPlan } from "../../core/rules/ambient-host-plan.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
@@ -38,11 +37,4 @@ export function joinFindings(findings: readonly HostFinding[]): HostFinding {
 /** What a plan amounts to. */
 export function findingOf({ steps, sentences, isBehind, wasThere }: HostPlan): HostFinding {
   return { sentences, isBehind, wasThere, isChange: steps.length > 0 };
-}
-
-/** Throws what went wrong, all of it in one error where it is more. */
-export function throwAll(failures: readonly unknown[], action: string): void {
-  if (failures.length === 1) throw failures[0];
-  if (failures.length > 1)
-    throw new AggregateError(failures, `Cannot ${action}: ${failures.map(messageOf).join("; ")}`);
 }

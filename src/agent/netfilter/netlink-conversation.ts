@@ -21,9 +21,15 @@ export function* exchange(socket: NetlinkSocket, bytes: Uint8Array): Generator<U
 /** Dumps until a dump was not interrupted. `action` completes "Cannot …".
  * @throws {KernelRefusalError}; Error when something changes every time. */
 export function dump(socket: NetlinkSocket, action: string, request: Uint8Array): Dump["messages"] {
+  return whole(action, () => collectDump(action, exchange(socket, request))).messages;
+}
+
+/** Reads until what was read is one picture, for readers that decode while they read. `action` completes "Cannot …".
+ * @throws what `read` throws; Error when something changes every time. */
+export function whole<T extends { readonly interrupted: boolean }>(action: string, read: () => T): T {
   for (let attempt = 1; attempt <= MAX_DUMPS; attempt++) {
-    const { messages, interrupted } = collectDump(action, exchange(socket, request));
-    if (!interrupted) return messages;
+    const picture = read();
+    if (!picture.interrupted) return picture;
   }
   throw new Error(`Cannot ${action}: it changed during each of ${MAX_DUMPS} reads`);
 }

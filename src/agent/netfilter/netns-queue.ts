@@ -1,10 +1,11 @@
 // One thing at a time per network namespace: an ADD, a repair and a CHECK of the same pod never interleave, those of
 // different pods do not wait for each other.
+import type { NetnsId } from "../../core/netns/netns-id.ts";
 
 /** Runs `action` when everything asked before for the same namespace is done, whatever became of it. */
 export type InTurn = <T>(netnsFd: number, action: () => Promise<T>) => Promise<T>;
 
-export function createNetnsQueue(netnsId: (netnsFd: number) => { readonly dev: bigint; readonly ino: bigint }): InTurn {
+export function createNetnsQueue(netnsId: (netnsFd: number) => NetnsId): InTurn {
   const last = new Map<string, Promise<unknown>>();
   return (netnsFd, action) => {
     const { dev, ino } = netnsId(netnsFd);

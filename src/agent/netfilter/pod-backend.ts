@@ -4,6 +4,7 @@
 // dies there leaves work, not damage.
 import type { IpAddress } from "../../core/address.ts";
 import { isEmptyNetwork } from "../../core/netlink/pod-network.ts";
+import { isSameNetns, type NetnsId } from "../../core/netns/netns-id.ts";
 import { type BackendDecision, dialectForPod, explainUnsupported } from "../../core/policy/backend-decision.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { besideAnother, disturbsAnother, joinRulesets } from "../../core/policy/backend-switch.ts";
@@ -16,6 +17,7 @@ import type { NfTablesStore } from "./nf-tables-store.ts";
 import { createPodRouting, describeRoutingDrift, isInPlace, type PodRoutingDeps } from "./pod-routing.ts";
 import { countProxiedConnections } from "./proxied-connections.ts";
 import { NetfilterError, type RuleStore } from "./rule-store.ts";
+import { throwAll } from "./throw-all.ts";
 
 export interface PodBackendDeps extends PodRoutingDeps {
   readonly stores: {
@@ -23,7 +25,7 @@ export interface PodBackendDeps extends PodRoutingDeps {
     readonly nftables: NfTablesStore;
     readonly "iptables-legacy": RuleStore;
   };
-  netnsId(netnsFd: number): { readonly dev: bigint; readonly ino: bigint };
+  netnsId(netnsFd: number): NetnsId;
   /** Whether the namespace belongs to a user namespace of the pod's own; undefined where the kernel does not tell. */
   belongsToOtherUsers(netnsFd: number): boolean | undefined;
   /** Names of the legacy tables of a namespace, without making any. */
@@ -33,7 +35,7 @@ export interface PodBackendDeps extends PodRoutingDeps {
 export interface PodBackendOptions {
   readonly decision: BackendDecision;
   /** Namespaces that are no pod's: the node's and the agent's. */
-  readonly forbidden: readonly { readonly dev: bigint; readonly ino: bigint }[];
+  readonly forbidden: readonly NetnsId[];
 }
 
 /** What is known of the pod beside its capture. */
@@ -115,8 +117,8 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
 
     /** True for the node's own namespace, or the agent's. */
     isForbidden(netnsFd: number): boolean {
-      const { dev, ino } = deps.netnsId(netnsFd);
-      return options.forbidden.some((other) => other.dev === dev && other.ino === ino);
+      const netns = deps.netnsId(netnsFd);
+      return options.forbidden.some((other) => isSameNetns(other, netns));
     },
   };
 
@@ -222,9 +224,7 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     } catch (error) {
       failures.push(error);
     }
-    if (failures.length > 1)
-      throw new AggregateError(failures, "Cannot remove the redirection of the pod: see the causes");
-    if (failures.length === 1) throw failures[0];
+    throwAll(failures, "remove the redirection of the pod");
     return changed;
   }
 

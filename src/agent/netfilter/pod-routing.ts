@@ -23,7 +23,7 @@ import { KernelRefusalError } from "../../core/netlink/reply.ts";
 import { LOOPBACK_INDEX, NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
 import type { PodNetwork } from "../../core/rules/model.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import { exchange } from "./netlink-conversation.ts";
+import { exchange, whole } from "./netlink-conversation.ts";
 import { readAddresses } from "./read-addresses.ts";
 
 export interface PodRoutingDeps {
@@ -37,8 +37,7 @@ export interface RoutingDrift {
 }
 
 const FAMILIES = [4, 6] as const;
-/** As often a picture is taken again that changed while it was drawn. */
-const MAX_DUMPS = 5;
+const READ = "read the pod's network";
 const EAFNOSUPPORT = 97;
 const ENETDOWN = 100;
 
@@ -90,7 +89,7 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
     /** The addresses in the namespace, in the kernel's order. */
     addresses(netnsFd: number): readonly IpAddress[] {
       using socket = open(netnsFd);
-      return whole(() => readAddresses(socket)).addresses.map(({ ip }) => ip);
+      return readAddresses(socket).map(({ ip }) => ip);
     },
     ensure,
     drift,
@@ -111,13 +110,13 @@ export function createPodRouting({ openNetlink }: PodRoutingDeps) {
 /** What the namespace holds, as far as it matters for `network`; undefined: all. */
 function look(socket: NetlinkSocket, network?: PodNetwork): HeldPodNetwork {
   const matters = (part: (network: PodNetwork) => boolean): boolean => network === undefined || part(network);
-  const addresses = matters((one) => one.addresses.length > 0) ? whole(() => readAddresses(socket)).addresses : [];
+  const addresses = matters((one) => one.addresses.length > 0) ? readAddresses(socket) : [];
   const rules = FAMILIES.filter((family) =>
     matters(({ policyRules }) => policyRules.some((rule) => rule.family === family)),
   ).map((family) => readPolicyRules(socket, family));
   const routes = FAMILIES.filter((family) =>
     matters((one) => one.routes.some(({ destination }) => destination.family === family)),
-  ).map((family) => whole(() => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))));
+  ).map((family) => whole(READ, () => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))));
   const onLoopback = addresses.filter(({ interfaceIndex }) => interfaceIndex === LOOPBACK_INDEX);
   return {
     addresses: onLoopback.map(({ ip, prefixLength }) => ({ ...ip, prefixLength })),
@@ -129,7 +128,7 @@ function look(socket: NetlinkSocket, network?: PodNetwork): HeldPodNetwork {
 
 function readPolicyRules(socket: NetlinkSocket, family: 4 | 6) {
   try {
-    return whole(() => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
+    return whole(READ, () => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
   } catch (error) {
     // A kernel without the family has no rules of it.
     if (!(error instanceof KernelRefusalError) || error.refusal.errno !== EAFNOSUPPORT) throw error;
@@ -164,12 +163,4 @@ function describe({ addresses, policyRules, routes }: PodNetwork, state: string)
     ...policyRules.map(({ family, table }) => `the IPv${family} policy rule to table ${table} ${state}`),
     ...routes.map(({ destination, table }) => `the IPv${destination.family} route in table ${table} ${state}`),
   ];
-}
-
-function whole<T extends { readonly interrupted: boolean }>(read: () => T): T {
-  for (let attempt = 1; attempt <= MAX_DUMPS; attempt++) {
-    const picture = read();
-    if (!picture.interrupted) return picture;
-  }
-  throw new Error(`Cannot read the pod's network: it changed during each of ${MAX_DUMPS} reads`);
 }

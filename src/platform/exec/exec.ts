@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { runInNetns } from "../linux/netns.ts";
 import { ExecError } from "./exec-error.ts";
+import { PROGRAM_FOLDERS } from "./find-program.ts";
 
 export interface ExecRequest {
   /** The program by its whole path, and its arguments. */
@@ -23,7 +24,7 @@ export interface ExecResult {
 
 /** Enough for the rules of a namespace with thousands of them. */
 const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
-const ENVIRONMENT = { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } as const;
+const ENVIRONMENT = { LC_ALL: "C", PATH: PROGRAM_FOLDERS.join(":") } as const;
 
 /**
  * Runs a program to its end. Only the start is synchronous: the child is forked on this thread and so inherits the

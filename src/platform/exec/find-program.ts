@@ -2,11 +2,11 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
-const FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+export const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** The whole path of a program that may be executed, undefined when there is none of that name. */
 export function findProgram(name: string): string | undefined {
-  return FOLDERS.map((folder) => join(folder, name)).find((path) => {
+  return PROGRAM_FOLDERS.map((folder) => join(folder, name)).find((path) => {
     try {
       accessSync(path, constants.X_OK);
       return true;
