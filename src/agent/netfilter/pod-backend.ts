@@ -271,11 +271,11 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     return (!options.decision.nfTables || stores["iptables-nft"].isUntouched(netnsFd)) && !hasLegacyTables(netnsFd);
   }
 
-  /** Whether there may be legacy rules that we can look at. An empty table is no reason to refuse a pod where we cannot. */
+  /** Whether there may be legacy rules that we can look at. An empty table is no reason to refuse a pod where we cannot. The
+   * programs are looked for last: a namespace has no such table but seldom. */
   function hasLegacyTables(netnsFd: number): boolean {
-    if (!stores["iptables-legacy"].isAvailable()) return false;
     const tables = deps.legacyTables(netnsFd);
-    return tables[4].length > 0 || tables[6].length > 0;
+    return tables[4].length + tables[6].length > 0 && stores["iptables-legacy"].isAvailable();
   }
 }
 
