@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
+import { readCount } from "../../testbed/read-count.ts";
 import { findFaults, renderFigures } from "../../testbed/soak/report.ts";
 import { runSoak } from "../../testbed/soak/run-soak.ts";
 
@@ -25,12 +26,3 @@ test(`pods of all kinds come and go for ${SECONDS} s under faults of seed ${SEED
   ];
   assert.equal(faults.length, 0, told.join("\n"));
 });
-
-/** A whole number from the environment, 1 to `max`. */
-function readCount(name: string, fallback: number, max: number): number {
-  const text = process.env[name] ?? "";
-  if (text === "") return fallback;
-  const count = Number(text);
-  assert.ok(Number.isInteger(count) && count >= 1 && count <= max, `${name}=${text}: accepted are 1 to ${max}`);
-  return count;
-}
