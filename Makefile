@@ -44,7 +44,7 @@ ok: ## the one gate: types, lint, import law, own checks, unit tests
 fuzz: setup ## fuzz the readers of hostile input for an hour; ARGS="--seconds 600 --seed 7 TARGET…" for less
 	@tools/node testbed/fuzz/main.ts $(ARGS)
 
-bench: build ## measure us against the bare runtime, side by side; results under bench/results/
+bench: build ## measure us against the bare runtime, side by side, in 40 minutes; writes docs/performance.md
 	@tools/node bench/main.ts $(ARGS)
 
 soak: build ## an hour of pods and faults on a real containerd; ARGS="--seconds 600 --seed 7" for another

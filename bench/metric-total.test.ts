@@ -13,6 +13,7 @@ test("metricTotal() adds up the samples of one name, and of no longer one", () =
   assert.equal(metricTotal(PAGE, "seconds_sum"), 1.75);
   assert.equal(metricTotal(PAGE, "seconds_count"), 3);
   assert.equal(metricTotal(PAGE, "seconds"), 0);
+  assert.equal(metricTotal(PAGE, "seconds_sum", 'mode="ambient"'), 0.25);
 });
 
 test("metricTotal() refuses a sample that is no number", () => {

@@ -85,7 +85,9 @@ test("only a whole run stands for the project, and another one's page says what 
   assert.ok(!isWhole({ isQuick: true }));
   assert.ok(!isWhole({ isQuick: false, only: "plugin" }));
   assert.doesNotMatch(renderPerformancePage(runOf([])), /Not a whole run/);
-  assert.match(renderPerformancePage(runOf([], { isQuick: true })), /Not a whole run/);
+  const quick = renderPerformancePage(runOf([figure("DEL", 2)], { isQuick: true }));
+  assert.match(quick, /Not a whole run/);
+  assert.ok(!quick.includes(UNEXPLAINED));
 });
 
 test("a run's record gives the page again, whatever was rounded in it", () => {

@@ -19,6 +19,7 @@ export function renderPerformancePage(run: RunRecord): string {
     return judgement === undefined ? [] : [{ ...figure, ...judgement }];
   });
   const ofRow = (name: BudgetRowName): Judged[] => judged.filter(({ budget }) => budget?.row === name);
+  const misses = (figures: readonly Judged[]): string[] => (isWhole(run) ? renderMisses(figures) : []);
   const rest = run.figures.filter(({ budget }) => budget?.row === undefined);
   return `${[
     "# Performance",
@@ -34,13 +35,13 @@ export function renderPerformancePage(run: RunRecord): string {
     ),
     METHOD,
     "## Each budget",
-    ...ROW_NAMES.flatMap((name) => renderRowSection(name, ofRow(name))),
+    ...ROW_NAMES.flatMap((name) => [...renderRowSection(name, ofRow(name)), ...misses(ofRow(name))]),
     "## Everything else",
     "What has no budget in the design: floors, parts, many at once, 500 pods.",
     ...[...Map.groupBy(rest, ({ section }) => section)].flatMap(([section, figures]) => [
       `### ${section}`,
       renderMarkdownFigures(figures),
-      ...renderMisses(judged.filter((figure) => figure.section === section && figure.budget?.row === undefined)),
+      ...misses(judged.filter((figure) => figure.section === section && figure.budget?.row === undefined)),
     ]),
   ].join("\n\n")}\n`;
 }
@@ -69,7 +70,9 @@ function renderRun(run: RunRecord): string {
     `- Machine: ${cpu}, ${cores} cores, ${memoryGib} GiB, Linux ${kernel}; load ${run.load.before} before, ${run.load.after} after`,
     `- Programs: ${programs.join("; ")}`,
     `- Upstream's executables: ${run.hasUpstream ? "in the run" : "not in the run; shares of its figures are of the baseline's"}`,
-    ...(isWhole(run) ? [] : ["- **Not a whole run: orders of magnitude, until the next one writes this page.**"]),
+    ...(isWhole(run)
+      ? []
+      : ["- **Not a whole run: orders of magnitude and no verdicts, until the next one writes this page.**"]),
   ].join("\n");
 }
 
@@ -113,7 +116,6 @@ function renderRowSection(name: BudgetRowName, figures: readonly Judged[]): stri
     `### ${path}`,
     `Upstream: ${upstream}. Ours at most: ${atMost}.`,
     ...(figures.length === 0 ? ["Not measured in this run."] : [renderMarkdownFigures(figures, true)]),
-    ...renderMisses(figures),
   ];
 }
 

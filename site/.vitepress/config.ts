@@ -110,6 +110,7 @@ export default defineConfig({
           page("Metrics and Events", "/docs/metrics"),
           page("Files on the host", "/docs/host-files"),
           page("Compatibility", "/docs/compatibility"),
+          page("Performance", "/docs/performance"),
           page("Security model", "/docs/security"),
           page("Images", "/docs/images"),
           page("Differences from upstream", "/docs/differences"),
