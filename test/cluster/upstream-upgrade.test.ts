@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { applyPatch } from "../../testbed/api-server/patch.ts";
 import { CHART } from "../../testbed/chart/render-chart.ts";
 import { AGENT_IMAGE } from "../../testbed/cluster/agent-image.ts";
 import { renderMeshPod, renderPlainPod } from "../../testbed/cluster/mesh-pod.ts";
@@ -22,6 +23,9 @@ import { whilePodsStart } from "./while-pods-start.ts";
 
 const { UPSTREAM_CHART = "" } = process.env;
 const RELEASE = "istio-cni";
+const MERGE = "application/merge-patch+json";
+/** So that no pod is refused because this machine is slow to start the next agent. */
+const WAIT = { PLUGIN_AGENT_WAIT: "60s" };
 /** As people have it for upstream's chart, with our image in it. */
 const VALUES = {
   cni: {
@@ -29,6 +33,7 @@ const VALUES = {
     pullPolicy: "IfNotPresent",
     logging: { level: "info" },
     excludeNamespaces: ["kube-system"],
+    env: WAIT,
   },
 };
 /** As our chart has them, and as upstream's. */
@@ -103,10 +108,12 @@ describe("a helm release of upstream's chart", () => {
   });
 });
 
-/** A chart that makes what upstream's makes of its defaults, whatever its values. */
+/** A chart that makes what upstream's makes of its defaults and WAIT, whatever its values. */
 function writeChart(path: string): void {
   mkdirSync(join(path, "templates"), { recursive: true });
   writeFileSync(join(path, "Chart.yaml"), "apiVersion: v2\nname: cni\nversion: 1.30.3\n");
-  const objects = renderUpstreamInstall("defaults").filter(({ kind }) => kind !== "Namespace");
+  const objects = renderUpstreamInstall("defaults")
+    .filter(({ kind }) => kind !== "Namespace")
+    .map((object) => (object["kind"] === "ConfigMap" ? applyPatch(object, { data: WAIT }, MERGE) : object));
   writeFileSync(join(path, "templates/objects.yaml"), objects.map((object) => JSON.stringify(object)).join("\n---\n"));
 }
