@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { CNI_ERROR_CODES, CniError } from "../../core/cni/cni-error.ts";
+import type { Sandbox } from "../../core/cni/sandbox.ts";
 import { parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import { type AmbientSettings, decideAmbient, decideAmbientEarly } from "../../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../../core/policy/ambient-families.ts";
 import { DEFAULT_ENABLEMENT_SELECTORS } from "../../core/policy/enablement-selectors.ts";
-import { type AmbientSandbox, createAmbientSandboxes, type EnrollOutcome } from "./ambient-sandboxes.ts";
+import { createAmbientSandboxes, type EnrollOutcome } from "./ambient-sandboxes.ts";
 
 const SETTINGS: AmbientSettings = {
   selectors: DEFAULT_ENABLEMENT_SELECTORS,
@@ -17,7 +18,7 @@ const SETTINGS: AmbientSettings = {
   dnsCapture: true,
   probeSource: { v4: ip("169.254.7.127"), v6: ip("fd16:9254:7127:1337:ffff:ffff:ffff:ffff") },
 };
-const SANDBOX: AmbientSandbox = {
+const SANDBOX: Sandbox = {
   containerId: "c1",
   podName: "web",
   podNamespace: "shop",
@@ -110,7 +111,7 @@ class FakeAdd {
     later: (action) => void this.postponed.push(action),
   });
 
-  add(change: Partial<AmbientSandbox> = {}) {
+  add(change: Partial<Sandbox> = {}) {
     return this.sandboxes.add({ ...SANDBOX, ...change }, new AbortController().signal);
   }
 

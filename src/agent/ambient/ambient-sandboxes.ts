@@ -2,6 +2,7 @@
 // pod, and only then let it start. What comes after the answer (the annotation) is enrolment.ts's.
 import type { IpAddress } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
+import { podOf, refuseDrift, refuseOwnNetns, refuseWithoutAddress, type Sandbox } from "../../core/cni/sandbox.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Namespace } from "../../core/kube/namespace.ts";
 import type { Pod } from "../../core/kube/pod.ts";
@@ -15,17 +16,6 @@ import type {
 import { addressesInUse, type FamilyDecision } from "../../core/policy/capture-families.ts";
 import type { AmbientCapture } from "../../core/rules/ambient-capture.ts";
 import { type Workload, workloadOf } from "./workload.ts";
-
-/** Who the runtime is making a sandbox for, and where. */
-export interface AmbientSandbox {
-  readonly containerId: string;
-  readonly podName: string;
-  readonly podNamespace: string;
-  readonly podUid: string | undefined;
-  readonly netnsFd: number;
-  readonly annotations: Readonly<Record<string, string>> | undefined;
-  readonly ips: readonly IpAddress[];
-}
 
 /** What ztunnel made of a pod; agent/ztunnel/ztunnel-api.ts. */
 export type EnrollOutcome = { readonly result: "acknowledged" } | EnrollFailure;
@@ -55,10 +45,10 @@ export type FindPod = (
 
 export interface AmbientSandboxesDeps {
   /** By what the sandbox alone proves, before anybody is asked. */
-  decideEarly(sandbox: AmbientSandbox): AmbientOutReason | undefined;
+  decideEarly(sandbox: Sandbox): AmbientOutReason | undefined;
   readonly findPod: FindPod;
   /** By labels of the pod and its namespace. */
-  decide(pod: Pod, namespace: Namespace | undefined, annotations: AmbientSandbox["annotations"]): AmbientDecision;
+  decide(pod: Pod, namespace: Namespace | undefined, annotations: Sandbox["annotations"]): AmbientDecision;
   /** What is known of a namespace by now. */
   knownNamespace(name: string): Namespace | undefined;
   /** Waits for it, until the signal aborts at the latest. */
@@ -111,9 +101,9 @@ export type AmbientVerdict = "in" | "out" | "sidecar";
 export interface AmbientSandboxes {
   /** Resolves when the pod may start, unless sidecar mode has a say. Idempotent.
    * @throws {CniError} refused: code 11 when something is not known or not there yet, 8 for a namespace that is no pod's. */
-  add(sandbox: AmbientSandbox, signal: AbortSignal): Promise<AmbientVerdict>;
+  add(sandbox: Sandbox, signal: AbortSignal): Promise<AmbientVerdict>;
   /** Resolves when what the pod should have stands. @throws {CniError} */
-  check(sandbox: AmbientSandbox, signal: AbortSignal): Promise<AmbientVerdict>;
+  check(sandbox: Sandbox, signal: AbortSignal): Promise<AmbientVerdict>;
 }
 
 type Decided =
@@ -121,7 +111,7 @@ type Decided =
   | { readonly verdict: "out" | "sidecar"; readonly reason: AmbientReason; readonly isEarly: boolean };
 
 export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandboxes {
-  async function decide(sandbox: AmbientSandbox, signal: AbortSignal): Promise<Decided> {
+  async function decide(sandbox: Sandbox, signal: AbortSignal): Promise<Decided> {
     const early = deps.decideEarly(sandbox);
     if (early !== undefined) return { ...outside(early), isEarly: true };
     const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
@@ -133,7 +123,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
     return { ...outside(decision.reason), isEarly: false };
   }
 
-  async function decideByLabels(sandbox: AmbientSandbox, pod: Pod, signal: AbortSignal): Promise<AmbientDecision> {
+  async function decideByLabels(sandbox: Sandbox, pod: Pod, signal: AbortSignal): Promise<AmbientDecision> {
     const first = deps.decide(pod, deps.knownNamespace(pod.namespace), sandbox.annotations);
     if (first.kind !== "unknown") return first;
     const lookup = await deps.findNamespace(pod.namespace, signal);
@@ -142,38 +132,23 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
   }
 
   function captureOf(
-    sandbox: AmbientSandbox,
+    sandbox: Sandbox,
     plan: AmbientPlan,
   ): { capture: AmbientCapture; bypassed: readonly string[]; addresses: readonly IpAddress[] } {
-    const pod = where(sandbox);
-    if (deps.netfilter.isForbidden(sandbox.netnsFd)) {
-      throw new CniError(
-        "invalidNetns",
-        `Cannot capture pod ${pod}: its network namespace is the node's or the agent's own`,
-      );
-    }
+    if (deps.netfilter.isForbidden(sandbox.netnsFd)) throw refuseOwnNetns(sandbox);
     const addresses = deps.netfilter.addresses(sandbox.netnsFd);
     const inside = deps.decideFamilies(addresses);
     const families = inside.kind === "families" ? inside : deps.decideFamilies(sandbox.ips);
-    if (families.kind === "no-address") {
-      throw new CniError(
-        "tryAgainLater",
-        `Cannot capture pod ${pod}: its network namespace has no address beyond loopback and link-local`,
-        {
-          details:
-            "The primary CNI plugin has to give the pod an address before istio-cni runs: istio-cni belongs last in the chain.",
-        },
-      );
-    }
+    if (families.kind === "no-address") throw refuseWithoutAddress(sandbox);
     const { v4, v6, bypassed } = families;
     return { capture: { ...plan, families: { v4, v6 } }, bypassed, addresses };
   }
 
-  async function program(sandbox: AmbientSandbox, capture: AmbientCapture, pod: Pod) {
+  async function program(sandbox: Sandbox, capture: AmbientCapture, pod: Pod) {
     try {
       return await deps.netfilter.apply(sandbox.netnsFd, capture, hintsOf(pod));
     } catch (cause) {
-      throw new CniError("tryAgainLater", `Cannot capture pod ${where(sandbox)}: ${messageOf(cause)}`, {
+      throw new CniError("tryAgainLater", `Cannot capture pod ${podOf(sandbox)}: ${messageOf(cause)}`, {
         details: "The pod is not started outside the mesh. The runtime tries again by itself.",
         cause,
       });
@@ -182,7 +157,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
 
   /** An agent that ended in the middle of an ADD leaves rules, of which it has told nobody; by the time of ours the pod may be
    * out, and would have no network with them. Nobody looks at such a pod again. */
-  async function clear(sandbox: AmbientSandbox): Promise<void> {
+  async function clear(sandbox: Sandbox): Promise<void> {
     const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
     try {
       if (deps.netfilter.isForbidden(sandbox.netnsFd)) return;
@@ -266,17 +241,16 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       const { pod, decision } = decided;
       const { capture } = captureOf(sandbox, decision.plan);
       const drift = await deps.netfilter.drift(sandbox.netnsFd, capture, hintsOf(pod));
-      if (drift.length === 0) return "in";
-      throw new CniError("internal", `Pod ${where(sandbox)} is not captured as it should be: ${drift[0]}`, {
-        details: drift.join("; "),
-      });
+      const refusal = refuseDrift(sandbox, drift);
+      if (refusal !== undefined) throw refusal;
+      return "in";
     },
   };
 }
 
 /** What the kubelet is told; it tries again by itself each time. */
-function refusalOf(sandbox: AmbientSandbox, outcome: EnrollFailure): CniError {
-  const pod = where(sandbox);
+function refusalOf(sandbox: Sandbox, outcome: EnrollFailure): CniError {
+  const pod = podOf(sandbox);
   switch (outcome.result) {
     case "refused":
       return new CniError("tryAgainLater", `Cannot start pod ${pod}: ztunnel does not take it: ${outcome.error}`, {
@@ -309,16 +283,12 @@ function outside(reason: AmbientReason): { readonly verdict: "out" | "sidecar"; 
 }
 
 /** Not seen is never not in the mesh. */
-function undecided(sandbox: AmbientSandbox, why: string): CniError {
-  return new CniError("tryAgainLater", `Cannot decide on pod ${where(sandbox)}: ${why}`, {
+function undecided(sandbox: Sandbox, why: string): CniError {
+  return new CniError("tryAgainLater", `Cannot decide on pod ${podOf(sandbox)}: ${why}`, {
     details:
       "A pod that may belong to the ambient mesh is not started outside it. The runtime tries again by itself; " +
       "if it goes on, see whether the istio-cni-node pod of this node reaches the API server.",
   });
-}
-
-function where({ podNamespace, podName }: AmbientSandbox): string {
-  return `${podNamespace}/${podName}`;
 }
 
 function hintsOf({ hostUsers }: Pod): AmbientPodHints {

@@ -1,27 +1,12 @@
 // What the agent answers to a plugin: reads the request to types, asks the service that programs pods, and turns its
 // outcome into exit code and stdout. The one place where failures become CNI errors of the agent.
 
-import type { IpAddress } from "../../core/address.ts";
 import { type CniArgs, parseCniArgs } from "../../core/cni/cni-args.ts";
 import { CniError, renderCniError, toCniError } from "../../core/cni/cni-error.ts";
 import { type Netconf, parseNetconf, peekCniVersion } from "../../core/cni/netconf.ts";
+import type { Sandbox } from "../../core/cni/sandbox.ts";
 import type { Logger } from "../../core/log.ts";
 import type { PluginAnswer, PluginRequest } from "../../core/plugin-protocol/request.ts";
-
-/** A sandbox that the runtime is making, or asks about. */
-export interface Sandbox {
-  readonly containerId: string;
-  readonly podName: string;
-  readonly podNamespace: string;
-  /** As the runtime gave it; undefined where it gives none. */
-  readonly podUid: string | undefined;
-  readonly netnsPath: string;
-  readonly netnsFd: number;
-  /** Undefined: this runtime passes no annotations. */
-  readonly annotations: Readonly<Record<string, string>> | undefined;
-  /** Addresses the plugins before us gave the pod. */
-  readonly ips: readonly IpAddress[];
-}
 
 /** Programs pods. Throws CniError, or anything else for what it did not expect. */
 export interface SandboxService {
@@ -95,7 +80,6 @@ function sandboxOf(request: PluginRequest, args: CniArgs, netconf: Netconf, netn
     podName: args.podName,
     podNamespace: args.podNamespace,
     podUid: args.podUid,
-    netnsPath: request.netnsPath,
     netnsFd,
     annotations: netconf.podAnnotations === undefined ? undefined : recordOf(netconf.podAnnotations),
     ips: (netconf.prevResult?.ips ?? []).map(({ address }) => ({ family: address.family, bytes: address.bytes })),

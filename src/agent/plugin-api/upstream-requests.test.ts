@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { formatIp } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
+import type { Sandbox } from "../../core/cni/sandbox.ts";
 import type { Logger } from "../../core/log.ts";
-import type { Sandbox } from "./plugin-requests.ts";
 import { createUpstreamAdds, createUpstreamLog, UPSTREAM_ADD_TIMEOUT_MS } from "./upstream-requests.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -71,12 +71,12 @@ describe("createUpstreamAdds()", () => {
         podName: "web",
         podNamespace: "shop",
         podUid: undefined,
-        netnsPath: "/var/run/netns/cni-1",
         netnsFd: 7,
         annotations: undefined,
         ips: undefined,
       },
     );
+    assert.deepEqual(scene.opened, ["/var/run/netns/cni-1"]);
     assert.equal(scene.open(), 0, "the namespace is closed");
     assert.deepEqual(scene.codes, ["200"]);
   });

@@ -33,7 +33,7 @@ export function createUpstreamAdds(deps: UpstreamAddsDeps): UpstreamHandler {
   /** Resolves when the pod may start. */
   async function add(request: UpstreamAdd, hangUp: AbortSignal): Promise<void> {
     using netns = deps.openNetns(request.netnsPath);
-    const { netnsPath, podName, podNamespace, ips } = request;
+    const { podName, podNamespace, ips } = request;
     const ending = new AbortController();
     const deadline = setTimeout(() => ending.abort("deadline"), UPSTREAM_ADD_TIMEOUT_MS);
     const onHangUp = (): void => ending.abort("plugin-gone");
@@ -46,7 +46,7 @@ export function createUpstreamAdds(deps: UpstreamAddsDeps): UpstreamHandler {
         annotations: undefined,
         netnsFd: netns.fd,
       };
-      await deps.sandboxes.add({ ...sandbox, podName, podNamespace, netnsPath, ips }, ending.signal);
+      await deps.sandboxes.add({ ...sandbox, podName, podNamespace, ips }, ending.signal);
     } catch (cause) {
       if (ending.signal.reason !== "deadline") throw cause;
       const message = `Cannot start pod ${podNamespace}/${podName}: istio-cni did not finish before the plugin gives up`;

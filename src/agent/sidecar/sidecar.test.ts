@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type IpAddress, parseIpAddress } from "../../core/address.ts";
+import type { Sandbox } from "../../core/cni/sandbox.ts";
 import { parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
-import { createSidecar, type FindPod, type SidecarDeps, type SidecarPodHints, type SidecarSandbox } from "./sidecar.ts";
+import { createSidecar, type FindPod, type SidecarDeps, type SidecarPodHints } from "./sidecar.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, scope: () => silent };
 const never = new AbortController().signal;
@@ -22,7 +23,7 @@ const pod = parsePod({
   spec: { containers: [{ name: "istio-proxy", args: ["proxy", "sidecar"] }] },
 });
 
-const sandbox: SidecarSandbox = {
+const sandbox: Sandbox = {
   containerId: "c1",
   podName: "web-0",
   podNamespace: "shop",

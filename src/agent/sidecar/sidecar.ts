@@ -2,6 +2,7 @@
 // Keeps for every pod of the node what was decided and done, which is what status and verification read.
 import type { IpAddress } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
+import { podOf, refuseDrift, refuseOwnNetns, refuseWithoutAddress, type Sandbox } from "../../core/cni/sandbox.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
@@ -15,17 +16,6 @@ import {
   STATUS_ANNOTATION,
 } from "../../core/policy/sidecar-decision.ts";
 import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
-
-/** Who the runtime is making a sandbox for, and where. */
-export interface SidecarSandbox {
-  readonly containerId: string;
-  readonly podName: string;
-  readonly podNamespace: string;
-  readonly podUid: string | undefined;
-  readonly netnsFd: number;
-  readonly annotations: Readonly<Record<string, string>> | undefined;
-  readonly ips: readonly IpAddress[];
-}
 
 /** What is told of the pod beside its capture; see agent/netfilter/pod-backend.ts. */
 export interface SidecarPodHints {
@@ -108,9 +98,9 @@ export interface SidecarRecord {
 export interface Sidecar {
   /** Resolves when the pod may start. Idempotent: a second ADD of the same sandbox changes nothing.
    * @throws {CniError} refused: code 11 when not known yet, 7 for a bad annotation, 8 for a namespace that is no pod's. */
-  add(sandbox: SidecarSandbox, signal: AbortSignal): Promise<void>;
+  add(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
   /** Resolves when what the pod should have stands. @throws {CniError} */
-  check(sandbox: SidecarSandbox, signal: AbortSignal): Promise<void>;
+  check(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
   /** The sandbox is gone. */
   remove(sandbox: { readonly containerId: string }): void;
   /** The pod is gone, whatever became of its sandbox. */
@@ -124,7 +114,7 @@ const MAX_RECORDS = 4096;
 export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidecar {
   const records = new Map<string, SidecarRecord>();
 
-  async function desired(sandbox: SidecarSandbox, signal: AbortSignal): Promise<Desired> {
+  async function desired(sandbox: Sandbox, signal: AbortSignal): Promise<Desired> {
     const early = decideEarly(sandbox, options.settings);
     if (early !== undefined) return { reason: early, pod: undefined, capture: undefined, bypassed: [] };
     const { podNamespace: namespace, podName: name, podUid: uid } = sandbox;
@@ -150,17 +140,11 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
   }
 
   function captureIn(
-    sandbox: SidecarSandbox,
+    sandbox: Sandbox,
     pod: Pod,
     plan: SidecarPlan,
   ): { capture: SidecarCapture; bypassed: readonly string[] } {
-    const where = `${sandbox.podNamespace}/${sandbox.podName}`;
-    if (deps.netfilter.isForbidden(sandbox.netnsFd)) {
-      throw new CniError(
-        "invalidNetns",
-        `Cannot capture pod ${where}: its network namespace is the node's or the agent's own`,
-      );
-    }
+    if (deps.netfilter.isForbidden(sandbox.netnsFd)) throw refuseOwnNetns(sandbox);
     const { dualStack, ...rest } = plan;
     const held = deps.netfilter.addresses(sandbox.netnsFd);
     const family = {
@@ -170,25 +154,16 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     };
     const inside = decideFamilies(held, family);
     const families = inside.kind === "families" ? inside : decideFamilies(sandbox.ips, family);
-    if (families.kind === "no-address") {
-      throw new CniError(
-        "tryAgainLater",
-        `Cannot capture pod ${where}: its network namespace has no address beyond loopback and link-local`,
-        {
-          details:
-            "The primary CNI plugin has to give the pod an address before istio-cni runs: istio-cni belongs last in the chain.",
-        },
-      );
-    }
+    if (families.kind === "no-address") throw refuseWithoutAddress(sandbox);
     return { capture: { ...rest, families: { v4: families.v4, v6: families.v6 } }, bypassed: families.bypassed };
   }
 
-  async function program(sandbox: SidecarSandbox, capture: SidecarCapture, pod: SidecarPodHints) {
+  async function program(sandbox: Sandbox, capture: SidecarCapture, pod: SidecarPodHints) {
     try {
       return await deps.netfilter.apply(sandbox.netnsFd, capture, pod);
     } catch (cause) {
       const why = messageOf(cause);
-      throw new CniError("tryAgainLater", `Cannot capture pod ${sandbox.podNamespace}/${sandbox.podName}: ${why}`, {
+      throw new CniError("tryAgainLater", `Cannot capture pod ${podOf(sandbox)}: ${why}`, {
         details:
           "The pod is not started outside the mesh. The runtime tries again by itself; the log of the istio-cni-node pod of this node has more.",
         cause,
@@ -234,10 +209,8 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         });
       }
       if (records.size >= MAX_RECORDS) {
-        for (const oldest of records.keys()) {
-          records.delete(oldest);
-          break;
-        }
+        const [oldest] = records.keys();
+        if (oldest !== undefined) records.delete(oldest);
       }
       const record: SidecarRecord = {
         podUid,
@@ -256,14 +229,8 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
       const { pod, capture } = await desired(sandbox, signal);
       if (capture === undefined) return;
       const drift = await deps.netfilter.drift(sandbox.netnsFd, capture, hintsOf(pod, undefined));
-      if (drift.length === 0) return;
-      throw new CniError(
-        "internal",
-        `Pod ${sandbox.podNamespace}/${sandbox.podName} is not captured as it should be: ${drift[0]}`,
-        {
-          details: drift.join("; "),
-        },
-      );
+      const refusal = refuseDrift(sandbox, drift);
+      if (refusal !== undefined) throw refusal;
     },
     remove({ containerId }) {
       records.delete(containerId);
@@ -292,7 +259,7 @@ interface Desired {
 }
 
 /** What the sandbox alone proves, before anybody is asked: the same three proofs the plugin has (plugin/CONTRACT.md). */
-function decideEarly(sandbox: SidecarSandbox, settings: SidecarSettings): SidecarReason | undefined {
+function decideEarly(sandbox: Sandbox, settings: SidecarSettings): SidecarReason | undefined {
   if (sandbox.podName.startsWith(OWN_POD_PREFIX) && sandbox.podNamespace === settings.agentNamespace)
     return "own-agent";
   if (settings.excludedNamespaces.includes(sandbox.podNamespace)) return "excluded-namespace";
