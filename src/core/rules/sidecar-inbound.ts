@@ -5,6 +5,7 @@ import type { PlannedRule } from "./planned-rule.ts";
 import {
   ACCEPT,
   ctstate,
+  DROP,
   destination,
   dport,
   jump,
@@ -20,6 +21,8 @@ import type { SidecarCapture } from "./sidecar-capture.ts";
 import { SIDECAR_PORTS } from "./sidecar-capture.ts";
 import { CHAIN, loopbackOf, TPROXY_MARK } from "./sidecar-numbers.ts";
 
+const FAMILIES = [4, 6] as const;
+
 /** Rows 5 to 7: there whatever is captured. */
 export function planTunnelAndRedirects(): PlannedRule[] {
   const { tunnel, outbound, inbound } = SIDECAR_PORTS;
@@ -31,7 +34,7 @@ export function planTunnelAndRedirects(): PlannedRule[] {
 }
 
 /** Rows 8 to 12. A list of included ports makes the excluded ones meaningless (contract 10.3). */
-export function planInbound(capture: SidecarCapture): PlannedRule[] {
+export function planInbound(capture: SidecarCapture, dialect: "iptables" | "nftables"): PlannedRule[] {
   const { include, exclude } = capture.inboundPorts;
   if (include !== "*" && include.length === 0) return [];
   const isTproxy = capture.mode === "TPROXY";
@@ -50,7 +53,7 @@ export function planInbound(capture: SidecarCapture): PlannedRule[] {
         ]
       : [inbound(`Connections go to the proxy: ${what}`, [TCP, ...port], jump(CHAIN.inRedirect))];
   return [
-    ...(isTproxy ? planTproxyChains(capture) : []),
+    ...(isTproxy ? planTproxyChains(capture, dialect) : []),
     planRule(table, "PREROUTING", "All TCP that comes into the pod is looked at", [TCP], jump(CHAIN.inbound)),
     ...(include === "*"
       ? [
@@ -61,8 +64,10 @@ export function planInbound(capture: SidecarCapture): PlannedRule[] {
   ];
 }
 
-/** Row 8. */
-function planTproxyChains(capture: SidecarCapture): PlannedRule[] {
+/** Row 8, and in native nftables what upstream does not have: where nobody listens, iptables' TPROXY drops the packet (net/netfilter/xt_TPROXY.c),
+ * nftables' leaves the rule (net/netfilter/nft_tproxy.c, NFT_BREAK), and the packet would go on to the application. */
+function planTproxyChains(capture: SidecarCapture, dialect: "iptables" | "nftables"): PlannedRule[] {
+  const ofConnections = (family: 4 | 6): Match[] => [not(destination(loopbackOf(capture, family))), TCP];
   return [
     planRule(
       "mangle",
@@ -72,15 +77,27 @@ function planTproxyChains(capture: SidecarCapture): PlannedRule[] {
       setMark(TPROXY_MARK),
     ),
     planRule("mangle", CHAIN.divert, "A marked packet needs no further look", [], ACCEPT),
-    ...([4, 6] as const).map((family) =>
+    ...FAMILIES.map((family) =>
       planRule(
         "mangle",
         CHAIN.tproxy,
         "The proxy's socket takes the connection, its addresses unchanged",
-        [not(destination(loopbackOf(capture, family))), TCP],
+        ofConnections(family),
         tproxy(SIDECAR_PORTS.inbound, TPROXY_MARK),
         { family },
       ),
     ),
+    ...(dialect === "iptables"
+      ? []
+      : FAMILIES.map((family) =>
+          planRule(
+            "mangle",
+            CHAIN.tproxy,
+            "While the proxy does not listen nobody gets the connection",
+            ofConnections(family),
+            DROP,
+            { family },
+          ),
+        )),
   ];
 }

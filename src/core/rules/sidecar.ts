@@ -54,7 +54,7 @@ function planSidecar(capture: SidecarCapture, dialect: "iptables" | "nftables"):
     ...planInterfaces(capture), // 1-3
     ...planInvalidDrop(capture, dialect), // 4
     ...planTunnelAndRedirects(), // 5-7
-    ...planInbound(capture), // 8-12
+    ...planInbound(capture, dialect), // 8-12
     ...planExcludedPorts(capture), // 13, 14
     ...planProxyOwners(capture), // 15-21
     ...planOwnerGroups(capture), // 22
