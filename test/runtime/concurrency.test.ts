@@ -3,7 +3,7 @@
 // nobody, and afterwards the agent holds what it held before. Prints how long the plugins took; asserts no time.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { JsonObject } from "../../testbed/api-server/kube-object.ts";
@@ -12,6 +12,7 @@ import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
+import { listDescriptors } from "../../testbed/node/open-descriptors.ts";
 import { type PluginInput, readPluginInput } from "../../testbed/node/plugin-run.ts";
 import { assertAlive, eventually } from "./captured-pods.ts";
 
@@ -62,8 +63,8 @@ describe("100 plugins at once", () => {
     for (let index = 1; index <= ROUNDS; index++) {
       await round(index);
       await eventually(
-        () => countDescriptors() <= descriptors,
-        () => `for ${countDescriptors()} descriptors to become ${descriptors}`,
+        () => listDescriptors(agent.pid).length <= descriptors,
+        () => `for ${listDescriptors(agent.pid).length} descriptors to become ${descriptors}`,
       );
     }
     const after = readMemory();
@@ -79,7 +80,7 @@ describe("100 plugins at once", () => {
     let last = -1;
     await eventually(
       () => {
-        const count = countDescriptors();
+        const count = listDescriptors(agent.pid).length;
         const isSettled = count === last && countConnections() === 0;
         last = count;
         return isSettled;
@@ -190,28 +191,6 @@ describe("100 plugins at once", () => {
     child.once("error", reject);
     child.once("close", (exitCode) => resolve({ sandbox, exitCode, stdout, endedAtMs: performance.now() }));
     return promise;
-  }
-
-  /** All but connections over TCP: to the API server, and of whoever asks whether it is ready; they are kept for a while. */
-  function countDescriptors(): number {
-    const tables = ["tcp", "tcp6"].map((name) => readFileSync(`/proc/${agent.pid}/net/${name}`, "utf8"));
-    // The tenth column is the socket's inode (proc_net_tcp).
-    const tcp = new Set(tables.flatMap((table) => table.split("\n").map((line) => line.trim().split(/ +/)[9])));
-    return readdirSync(`/proc/${agent.pid}/fd`).filter((fd) => {
-      const target = readDescriptor(fd);
-      if (target === undefined) return false;
-      return !tcp.has(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? "none");
-    }).length;
-  }
-
-  /** Undefined: it was closed meanwhile. */
-  function readDescriptor(fd: string): string | undefined {
-    try {
-      return readlinkSync(`/proc/${agent.pid}/fd/${fd}`);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
   }
 
   function readMemory(): { readonly resident: number; readonly anonymous: number; readonly peak: number } {

@@ -137,7 +137,8 @@ export function createFaultInjector(world: SoakWorld, ztunnel: ZtunnelKeeper): I
       rmSync(plugin, { force: true });
     },
     async "plugin-spoiled"({ random }) {
-      const half = readFileSync(plugin).subarray(0, random.between(0, 4000));
+      // Of another program's bytes: ours may not have been put back yet.
+      const half = readFileSync(node.nettool).subarray(0, random.between(0, 4000));
       writeFileSync(`${plugin}.vendor`, half, { mode: 0o755 });
       renameSync(`${plugin}.vendor`, plugin);
     },

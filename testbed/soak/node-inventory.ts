@@ -1,6 +1,6 @@
 // What a node holds when no pod runs, one line each, so that whatever is there after a soak and was not before is seen. Not only
 // ours: what the runtime leaves would hide what we leave.
-import { globSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { globSync, readdirSync, readFileSync } from "node:fs";
 import { runCommand } from "../node/command.ts";
 import type { TestNode } from "../node/create-node.ts";
 
@@ -31,18 +31,6 @@ export function findMore(before: readonly string[], now: readonly string[]): rea
     const count = left.get(line) ?? 0;
     left.set(line, count - 1);
     return count <= 0;
-  });
-}
-
-/** What a process has open, by kind; TCP connections are left out: they are kept for a while. */
-export function listDescriptors(pid: number): readonly string[] {
-  const tables = ["tcp", "tcp6"].flatMap((name) => readLines(`/proc/${pid}/net/${name}`));
-  // The tenth column is the socket's inode (proc_net_tcp).
-  const tcp = new Set(tables.map((line) => line.trim().split(/ +/)[9]));
-  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-    const target = readLink(`/proc/${pid}/fd/${fd}`);
-    if (target === undefined || tcp.has(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? "none")) return [];
-    return target.replace(/\[\d+\]$/, "");
   });
 }
 
@@ -89,14 +77,5 @@ function readLines(path: string): readonly string[] {
   } catch {
     // A process that has ended meanwhile.
     return [];
-  }
-}
-
-function readLink(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    // Closed meanwhile.
-    return undefined;
   }
 }
