@@ -13,7 +13,7 @@ export interface TestNetns extends Disposable {
   readonly path: string;
   /** Runs `action` (synchronous) inside. */
   run<T>(action: () => T): T;
-  /** Runs a program inside and waits for it, 20 s at most. */
+  /** Runs a program inside and waits for it, 60 s at most. */
   exec(argv: readonly string[], options?: { input?: string; env?: Record<string, string> }): ExecResult;
   /** As `exec`, and throws with the program's output unless it ends with 0. Returns stdout. */
   mustExec(argv: readonly string[], options?: { input?: string; env?: Record<string, string> }): string;
@@ -42,7 +42,7 @@ export function createNetns(options: { loopbackUp?: boolean } = {}): TestNetns {
     const done: SpawnSyncReturns<string> = runInNetns(handle.fd, () =>
       spawnSync(file, args, {
         encoding: "utf8",
-        timeout: 20_000,
+        timeout: 60_000,
         maxBuffer: 16 * 1024 * 1024,
         env: { ...process.env, LC_ALL: "C", ...execOptions.env },
         ...(execOptions.input === undefined ? {} : { input: execOptions.input }),

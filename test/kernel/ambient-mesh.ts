@@ -61,5 +61,5 @@ export async function createMesh(
 }
 
 /** Asks an application from within a pod, as uid 1000. */
-export const ask = (from: TestNetns, ip: string, port = MESH_PORT, timeoutMs = 5000) =>
+export const ask = (from: TestNetns, ip: string, port = MESH_PORT, timeoutMs = 20_000) =>
   probe(NETTOOL, { ip, port }, { pod: { netnsPath: from.path }, uid: 1000, timeoutMs });

@@ -110,7 +110,7 @@ export async function startPodWithTraffic(mode: PodCapture["mode"]) {
 
 interface Child {
   firstLine: string | undefined;
-  /** The next line it prints, undefined when it has ended; waits 20 s at most. */
+  /** The next line it prints, undefined when it has ended; waits 60 s at most. */
   next(): Promise<string | undefined>;
   write(text: string): void;
   end(): void;
@@ -128,7 +128,7 @@ function startIn(netns: TestNetns, argv: readonly [string, ...string[]]): Child 
     firstLine: undefined,
     async next() {
       const { promise, reject } = Promise.withResolvers<never>();
-      const timer = setTimeout(() => reject(new Error(`Cannot go on: ${argv.join(" ")} says nothing`)), 20_000);
+      const timer = setTimeout(() => reject(new Error(`Cannot go on: ${argv.join(" ")} says nothing`)), 60_000);
       const line = await Promise.race([lines.next(), promise]).finally(() => clearTimeout(timer));
       return line.done === true ? undefined : line.value;
     },

@@ -24,7 +24,7 @@ link set peer0 up
 addr add 10.0.0.5/24 dev eth0
 route add default dev eth0
 `;
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 
 export const SETTINGS: VerifierOptions["settings"] = {
   excludedNamespaces: ["kube-system"],

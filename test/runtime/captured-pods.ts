@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { askOverUnix } from "../../src/platform/http/unix-client.ts";
+import type { ApiServer } from "../../testbed/api-server/api-server.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { type CaptureObservation, observeCapture } from "../../testbed/node/connections.ts";
 import type { TestNode } from "../../testbed/node/create-node.ts";
@@ -62,13 +64,38 @@ export async function assertCaptured(
   }
 }
 
+/** Resolves once the agent of the node has been shown the pod (namespace/name) by its watch. */
+export async function untilKnown(pod: string): Promise<void> {
+  let said = "";
+  await eventually(
+    async () => {
+      const limits = { timeoutMs: 30_000, maxBytes: 1 << 20 };
+      const { status, body } = await askOverUnix("/run/istio-cni/admin.sock", `/pods/${pod}`, limits);
+      said = body;
+      return status === 200;
+    },
+    () => `the agent does not know ${pod}: ${said}`,
+  );
+}
+
+/** Resolves once the agent has heard what the API server said of its DaemonSet, for which it asks at its start. */
+export async function untilDaemonSetSeen(api: ApiServer, agent: TestAgent): Promise<void> {
+  const path = "/apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node";
+  await api.waitFor(
+    (server) => server.requests({ path }).some(({ endedMs }) => endedMs !== undefined),
+    "the agent's look at its DaemonSet to be answered",
+  );
+  // What was sent before is read before: the second is answered in a later turn of the agent's loop than that.
+  for (let times = 0; times < 2; times++) await agent.get(8000, "/readyz");
+}
+
 /** The agent still runs, as the process that was started. */
 export function assertAlive(agent: TestAgent): void {
   assert.doesNotThrow(() => process.kill(agent.pid, 0), `the agent ended\n${agent.log.slice(-20).join("\n")}`);
 }
 
-/** Looks until the condition holds. @throws {Error} with `describe()` when it does not within 15 s. */
+/** Looks until the condition holds. @throws {Error} with `describe()` when it does not within 60 s. */
 export async function eventually(condition: () => boolean | Promise<boolean>, describe: () => string): Promise<void> {
-  for (const deadline = performance.now() + 15_000; !(await condition()); await sleep(10))
+  for (const deadline = performance.now() + 60_000; !(await condition()); await sleep(10))
     if (performance.now() > deadline) throw new Error(`Cannot wait longer: ${describe()}`);
 }

@@ -180,7 +180,7 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
           ),
         ),
     clearRequests: () => log.clear(),
-    waitFor: (condition, what, timeoutMs = 10_000) => log.waitFor(() => condition(server), what, timeoutMs),
+    waitFor: (condition, what, timeoutMs = 60_000) => log.waitFor(() => condition(server), what, timeoutMs),
     watches: (plural) => watches.count(plural),
 
     compact: () => store.compact(),

@@ -52,7 +52,7 @@ export interface TestAgent {
   readonly exited: Promise<number>;
   /** Path of its cgroup below the root of each hierarchy. */
   readonly cgroup: string;
-  /** GET on one of its ports from the node. @throws when there is no answer within 2 s. */
+  /** GET on one of its ports from the node. @throws when nobody listens, or there is no answer within 30 s. */
   get(port: number, path: string): Promise<{ readonly status: number; readonly text: string }>;
   /** Resolves when /readyz says 200, with the milliseconds since the start.
    * @throws {Error} with its last lines, when it ends or the time passes before. */
@@ -111,11 +111,11 @@ export async function startAgent(deps: AgentDeps, options: AgentOptions): Promis
   const host = address.includes(":") ? `[${address}]` : address;
 
   const get: TestAgent["get"] = async (port, path) => {
-    const response = await fetch(`http://${host}:${port}${path}`, { signal: AbortSignal.timeout(2000) });
+    const response = await fetch(`http://${host}:${port}${path}`, { signal: AbortSignal.timeout(30_000) });
     return { status: response.status, text: await response.text() };
   };
 
-  async function waitReady(timeoutMs = 20_000): Promise<number> {
+  async function waitReady(timeoutMs = 60_000): Promise<number> {
     let ended: number | undefined;
     void command.exited.then((status) => {
       ended = status;
@@ -163,7 +163,7 @@ async function waitForPid(path: string, exited: Promise<number>, lines: readonly
   void exited.then((status) => {
     ended = status;
   });
-  for (const deadline = performance.now() + 10_000; performance.now() < deadline; await sleep(2)) {
+  for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(2)) {
     const pid = readPid(path);
     if (pid !== undefined) return pid;
     if (ended !== undefined) break;

@@ -52,7 +52,7 @@ export function runCommand(argv: readonly string[], options: CommandOptions = {}
     child.kill("SIGKILL");
     reject(new Error(`Cannot run ${argv.join(" ")}: ${state}\n${output.stderr.slice(-2000)}`));
   };
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const timer = setTimeout(() => abandon(`still running after ${timeoutMs} ms`), timeoutMs);
   for (const name of ["stdout", "stderr"] as const) {
     child[name]?.setEncoding("utf8").on("data", (text: string) => {
@@ -96,7 +96,7 @@ export function startCommand(argv: readonly string[], options: StartOptions = {}
     throw new Error(`Cannot start ${argv.join(" ")}: no such program, or no right to run it`);
   const pid = child.pid;
 
-  async function waitForLine(match: (line: string) => boolean, timeoutMs = 10_000): Promise<string> {
+  async function waitForLine(match: (line: string) => boolean, timeoutMs = 60_000): Promise<string> {
     const seen = lines.find(match);
     if (seen !== undefined) return seen;
     const { promise, resolve, reject } = Promise.withResolvers<string>();

@@ -43,7 +43,7 @@ export function startContainerd(options: ContainerdOptions): Containerd {
   let daemon = start();
   const cri = createCriClient(SOCKET);
 
-  async function waitReady(timeoutMs = 20_000): Promise<void> {
+  async function waitReady(timeoutMs = 60_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     let ended: number | undefined;
     void daemon.exited.then((status) => {
@@ -52,7 +52,7 @@ export function startContainerd(options: ContainerdOptions): Containerd {
     let state = "no answer";
     while (performance.now() < deadline && ended === undefined) {
       try {
-        const missing = (await cri.conditions(1000)).filter((condition) => !condition.status);
+        const missing = (await cri.conditions(5000)).filter((condition) => !condition.status);
         if (missing.length === 0) return;
         state = missing.map((condition) => `${condition.type}: ${condition.message}`).join("; ");
       } catch (error) {

@@ -45,10 +45,10 @@ export interface TestNode extends AsyncDisposable {
   runPod(spec: PodSpec): Promise<TestPod>;
   startAgent(options: AgentOptions): Promise<TestAgent>;
   /** Resolves once the chain of plugins that the runtime has read is accepted by `match`: it reads changed files a
-   * moment after they were written. @throws {Error} when that takes longer than `timeoutMs` (5 s). */
+   * moment after they were written. @throws {Error} when that takes longer than `timeoutMs` (60 s). */
   waitForPlugins(match: (types: readonly string[]) => boolean, timeoutMs?: number): Promise<void>;
   /** Resolves once the runtime has read our plugin in the conflist that lies on disk now, whichever file that is.
-   * @throws {Error} when that takes longer than `timeoutMs` (10 s). */
+   * @throws {Error} when that takes longer than `timeoutMs` (60 s). */
   waitForChained(timeoutMs?: number): Promise<void>;
   /** Ends everything and puts the namespaces back as they were before. A second call does nothing.
    * @throws {Error} that lists what is left behind, or that something would not end. */
@@ -116,7 +116,7 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
     await teardown.disposeAsync();
     // The kernel takes a moment to finish what was killed or unmounted.
     let left: readonly string[] = [];
-    for (const deadline = performance.now() + 5000; performance.now() < deadline; await sleep(20)) {
+    for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(20)) {
       left = findLeftovers(before, await readSystemState(cgroup));
       if (left.length === 0) return;
     }
@@ -139,7 +139,7 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
       void agent.exited.then(() => agents.delete(agent));
       return agent;
     },
-    async waitForPlugins(match, timeoutMs = 5000) {
+    async waitForPlugins(match, timeoutMs = 60_000) {
       let types: readonly string[] = [];
       for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(10)) {
         types = await runtime.cri.networkPlugins();
@@ -149,7 +149,7 @@ export async function createNode(options: NodeOptions = {}): Promise<TestNode> {
         `Cannot use the pod network: after ${timeoutMs} ms its plugins are ${types.join(", ") || "none"}`,
       );
     },
-    async waitForChained(timeoutMs = 10_000) {
+    async waitForChained(timeoutMs = 60_000) {
       let state = "";
       for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(10)) {
         const source = await runtime.cri.networkSource();
@@ -195,11 +195,11 @@ function installNetworkPlugins(): void {
 }
 
 async function removeSandboxes(runtime: Containerd): Promise<void> {
-  const ids = await runtime.cri.listPodSandboxes(5000).catch(() => []);
+  const ids = await runtime.cri.listPodSandboxes(30_000).catch(() => []);
   for (const id of ids) {
     try {
-      await runtime.cri.stopPodSandbox(id, 10_000);
-      await runtime.cri.removePodSandbox(id, 10_000);
+      await runtime.cri.stopPodSandbox(id, 30_000);
+      await runtime.cri.removePodSandbox(id, 30_000);
     } catch {
       // A plugin that refuses DEL, or a runtime that a test has broken: the processes are killed by removeCgroups().
     }
@@ -236,7 +236,7 @@ function killShims(): void {
 
 /** Kills what still runs in the node's cgroups, then removes them. */
 async function removeCgroups(cgroup: string): Promise<void> {
-  for (const deadline = performance.now() + 5000; performance.now() < deadline; ) {
+  for (const deadline = performance.now() + 30_000; performance.now() < deadline; ) {
     const folders = listCgroups(cgroup);
     if (folders.length === 0) return;
     for (const folder of [...folders].sort((a, b) => b.length - a.length)) {

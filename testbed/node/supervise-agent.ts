@@ -60,7 +60,7 @@ export async function superviseAgent(
       const { state: now, exitCode } = await cri.containerStatus(containerId);
       if (now === "ended") throw new Error(`Cannot use the agent: it ended with ${exitCode}\n${tail()}`);
       try {
-        const response = await fetch(url, { signal: AbortSignal.timeout(2000) });
+        const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
         state = `${response.status} ${(await response.text()).slice(0, 300)}`;
         if (response.status === 200) return;
       } catch (error) {

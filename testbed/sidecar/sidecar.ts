@@ -58,7 +58,7 @@ export async function probe(
 ): Promise<ProbeResult> {
   const netns = from.pod === undefined ? [] : ["--netns", from.pod.netnsPath];
   const user = from.uid === undefined ? [] : ["--gid", String(from.uid), "--uid", String(from.uid)];
-  const timeout = String(from.timeoutMs ?? 2000);
+  const timeout = String(from.timeoutMs ?? 20_000);
   const argv = [nettool, ...netns, ...user, "probe", "--timeout", timeout, target.ip, String(target.port)];
   const done = await runCommand(argv);
   if (done.status !== 0) throw new Error(`Cannot probe ${target.ip} port ${target.port}: ${done.stderr}`);

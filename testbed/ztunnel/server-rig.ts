@@ -23,7 +23,7 @@ import { type StandInOptions, startZtunnelStandIn, type ZtunnelStandIn } from ".
 const NAMESPACES = ["net", "uts", "ipc", "mnt", "pid", "user", "cgroup"] as const;
 
 /** Longer than anything takes on a busy machine. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 
 export interface ZtunnelRig extends AsyncDisposable {
   readonly server: ZtunnelServer;
