@@ -10,8 +10,8 @@ import { createPoller } from "../../src/platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET, type UnixConnection } from "../../src/platform/linux/unix-socket.ts";
 import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "../../testbed/ambient/ambient-cases.ts";
 import { createNetns } from "../../testbed/netns.ts";
-import { startCommand } from "../../testbed/node/command.ts";
 import { startApplication } from "../../testbed/sidecar/sidecar.ts";
+import { startSlowServer } from "../../testbed/sidecar/slow-server.ts";
 import { serveZtunnel, workload } from "../../testbed/ztunnel/server-rig.ts";
 import { compileZtunnel, startZtunnel } from "../../testbed/ztunnel/ztunnel-process.ts";
 import { createZtunnelState } from "../../testbed/ztunnel/ztunnel-state.ts";
@@ -31,6 +31,7 @@ for (const dialect of DIALECTS)
         const [from, to] = [MESH_ADDRESSES.a[family], MESH_ADDRESSES.b[family]];
         const destination = endpoint(to, MESH_PORT);
         const seen = mesh.ztunnel.connections().length;
+        const accepts = mesh.application.connections().length;
         assert.deepEqual(await ask(mesh.a, to), { outcome: "direct", port: MESH_PORT });
         await mesh.rig.until("both connections", () => mesh.ztunnel.connections().length === seen + 2);
         const [outbound, inbound] = mesh.ztunnel
@@ -53,6 +54,7 @@ for (const dialect of DIALECTS)
           },
         );
         for (const { peer } of [outbound, inbound]) assert.ok(peer.startsWith(endpoint(from, 0).slice(0, -1)), peer);
+        await mesh.rig.until("the application's word", () => mesh.application.connections().length > accepts);
         const accepted = mesh.application.connections().at(-1);
         assert.equal(accepted?.peer.startsWith(endpoint(from, 0).slice(0, -1)), true, "the application sees pod A");
       }
@@ -96,17 +98,12 @@ test("while one ztunnel follows another, no request is lost, and the first one d
 
 test("a request under way when ztunnel ends is answered", async () => {
   await using mesh = await createMesh("iptables-nft");
-  const server = `require("node:net").createServer((socket) => {
-    process.on("SIGUSR2", () => socket.end("direct 9090\\n"));
-    console.log("asked");
-  }).listen(9090, "::", () => console.log("listening"))`;
-  await using slow = startCommand(["nsenter", `--net=${mesh.b.path}`, process.execPath, "-e", server]);
-  await slow.waitForLine((line) => line === "listening");
+  await using slow = await startSlowServer({ netnsPath: mesh.b.path }, 9090, "direct 9090");
   const answer = ask(mesh.a, MESH_ADDRESSES.b[4], 9090, 30_000);
-  await slow.waitForLine((line) => line === "asked");
+  await slow.waitUntilAsked();
   const ended = mesh.ztunnel.stop();
   await mesh.ztunnel.command.waitForLine((line) => line.includes('"draining"'));
-  process.kill(slow.pid, "SIGUSR2");
+  slow.answer();
   assert.deepEqual(await answer, { outcome: "direct", port: 9090 });
   assert.equal(await ended, 0);
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { PodCapture } from "../../src/core/rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
-import { startCommand } from "../../testbed/node/command.ts";
+import { startSlowServer } from "../../testbed/sidecar/slow-server.ts";
 import { ask, createMesh, MESH_ADDRESSES } from "./ambient-mesh.ts";
 import { ambientCase, backendOf, DIALECTS, FAMILIES, generationOf, rulesIn } from "./backend-fixture.ts";
 import { startPodWithTraffic } from "./backend-traffic.ts";
@@ -82,10 +82,10 @@ for (const dialect of DIALECTS) {
       await using mesh = await createMesh(dialect, { tunnel, capture: CAPTURES.ambient as never });
       const backend = backendOf(dialect);
       for (const family of [4, 6] as const) {
-        await using slow = await startSlowServer(mesh.b);
+        await using slow = await startSlowServer({ netnsPath: mesh.b.path }, 9090, "direct 9090");
         const before = mesh.ztunnel.connections().length;
         const answer = ask(mesh.a, MESH_ADDRESSES.b[family], 9090, 30_000);
-        await slow.waitForLine((line) => line === "asked");
+        await slow.waitUntilAsked();
         await mesh.rig.until("ztunnel tells of both", () => mesh.ztunnel.connections().length === before + 2);
         for (const pod of [mesh.a, mesh.b]) {
           const { changed, connections = 0 } = await backend.release(pod.fd);
@@ -93,7 +93,7 @@ for (const dialect of DIALECTS) {
         }
         assert.deepEqual(await ask(mesh.a, MESH_ADDRESSES.b[family]), { outcome: "direct", port: 8080 });
         assert.equal(mesh.ztunnel.connections().length, before + 2, "a new request passes by ztunnel");
-        process.kill(slow.pid, "SIGUSR1");
+        slow.answer();
         assert.deepEqual(await answer, { outcome: "direct", port: 9090 });
         for (const pod of [mesh.a, mesh.b]) {
           assert.equal(await drained(pod, dialect), true);
@@ -122,20 +122,9 @@ test("a namespace in which nothing of ours is has nothing to let go, and rules o
   assert.equal(generationOf(netns), generation);
 });
 
-/** Answers, and ends, when it gets SIGUSR1. */
-async function startSlowServer(netns: TestNetns) {
-  const program = `require("node:net").createServer((socket) => {
-    console.log("asked");
-    process.on("SIGUSR1", () => { socket.end("direct 9090\\n"); socket.on("close", () => process.exit()); });
-  }).listen(9090, "::", () => console.log("listening"))`;
-  const server = startCommand(["nsenter", `--net=${netns.path}`, process.execPath, "-e", program]);
-  await server.waitForLine((line) => line === "listening");
-  return server;
-}
-
 /** Waits until the proxy has finished all connections. */
 async function drained(netns: TestNetns, dialect: (typeof DIALECTS)[number]): Promise<boolean> {
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
     if ((await backendOf(dialect).release(netns.fd)).connections === 0) return true;
     await new Promise((resolve) => void setImmediate(resolve));
   }

@@ -6,6 +6,7 @@ import { type RunningCommand, startCommand } from "../../testbed/node/command.ts
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { probe, startApplication } from "../../testbed/sidecar/sidecar.ts";
+import { startSlowServer } from "../../testbed/sidecar/slow-server.ts";
 import type { ZtunnelProcess } from "../../testbed/ztunnel/ztunnel-process.ts";
 import {
   type AmbientNode,
@@ -47,11 +48,11 @@ describe("pods with a request under way", () => {
       await untilIn(node, client, server);
       const { nettool } = node.mesh.node;
       const ip = server.ips.find((each) => !each.includes(":")) ?? assert.fail("no IPv4 address");
-      await using slow = await startSlowServer(server);
+      await using slow = await startSlowServer(server, SLOW_PORT, "answered");
       await using _application = await startApplication(nettool, server, [8080]);
       const before = ztunnel.connections().length;
       await using asking = startAsking(client, ip);
-      await slow.waitForLine((line) => line === "asked");
+      await slow.waitUntilAsked();
       await until("ztunnel tells of both", () => ztunnel.connections().length === before + 2);
       if (isKilled) await agent.kill();
       for (const pod of [client, server]) node.changePod(pod, OUT);
@@ -70,7 +71,7 @@ describe("pods with a request under way", () => {
       assert.notDeepEqual(await ambientTraces(server), []);
       assert.deepEqual(await probe(nettool, { ip, port: 8080 }, { pod: client }), { outcome: "direct", port: 8080 });
       assert.equal(ztunnel.connections().length, before + 2, "a new request passes by ztunnel");
-      process.kill(slow.pid, "SIGUSR1");
+      slow.answer();
       await asking.waitForLine((line) => line === "answered");
       await untilOut(node, client, server);
       await until("ztunnel serves nobody", () => servedBy(ztunnel).size === 0);
@@ -82,10 +83,10 @@ describe("pods with a request under way", () => {
     await untilIn(node, client, server);
     const { nettool } = node.mesh.node;
     const ip = server.ips.find((each) => !each.includes(":")) ?? assert.fail("no IPv4 address");
-    await using slow = await startSlowServer(server);
+    await using slow = await startSlowServer(server, SLOW_PORT, "answered");
     await using _application = await startApplication(nettool, server, [8080]);
     await using asking = startAsking(client, ip);
-    await slow.waitForLine((line) => line === "asked");
+    await slow.waitUntilAsked();
     await agent.kill();
     const command = await node.mesh.launchAgent({ args: ["uninstall"] });
     await until(
@@ -94,7 +95,7 @@ describe("pods with a request under way", () => {
     );
     assert.deepEqual(await probe(nettool, { ip, port: 8080 }, { pod: client }), { outcome: "direct", port: 8080 });
     assert.notDeepEqual(await ambientTraces(server), [], "what is open needs it");
-    process.kill(slow.pid, "SIGUSR1");
+    slow.answer();
     await asking.waitForLine((line) => line === "answered");
     assert.equal(await command.exited, 0, command.log.join("\n"));
     for (const pod of [client, server]) assert.deepEqual(await ambientTraces(pod), []);
@@ -105,22 +106,8 @@ function snapshots(ztunnel: ZtunnelProcess): number {
   return ztunnel.events().filter(({ event }) => event === "snapshot-sent").length;
 }
 
-/** Answers, and ends, when it gets SIGUSR1. */
-async function startSlowServer(pod: TestPod): Promise<RunningCommand> {
-  const program = `require("node:net").createServer((socket) => {
-    console.log("asked");
-    process.on("SIGUSR1", () => { socket.end("answered\\n"); socket.on("close", () => process.exit()); });
-  }).listen(${SLOW_PORT}, "::", () => console.log("listening"))`;
-  const server = startIn(pod, program);
-  await server.waitForLine((line) => line === "listening");
-  return server;
-}
-
 /** Asks, and waits for the answer as long as it takes. */
-function startAsking(pod: TestPod, ip: string): RunningCommand {
-  return startIn(pod, `require("node:net").connect(${SLOW_PORT}, "${ip}").pipe(process.stdout)`);
-}
-
-function startIn({ netnsPath }: TestPod, program: string): RunningCommand {
+function startAsking({ netnsPath }: TestPod, ip: string): RunningCommand {
+  const program = `require("node:net").connect(${SLOW_PORT}, "${ip}").pipe(process.stdout)`;
   return startCommand(["nsenter", `--net=${netnsPath}`, process.execPath, "-e", program]);
 }
