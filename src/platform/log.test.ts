@@ -19,7 +19,7 @@ function runPiped(script: string, reader: string): Promise<{ code: number | null
     "/bin/sh",
     ["-c", `"$0" --input-type=module-typescript -e "$1" | ${reader}`, process.execPath, source],
     {
-      timeout: 20_000,
+      timeout: 120_000,
       stdio: ["ignore", "pipe", "pipe"],
     },
   );

@@ -2,11 +2,9 @@
 // moment's absence, none starts past the mesh, and pods of the mesh run on.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { type JsonObject, readText } from "../../testbed/api-server/kube-object.ts";
 import { parseSandboxStarts } from "../../testbed/cluster/containerd-log.ts";
 import { until } from "../../testbed/cluster/create-cluster.ts";
-import { type PodChoice, renderPlainPod } from "../../testbed/cluster/mesh-pod.ts";
+import { renderPlainPod } from "../../testbed/cluster/mesh-pod.ts";
 import {
   deleteZtunnelPods,
   isAgentReady,
@@ -17,10 +15,7 @@ import {
 import {
   AGENT_NAMESPACE,
   agentMetrics,
-  containerStatus,
-  isReady,
-  listComplaints,
-  readPods,
+  listComplaintsAbout,
   waitAgentReady,
   waitReady,
 } from "../../testbed/cluster/observe-pods.ts";
@@ -36,40 +31,27 @@ import {
   probedBySocket,
   server,
 } from "./ambient-scene.ts";
+import { applyPaced, BURST, DELETED_BEFORE } from "./apply-paced.ts";
+import { cutPower } from "./cut-power.ts";
 
-/** As baseline.md 8 measures upstream: 20 pods, 0.4 s apart, the agent's pod deleted before the fifth. */
-const burst = Array.from({ length: 20 }, (_, index) => pod(`burst-${index}`));
-const PACE_MS = 400;
-const DELETED_BEFORE = 4;
+const burst = Array.from({ length: BURST }, (_, index) => pod(`burst-${index}`));
 /** What stays for the power cut. */
 const kept = burst.slice(0, 2);
-
-/** Makes the pods one after the other, and does `act` before the one with that index. */
-async function applyPaced(
-  { cluster }: AmbientScene,
-  pods: readonly PodChoice[],
-  before: number,
-  act: () => Promise<void>,
-): Promise<void> {
-  const begunMs = performance.now();
-  const work: Promise<void>[] = [];
-  for (const [index, each] of pods.entries()) {
-    await sleep(Math.max(0, begunMs + index * PACE_MS - performance.now()));
-    if (index === before) work.push(act());
-    work.push(cluster.apply([renderPlainPod(each)]));
-  }
-  await Promise.all(work);
-}
 
 /** The agent's pod is deleted while others start. */
 export function testReplacement(scene: AmbientScene): void {
   test("fails no pod and lets none start outside the mesh while its own pod is replaced", async (t) => {
     const { cluster, lab } = scene;
     let deletedMs = Number.POSITIVE_INFINITY;
-    await applyPaced(scene, burst, DELETED_BEFORE, async () => {
-      deletedMs = Date.now();
-      await scene.agent.deleteAgentPods();
-    });
+    await applyPaced(
+      cluster,
+      burst.map((each) => renderPlainPod(each)),
+      DELETED_BEFORE,
+      async () => {
+        deletedMs = Date.now();
+        await scene.agent.deleteAgentPods();
+      },
+    );
     await waitReady(cluster, burst, 120_000);
     await scene.assertStartedAtOnce(...burst);
     await waitAgentReady(cluster);
@@ -90,7 +72,12 @@ export function testZtunnelReplacement(scene: AmbientScene): void {
   test("fails no pod while ztunnel's pod is replaced, and gives the new one every pod", async (t) => {
     const { cluster, lab } = scene;
     const pods = Array.from({ length: 6 }, (_, index) => pod(`meanwhile-${index}`));
-    await applyPaced(scene, pods, 1, () => deleteZtunnelPods(cluster));
+    await applyPaced(
+      cluster,
+      pods.map((each) => renderPlainPod(each)),
+      1,
+      () => deleteZtunnelPods(cluster),
+    );
     await waitReady(cluster, pods, 120_000);
     await scene.assertStartedAtOnce(...pods);
     await waitZtunnelReady(cluster);
@@ -111,7 +98,7 @@ export function testZtunnelReplacement(scene: AmbientScene): void {
     const waiting = pod("waiting");
     try {
       await cluster.kubectl(["-n", AGENT_NAMESPACE, "delete", "daemonset", "ztunnel", "--wait=true"]);
-      await until("/readyz to tell", 30_000, async () => !(await isAgentReady(cluster)));
+      await until("/readyz to tell", 60_000, async () => !(await isAgentReady(cluster)));
       assert.match(await agentMetrics(cluster), /^istio_cni_agent_condition{name="ztunnel"} 0$/m);
       await cluster.apply([renderPlainPod(waiting)]);
     } finally {
@@ -135,14 +122,7 @@ export function testPowerCut(scene: AmbientScene): void {
     await cluster.kubectl(["-n", NAMESPACE, "delete", "pod", "--wait=true", ...gone]);
     const meshed = [client, server, probedByHttp, probedBySocket, ...kept];
     const all = [...meshed, plain, peer];
-    const idOf = (each: JsonObject) => readText(containerStatus(each, "app"), "containerID");
-    const before = (await readPods(cluster, all)).map(idOf);
-    const cutMs = Date.now();
-    await lab.powerCut();
-    await until("pods that run anew", 120_000, async () =>
-      (await readPods(cluster, all)).every((each, index) => isReady(each) && idOf(each) !== before[index]),
-    );
-    await waitAgentReady(cluster);
+    const cutMs = await cutPower(cluster, lab, all);
     await waitZtunnelReady(cluster);
     await scene.assertInMesh(client, server, ...kept);
     await waitRedirection(cluster, meshed, "enabled");
@@ -189,7 +169,7 @@ export function testBrokenAgent(scene: AmbientScene): void {
       await scene.assertProbesPass([probedByHttp, probedBySocket], 2);
       let complaints: readonly string[] = [];
       await until("the refusal of a pod of the mesh", 60_000, async () => {
-        complaints = (await listComplaints(cluster, NAMESPACE)).filter((line) => line.startsWith("refused: "));
+        complaints = await listComplaintsAbout(cluster, [refused]);
         return complaints.length > 0;
       });
       assert.match(complaints.join("\n"), /istio-cni.*Cannot .*agent/s);

@@ -16,7 +16,7 @@ import {
   redirectionOf,
   waitRedirection,
 } from "../../testbed/cluster/observe-ambient.ts";
-import { addressesOf, agentLog, connect, listComplaints, readPods } from "../../testbed/cluster/observe-pods.ts";
+import { addressesOf, agentLog, connect, listComplaintsAbout, readPods } from "../../testbed/cluster/observe-pods.ts";
 import { openPodNetns } from "../../testbed/cluster/pod-netns.ts";
 import type { ProxiedConnection } from "../../testbed/ztunnel/ztunnel-process.ts";
 
@@ -110,7 +110,7 @@ export function createAmbientScene(): AmbientScene {
       line.result === "forwarded" &&
       Object.entries(one).every(([key, value]) => line[key as keyof ProxiedConnection] === value);
     try {
-      await until("what ztunnel forwards", 20_000, async () => {
+      await until("what ztunnel forwards", 60_000, async () => {
         const found = await connectionsSince(seen);
         missing = wanted.filter((one) => !found.some((line) => isMet(line, one)));
         return missing.length === 0;
@@ -216,7 +216,7 @@ export function createAmbientScene(): AmbientScene {
       for (const [index, each] of pods.entries()) {
         let accepted: readonly Accepted[] = [];
         try {
-          await until(`probes of ${each.name}`, 30_000, async () => {
+          await until(`probes of ${each.name}`, 60_000, async () => {
             accepted = (await acceptedBy(each)).slice(begun[index]);
             return accepted.filter(isProbe).length >= times;
           });
@@ -247,16 +247,7 @@ export function createAmbientScene(): AmbientScene {
       });
     },
     async assertStartedAtOnce(...pods) {
-      const complaints = (
-        await Promise.all(
-          [...new Set(pods.map(({ namespace }) => namespace))].map((each) => listComplaints(cluster(), each)),
-        )
-      ).flat();
-      const names = pods.map(({ name }) => `${name}: `);
-      assert.deepEqual(
-        complaints.filter((line) => names.some((name) => line.startsWith(name))),
-        [],
-      );
+      assert.deepEqual(await listComplaintsAbout(cluster(), pods), []);
     },
     readContainerdLog: () => readFileSync(join(cluster().lab?.stateDir ?? "", "log/containerd.log"), "utf8"),
     async [Symbol.asyncDispose]() {

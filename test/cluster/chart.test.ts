@@ -127,7 +127,7 @@ describe("the chart in a cluster", () => {
     const rules = await netns.rules();
     for (const times of [1, 2]) {
       await netns.exec(["nft", "flush", "ruleset"]);
-      await until("the repair", 30_000, async () => (await netns.rules()) === rules);
+      await until("the repair", 60_000, async () => (await netns.rules()) === rules);
       await until(`an Event that tells of ${times}`, 60_000, async () => {
         const { items } = await cluster.get(
           "-n",

@@ -75,12 +75,12 @@ export function testAlteredRules(scene: SidecarScene): void {
       const before = netns.generation();
       await netns.exec(argv);
       const editedMs = Date.now();
-      await until(`the repair of ${what}`, 30_000, async () => (await netns.rules()) === rules);
+      await until(`the repair of ${what}`, 60_000, async () => (await netns.rules()) === rules);
       assert.equal(netns.generation(), before + 2, `${what}: one commit changes, one repairs`);
       t.diagnostic(`${what}: seen whole again ${Date.now() - editedMs} ms after the change had returned`);
     }
     // As an operator sees it: the first at once, the others as its count after a while.
-    await until("an Event of it", 30_000, async () => {
+    await until("an Event of it", 60_000, async () => {
       const told = await cluster.kubectl(["-n", native.namespace, "get", "events"]);
       return /Warning +RedirectionRepaired +pod\/native +redirection of this pod was altered \(by nft, pid \d+\)/.test(
         told,

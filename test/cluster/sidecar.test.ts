@@ -95,7 +95,7 @@ describe("the agent's DaemonSet in a cluster", () => {
     await scene.assertDirect(plain, excluded);
     await scene.assertDirect(excluded, plain);
     // And istio-validation says so, with the code that repair looks for.
-    await until("a validation that has failed", 30_000, () => scene.isFoundUncaptured(validated));
+    await until("a validation that has failed", 60_000, () => scene.isFoundUncaptured(validated));
     await cluster.kubectl(["-n", "kube-system", "delete", "pod", validated.name, "--wait=false"]);
   });
 

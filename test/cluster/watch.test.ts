@@ -56,7 +56,7 @@ describe("the informers against a kube-apiserver", () => {
   }
   const seen = (name: string) => informers.pods.waitFor((pod) => pod.name === name, deadline());
   const gone = (name: string) =>
-    until(`the end of ${name}`, 30_000, async () => informers.pods.byName(NAMESPACE, name) === undefined);
+    until(`the end of ${name}`, 60_000, async () => informers.pods.byName(NAMESPACE, name) === undefined);
   const deletePod = (name: string) => cluster.kubectl(["-n", NAMESPACE, "delete", "pod", name, "--grace-period=0"]);
 
   test("follow a namespace's labels", async () => {

@@ -15,7 +15,7 @@ import { createPodLookup } from "./pod-lookup.ts";
 const clock = createSystemClock();
 /** Waits pass in a twentieth of their time: what is tested is that they end, not how long they are. */
 const hastyClock: Clock = { nowMs: clock.nowMs, sleep: (ms, signal) => clock.sleep(ms / 20, signal) };
-const deadline = (): AbortSignal => AbortSignal.timeout(20_000);
+const deadline = (): AbortSignal => AbortSignal.timeout(60_000);
 
 /** The stand-in's API server, and informers that reach it as they do in a pod: by service-account files. */
 async function createScene(maxPods = 100, followsNamespaces = true) {

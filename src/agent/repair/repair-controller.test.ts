@@ -103,7 +103,7 @@ async function createScene(mode: "delete" | "label") {
     },
     /** Looked at after each turn of the loop: what is waited for happens in this process. */
     async until(condition: () => boolean): Promise<void> {
-      const deadlineMs = clock.nowMs() + 20_000;
+      const deadlineMs = clock.nowMs() + 60_000;
       while (!condition()) {
         if (clock.nowMs() > deadlineMs) throw new Error(`Cannot go on: ${JSON.stringify({ told, counted, logged })}`);
         await new Promise((resolve) => void setImmediate(resolve));

@@ -16,7 +16,7 @@ test("exec() gives both outputs, feeds the input, and shows the child nothing of
     argv: sh("cat; echo warning >&2; env"),
     input: "in\n",
     env: { EXTRA: "1" },
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
   });
   delete process.env["EXEC_TEST_SECRET"];
   assert.match(done.stdout, /^in\n/);
@@ -27,23 +27,23 @@ test("exec() gives both outputs, feeds the input, and shows the child nothing of
 });
 
 test("exec() rejects with the status and what the program said", async () => {
-  const error = await failure(exec({ argv: sh("echo no such table >&2; exit 3"), timeoutMs: 10_000 }));
+  const error = await failure(exec({ argv: sh("echo no such table >&2; exit 3"), timeoutMs: 60_000 }));
   assert.equal(error.code, "exit");
   assert.equal(error.exitCode, 3);
   assert.equal(error.message, "Cannot run /bin/sh: it ended with 3: no such table");
 });
 
 const failures: [string, ExecErrorCode, () => Promise<unknown>][] = [
-  ["a program that is not there", "not-started", () => exec({ argv: ["/nonexistent"], timeoutMs: 10_000 })],
+  ["a program that is not there", "not-started", () => exec({ argv: ["/nonexistent"], timeoutMs: 60_000 })],
   ["a program that is too slow", "timeout", () => exec({ argv: ["/bin/sleep", "60"], timeoutMs: 20 })],
-  ["a program that never stops talking", "output", () => exec({ argv: ["/usr/bin/yes"], timeoutMs: 10_000 })],
-  ["a program that kills itself", "signal", () => exec({ argv: sh("kill -9 $$"), timeoutMs: 10_000 })],
+  ["a program that never stops talking", "output", () => exec({ argv: ["/usr/bin/yes"], timeoutMs: 60_000 })],
+  ["a program that kills itself", "signal", () => exec({ argv: sh("kill -9 $$"), timeoutMs: 60_000 })],
   [
     "a caller who changed his mind",
     "aborted",
     () => {
       const controller = new AbortController();
-      const running = exec({ argv: ["/bin/sleep", "60"], timeoutMs: 10_000, signal: controller.signal });
+      const running = exec({ argv: ["/bin/sleep", "60"], timeoutMs: 60_000, signal: controller.signal });
       controller.abort();
       return running;
     },
@@ -51,7 +51,7 @@ const failures: [string, ExecErrorCode, () => Promise<unknown>][] = [
   [
     "a caller who changed his mind before",
     "aborted",
-    () => exec({ argv: ["/bin/true"], timeoutMs: 10_000, signal: AbortSignal.abort() }),
+    () => exec({ argv: ["/bin/true"], timeoutMs: 60_000, signal: AbortSignal.abort() }),
   ],
 ];
 
@@ -76,7 +76,7 @@ test("exec() waits for nobody whom a program that it kills has started", { timeo
 });
 
 test("exec() does not mind a program that ends without reading its input", async () => {
-  await exec({ argv: ["/bin/true"], input: "x".repeat(1024 * 1024), timeoutMs: 10_000 });
+  await exec({ argv: ["/bin/true"], input: "x".repeat(1024 * 1024), timeoutMs: 60_000 });
 });
 
 test("findProgram() knows the places of programs and nothing else", () => {

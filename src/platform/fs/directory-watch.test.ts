@@ -23,7 +23,7 @@ class Scene {
   }
 }
 
-describe("createDirectoryWatch()", { timeout: 20_000 }, () => {
+describe("createDirectoryWatch()", { timeout: 120_000 }, () => {
   it("wakes for a file that is made, written, renamed or removed", async () => {
     using scene = new Scene();
     const path = join(scene.folder, "a");

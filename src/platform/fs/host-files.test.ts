@@ -19,12 +19,12 @@ before(() => {
   symlinkSync("a", join(folder, "link"));
   symlinkSync("sub", join(folder, "link-to-folder"));
   symlinkSync("loop", join(folder, "loop"));
-  execFileSync("mkfifo", [join(folder, "fifo")], { timeout: 5000, env: { ...process.env, LC_ALL: "C" } });
+  execFileSync("mkfifo", [join(folder, "fifo")], { timeout: 60_000, env: { ...process.env, LC_ALL: "C" } });
 });
 
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-describe("HostFiles.read()", { timeout: 10_000 }, () => {
+describe("HostFiles.read()", { timeout: 120_000 }, () => {
   const read = (name: string, follow = true): ReturnType<typeof files.read> =>
     files.read(folder, name, { maxBytes: 1024, follow });
 

@@ -12,7 +12,7 @@ import { askOverUnix, UnixRequestError } from "./unix-client.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "http-connections-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
-const LIMITS = { timeoutMs: 10_000, maxBytes: 1_000_000 };
+const LIMITS = { timeoutMs: 60_000, maxBytes: 1_000_000 };
 let count = 0;
 
 interface Scene extends AsyncDisposable {
@@ -149,11 +149,13 @@ describe("createHttpConnections() and askOverUnix()", () => {
 
   it("tell an answer that is still sought that its client has hung up, and report no defect for that", async () => {
     const errors: unknown[] = [];
+    const asked = Promise.withResolvers<void>();
     const told = Promise.withResolvers<void>();
     await using scene = serve({
       onError: (error) => void errors.push(error),
       answer: (_method, _target, { signal }) =>
         new Promise((_resolve, reject) => {
+          asked.resolve();
           const end = () => {
             told.resolve();
             reject(new Error("given up"));
@@ -164,7 +166,7 @@ describe("createHttpConnections() and askOverUnix()", () => {
     const socket = connect(scene.path);
     socket.on("error", () => undefined);
     socket.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-    await until(() => scene.taken.length === 1);
+    await asked.promise;
     socket.destroy();
     await told.promise;
     assert.deepEqual(errors, []);

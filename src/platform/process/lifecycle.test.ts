@@ -26,7 +26,7 @@ function start(script: string): {
     say("up");`;
   const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", source], {
     stdio: ["ignore", "pipe", "inherit"],
-    timeout: 20_000,
+    timeout: 120_000,
     killSignal: "SIGKILL",
   });
   let text = "";
