@@ -202,9 +202,37 @@ function endOfQuoted(line: string, from: number, isDouble: boolean): number | un
  * is none. */
 function foldFlow(text: string): string {
   const joined = text.replace(/((?:^|[^\\])(?:\\\\)*)\\\n[ \t]*/g, "$1");
-  return joined.replace(/[ \t]*\n((?:[ \t]*\n)*)[ \t]*/g, (_, more: string) =>
-    more === "" ? " " : "\n".repeat(more.split("\n").length - 1),
-  );
+  const [first = "", ...others] = joined.split("\n");
+  if (others.length === 0) return joined;
+  let folded = first.slice(0, endOfText(first));
+  let breaks = 0;
+  for (const [index, line] of others.entries()) {
+    const isLast = index === others.length - 1;
+    const piece = line.slice(startOfText(line), isLast ? line.length : Math.max(startOfText(line), endOfText(line)));
+    breaks += 1;
+    if (piece === "" && !isLast) continue;
+    folded += (breaks === 1 ? " " : "\n".repeat(breaks - 1)) + piece;
+    breaks = 0;
+  }
+  return folded;
+}
+
+/** Where the blanks at the beginning end. */
+function startOfText(line: string): number {
+  let at = 0;
+  while (isBlank(line.charAt(at))) at += 1;
+  return at;
+}
+
+/** Where the blanks at the end begin. A pattern for them would try every blank of a long run as the first. */
+function endOfText(line: string): number {
+  let at = line.length;
+  while (isBlank(line.charAt(at - 1))) at -= 1;
+  return at;
+}
+
+function isBlank(character: string): boolean {
+  return character === " " || character === "\t";
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {
