@@ -49,7 +49,7 @@ export async function fuzz(target: string, options: FuzzOptions): Promise<FuzzRe
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
   });
   const watch = new Int32Array(shared, 0, 2);
-  const explored = await new Promise<Explored>((resolve, reject) => {
+  const explored = await new Promise<Explored>((resolve) => {
     const none: Explored = { executions: 0, features: 0, kept: [] };
     let seen = -1;
     const blame = (message: string): void => {
@@ -68,7 +68,7 @@ export async function fuzz(target: string, options: FuzzOptions): Promise<FuzzRe
     });
     worker.on("error", (error: Error & { code?: string }) => {
       if (error.code === "ERR_WORKER_OUT_OF_MEMORY") blame(`Unbounded: ${MAX_HEAP_MB} MB of memory were not enough`);
-      else reject(error);
+      else blame(`Uncaught: ${error.stack ?? error.message}`);
     });
     worker.on("exit", () => clearInterval(watchdog));
   });

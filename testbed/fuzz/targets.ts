@@ -9,6 +9,7 @@ import { NFT_TARGETS } from "./targets/nft.ts";
 import { PLUGIN_TARGETS } from "./targets/plugin.ts";
 import { POLICY_TARGETS } from "./targets/policy.ts";
 import { PROC_TARGETS } from "./targets/proc.ts";
+import { SOCKET_TARGETS } from "./targets/sockets.ts";
 import { WIRE_TARGETS } from "./targets/wire.ts";
 
 /** Readers in TypeScript: anywhere. */
@@ -24,7 +25,7 @@ export const AGENT_TARGETS: readonly FuzzTarget[] = [
   ...DOCUMENT_TARGETS,
 ];
 
-export const ALL_TARGETS: readonly FuzzTarget[] = [...AGENT_TARGETS, ...PLUGIN_TARGETS];
+export const ALL_TARGETS: readonly FuzzTarget[] = [...AGENT_TARGETS, ...SOCKET_TARGETS, ...PLUGIN_TARGETS];
 
 export const TARGET_NAMES: readonly string[] = ALL_TARGETS.map(({ name }) => name);
 

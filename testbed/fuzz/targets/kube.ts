@@ -13,12 +13,20 @@ import { PlainYamlError, parsePlainYaml } from "../../../src/core/kube/plain-yam
 import { type Pod, parsePod } from "../../../src/core/kube/pod.ts";
 import { parseWatchEvent } from "../../../src/core/kube/watch-event.ts";
 import { createWatchFrames } from "../../../src/core/kube/watch-frames.ts";
+import { decideSidecar } from "../../../src/core/policy/sidecar-decision.ts";
+import { DEFAULT_SIDECAR_CAPTURE } from "../../../src/core/rules/sidecar-capture.ts";
 import { bytesOf, createTarget, type FuzzTarget, textOf } from "../fuzz-target.ts";
 import { mutateJson } from "../mutate-json.ts";
 import { mutateText } from "../mutate-text.ts";
 import { holds } from "../oracle.ts";
 import { DAEMON_SET, KUBE_WORDS, KUBECONFIG, MANIFEST, NAMESPACE, POD, YAML_WORDS } from "./kube-seeds.ts";
 
+const SETTINGS = {
+  excludedNamespaces: ["kube-system"],
+  agentNamespace: "istio-system",
+  ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
+  loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
+};
 const MAX_ITEM = 16 * 1024;
 const bounds = { maxItemBytes: MAX_ITEM, maxItems: 200 };
 
@@ -40,6 +48,7 @@ const objects = createTarget(
       "core/kube/daemonset.ts",
       "core/kube/node-affinity.ts",
       "core/kube/object-fields.ts",
+      "core/policy/sidecar-decision.ts",
     ],
     mutators: [mutateJson],
     words: KUBE_WORDS,
@@ -55,6 +64,7 @@ const objects = createTarget(
     }
     if (!textOf(input).includes("spec")) return parseNamespace(value);
     const pod = parsePod(value);
+    holds(JSON.stringify(decideSidecar(pod, SETTINGS)).length < 200_000, "Unbounded: a decision");
     holds(
       Object.getPrototypeOf(pod.labels) === null && Object.getPrototypeOf(pod.annotations) === null,
       "Records have no prototype",
