@@ -1,9 +1,11 @@
 // What the agent does to the host at its start, and nothing else: for install-crash.test.ts, which kills it in the middle.
 //   install-once.ts NET_DIR BIN_DIR PLUGIN_DIR [chained|owned|standalone|uninstall]
+
 import { createInstaller } from "../../src/agent/install/installer.ts";
 import { removeFromHost } from "../../src/agent/install/remove-from-host.ts";
 import { createHostAccess } from "../../src/cmd/host-access.ts";
 import { createPluginEntry } from "../../src/core/cni/plugin-entry.ts";
+import { SAMPLE_ENTRY_OPTIONS } from "../../src/core/cni/testing.ts";
 import type { Logger } from "../../src/core/log.ts";
 import { createSystemClock } from "../../src/platform/clock.ts";
 import { createDirectoryWatch } from "../../src/platform/fs/directory-watch.ts";
@@ -30,17 +32,7 @@ if (mode === "uninstall") {
   process.exitCode = failed.length === 0 ? 0 : 1;
 } else {
   const ending = new AbortController();
-  const entry = createPluginEntry({
-    ambientEnabled: false,
-    agentRunDir: "/var/run/istio-cni",
-    ambientDetectionRetry: false,
-    enablementSelectors: [],
-    excludeNamespaces: ["kube-system"],
-    nativeNftables: false,
-    pluginLogLevel: "info",
-    podNamespace: "istio-system",
-    agentWaitMs: 300,
-  });
+  const entry = createPluginEntry({ ...SAMPLE_ENTRY_OPTIONS, agentWaitMs: 300 });
   const installer = createInstaller(
     {
       files,

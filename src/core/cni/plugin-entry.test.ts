@@ -1,18 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createPluginEntry, isEntryText, renderStandaloneConf } from "./plugin-entry.ts";
+import { SAMPLE_ENTRY_OPTIONS } from "./testing.ts";
 
-const OPTIONS = {
-  ambientEnabled: false,
-  agentRunDir: "/var/run/istio-cni",
-  ambientDetectionRetry: false,
-  enablementSelectors: [],
-  excludeNamespaces: ["kube-system"],
-  nativeNftables: false,
-  pluginLogLevel: "info",
-  podNamespace: "istio-system",
-  agentWaitMs: 10_000,
-};
+const OPTIONS = SAMPLE_ENTRY_OPTIONS;
 
 /** contract 3.3 */
 const UPSTREAM = {

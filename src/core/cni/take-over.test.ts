@@ -1,5 +1,6 @@
 // Taking over from upstream's agent, and handing back to it, in place: with files as it leaves them and as it would treat
 // ours, by what is known of it (contract 3.3, 3.5, 3.7; cni/pkg/install/cniconfig.go@1.30.3).
+
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ConfFile } from "./choose-conflist.ts";
@@ -8,6 +9,7 @@ import { type DesiredInstall, decideInstall } from "./decide-install.ts";
 import { decideRemoval } from "./decide-removal.ts";
 import { BACKUP_SUFFIX, type HostView, type InstallStep } from "./host-view.ts";
 import { createPluginEntry } from "./plugin-entry.ts";
+import { SAMPLE_ENTRY_OPTIONS } from "./testing.ts";
 
 type Json = { [key: string]: unknown };
 type Conf = Json & { plugins: Json[] };
@@ -15,17 +17,7 @@ type Files = Map<string, string>;
 
 const OWNED = "02-istio-cni.conflist";
 const PRIMARY = '{"cniVersion":"0.3.1","name":"k8s","plugins":[{"mtu":1450,"type":"calico"},{"type":"portmap"}]}';
-const ENTRY = createPluginEntry({
-  ambientEnabled: true,
-  agentRunDir: "/var/run/istio-cni",
-  ambientDetectionRetry: false,
-  enablementSelectors: [],
-  excludeNamespaces: ["kube-system"],
-  nativeNftables: false,
-  pluginLogLevel: "info",
-  podNamespace: "istio-system",
-  agentWaitMs: 15_000,
-});
+const ENTRY = createPluginEntry({ ...SAMPLE_ENTRY_OPTIONS, ambientEnabled: true, agentWaitMs: 15_000 });
 
 /** Upstream's object: the keys of contract 3.3. */
 const UPSTREAMS: Json = Object.fromEntries(

@@ -36,6 +36,10 @@ const api = (changes: Partial<NodeFacts["api"]>) => ({ api: { ...healthy.api, ..
 const agent = (changes: Partial<StatusDocument>, pods = [samplePod()]) => ({
   agent: { kind: "answers", status: sampleStatus(pods, changes) } as const,
 });
+const watch = (changes: Partial<StatusDocument["watches"][number]>) => ({
+  ...{ resource: "pods", isSynced: true, phase: "watching", failures: 0, lastFailure: null, objects: 1, ageSeconds: 1 },
+  ...changes,
+});
 const without = (role: string) => ({
   folders: healthy.folders.map((one) => (one.role === role ? { ...one, found: undefined } : one)),
 });
@@ -355,40 +359,8 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     ],
   ],
   "agent.watch": [
-    [
-      "warn",
-      /pods: no route/,
-      agent({
-        watches: [
-          {
-            resource: "pods",
-            isSynced: true,
-            phase: "x",
-            failures: 2,
-            lastFailure: "no route",
-            objects: 1,
-            ageSeconds: 1,
-          },
-        ],
-      }),
-    ],
-    [
-      "warn",
-      /pods: watching/,
-      agent({
-        watches: [
-          {
-            resource: "pods",
-            isSynced: true,
-            phase: "watching",
-            failures: 0,
-            lastFailure: null,
-            objects: 1,
-            ageSeconds: 301,
-          },
-        ],
-      }),
-    ],
+    ["warn", /pods: no route/, agent({ watches: [watch({ phase: "x", failures: 2, lastFailure: "no route" })] })],
+    ["warn", /pods: watching/, agent({ watches: [watch({ ageSeconds: 301 })] })],
   ],
   "agent.ports": [
     ["fail", /nobody listens on 15014/, { listening: { value: new Set([8000]) } }],

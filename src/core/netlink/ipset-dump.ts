@@ -3,7 +3,7 @@
 import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
 import { IPSET_ADDRESS, IPSET_ATTR, IPSET_CMD, IPSET_DATA, type IpsetEntry, WITH_COMMENT } from "./ipset.ts";
 import type { NetlinkMessage } from "./message.ts";
-import { attributeMap, NetlinkFormatError, parseAttributes, readNumber, readString, readU32be } from "./message.ts";
+import { attributeMap, parseAttributes, readNumber, readString, readU32be } from "./message.ts";
 import { NFGENMSG_BYTES } from "./nfnetlink.ts";
 import { familyOf } from "./rtnetlink.ts";
 
@@ -40,21 +40,6 @@ export function decodeIpset(messages: readonly NetlinkMessage[]): HeldIpset | un
     }
   }
   return definition === undefined ? undefined : { ...definition, entries };
-}
-
-/**
- * The protocols that the answer to `encodeIpsetProtocol` names, lowest and highest.
- * @throws {NetlinkFormatError} when it names none.
- */
-export function decodeIpsetProtocol(messages: readonly NetlinkMessage[]): {
-  readonly min: number;
-  readonly max: number;
-} {
-  const answer = messages.find(({ type }) => type === IPSET_CMD.PROTOCOL);
-  const attributes = attributeMap(answer?.payload.subarray(NFGENMSG_BYTES) ?? new Uint8Array());
-  const max = attributes.get(IPSET_ATTR.PROTOCOL);
-  if (max === undefined) throw new NetlinkFormatError("Cannot read the protocol of ipset: the answer holds none");
-  return { min: readNumber(attributes.get(IPSET_ATTR.PROTOCOL_MIN) ?? max), max: readNumber(max) };
 }
 
 /** Stands in the first message of a set. */

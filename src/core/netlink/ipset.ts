@@ -31,10 +31,8 @@ const ipsetType = (command: number): number => (NFNL_SUBSYS_IPSET << 8) | comman
 
 /** nlmsg_type of the messages we send or read (enum ipset_cmd). */
 export const IPSET_CMD = {
-  PROTOCOL: ipsetType(1),
   CREATE: ipsetType(2),
   DESTROY: ipsetType(3),
-  FLUSH: ipsetType(4),
   LIST: ipsetType(7),
   ADD: ipsetType(9),
   DEL: ipsetType(10),
@@ -50,18 +48,12 @@ export const IPSET_ATTR = {
   DATA: 7,
   ADT: 8,
   LINENO: 9,
-  PROTOCOL_MIN: 10,
 } as const;
 export const IPSET_DATA = { IP: 1, TIMEOUT: 6, CADT_FLAGS: 8, MAXELEM: 19, COMMENT: 26 } as const;
 export const IPSET_ADDRESS = { 4: 1, 6: 2 } as const;
 
 /** One address of a set, with what is written beside it. */
 export type IpsetEntry = { readonly ip: IpAddress; readonly comment: string };
-
-/** Asks which protocol the kernel speaks; EINVAL (22) where it has no ipset. Changes nothing. */
-export function encodeIpsetProtocol(): Uint8Array {
-  return encodeOne(IPSET_CMD.PROTOCOL, 0, () => {});
-}
 
 /**
  * Creates a set of addresses of one family with comments and without time-out. One that is there, of the same definition,
@@ -92,11 +84,6 @@ export function encodeIpsetAdd(name: string, entries: readonly IpsetEntry[]): Ui
 /** Deletes addresses, whether they are there or not. Equiv: ipset del -exist NAME IP */
 export function encodeIpsetDelete(name: string, addresses: readonly IpAddress[]): Uint8Array[] {
   return encodeEntries(IPSET_CMD.DEL, name, addresses, writeAddress);
-}
-
-/** Takes every address out. Equiv: ipset flush NAME */
-export function encodeIpsetFlush(name: string): Uint8Array {
-  return encodeOne(IPSET_CMD.FLUSH, 0, (writer) => writeName(writer, name));
 }
 
 /** Destroys a set; refused while a rule looks into it ("in-use") or where there is none. Equiv: ipset destroy NAME */

@@ -1,25 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { maskCidr } from "../address.ts";
 import { ruleKey } from "../rules/compare.ts";
 import type { Match, Rule, Verdict } from "../rules/model.ts";
-import { CONNTRACK_STATES } from "../rules/model.ts";
 import { normalRule } from "../rules/planned-rule.ts";
 import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
 import { attributeMap } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
 import { parseExpressions, writeExpressions } from "./nft-expression.ts";
+import { matchesOf, name, negated, plain, port, u32 } from "./testing.ts";
 import { NetlinkWriter } from "./writer.ts";
 import type { SetNumbers } from "./xt-match.ts";
 
-/** A record with the prototype every object literal has, so that it can be compared strictly. */
-const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
-
-const negated = fc.boolean();
-const u32 = fc.integer({ min: 0, max: 0xffffffff });
-const port = fc.integer({ min: 0, max: 0xffff });
-const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/);
 /** As a kernel might have them: name → number. */
 const SETS = new Map([
   ["istio-inpod-probes-v4", 0],
@@ -33,28 +25,9 @@ const NUMBERS: SetNumbers = {
 const FAMILY = fc.constantFrom(4 as const, 6 as const);
 
 function matchOf(family: 4 | 6): fc.Arbitrary<Match> {
-  const size = family === 4 ? 4 : 16;
-  const bytes = fc.uint8Array({ minLength: size, maxLength: size });
-  const cidr = fc
-    .record({ bytes, prefixLength: fc.integer({ min: 1, max: size * 8 }) })
-    .map((fields) => maskCidr({ family, ...fields }));
   const ports = fc.array(port, { minLength: 1, maxLength: 15 });
-  const states = fc
-    .subarray([...CONNTRACK_STATES], { minLength: 1 })
-    .map((chosen) => CONNTRACK_STATES.filter((state) => chosen.includes(state)));
   return fc.oneof(
-    plain({ kind: fc.constantFrom("iifname" as const, "oifname" as const), name, negated }),
-    plain({
-      kind: fc.constant("protocol" as const),
-      protocol: fc.constantFrom("tcp" as const, "udp" as const),
-      negated,
-    }),
-    plain({ kind: fc.constantFrom("source" as const, "destination" as const), cidr, negated }),
-    plain({ kind: fc.constantFrom("sport" as const, "dport" as const), port, negated }),
-    plain({ kind: fc.constantFrom("sports" as const, "dports" as const), ports, negated }),
-    plain({ kind: fc.constantFrom("uid-owner" as const, "gid-owner" as const), id: u32, negated }),
-    plain({ kind: fc.constantFrom("mark" as const, "connmark" as const), value: u32, mask: u32, negated }),
-    plain({ kind: fc.constant("ctstate" as const), states, negated }),
+    ...matchesOf(family, { prefixLength: { min: 1 }, ports, mask: u32 }),
     plain({ kind: fc.constant("socket-exists" as const), negated }),
     plain({
       kind: fc.constant("any-port" as const),

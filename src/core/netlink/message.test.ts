@@ -10,10 +10,8 @@ import {
   readString,
   readU32be,
 } from "./message.ts";
+import { plain } from "./testing.ts";
 import { NetlinkWriter, NLA_F_NESTED } from "./writer.ts";
-
-/** A record with the prototype every object literal has, so that it can be compared strictly. */
-const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
 
 test("a message is written with its length, padded to four bytes, and read back", () => {
   const writer = new NetlinkWriter();

@@ -1,49 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type IpAddress, maskCidr } from "../address.ts";
+import type { IpAddress } from "../address.ts";
 import type { Match, Rule, Verdict } from "../rules/model.ts";
-import { CONNTRACK_STATES } from "../rules/model.ts";
 import { orderMatches } from "../rules/planned-rule.ts";
 import { attributeMap } from "./message.ts";
 import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
 import type { Expression } from "./nft-expression.ts";
 import { parseExpressions, writeExpressions } from "./nft-expression.ts";
+import { matchesOf, name, negated, plain, port, u32 } from "./testing.ts";
 import { NetlinkWriter } from "./writer.ts";
 
-/** A record with the prototype every object literal has, so that it can be compared strictly. */
-const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
-
-const negated = fc.boolean();
-const u32 = fc.integer({ min: 0, max: 0xffffffff });
 /** 0 is what a whole word would be left with: nothing to set. */
 const mask = fc.oneof(fc.constant(0xffffffff), fc.integer({ min: 1, max: 0xfffffffe }));
-const port = fc.integer({ min: 0, max: 0xffff });
-const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/);
 const ports = fc.uniqueArray(port, { minLength: 1 }).map((list) => list.toSorted((left, right) => left - right));
-const states = fc
-  .subarray([...CONNTRACK_STATES], { minLength: 1 })
-  .map((chosen) => CONNTRACK_STATES.filter((state) => chosen.includes(state)));
 
 function matchOf(family: 4 | 6): fc.Arbitrary<Match> {
-  const size = family === 4 ? 4 : 16;
-  const cidr = plain({
-    bytes: fc.uint8Array({ minLength: size, maxLength: size }),
-    prefixLength: fc.integer({ min: 0, max: size * 8 }),
-  }).map((fields) => maskCidr({ family, ...fields }));
   return fc.oneof(
-    plain({ kind: fc.constantFrom("iifname" as const, "oifname" as const), name, negated }),
-    plain({
-      kind: fc.constant("protocol" as const),
-      protocol: fc.constantFrom("tcp" as const, "udp" as const),
-      negated,
-    }),
-    plain({ kind: fc.constantFrom("source" as const, "destination" as const), cidr, negated }),
-    plain({ kind: fc.constantFrom("sport" as const, "dport" as const), port, negated }),
-    plain({ kind: fc.constantFrom("sports" as const, "dports" as const), ports, negated }),
-    plain({ kind: fc.constantFrom("uid-owner" as const, "gid-owner" as const), id: u32, negated }),
-    plain({ kind: fc.constantFrom("mark" as const, "connmark" as const), value: u32, mask, negated }),
-    plain({ kind: fc.constant("ctstate" as const), states, negated }),
+    ...matchesOf(family, { prefixLength: { min: 0 }, ports, mask }),
     plain({
       kind: fc.constant("set" as const),
       name,

@@ -105,9 +105,19 @@ function nameOf(expression: Expression): string {
 function writeExpression(writer: NetlinkWriter, expression: Expression): void {
   switch (expression.kind) {
     case "meta":
-      writer.attributeU32be(NFTA_META.KEY, expression.key);
-      writer.attributeU32be(NFTA_META.DREG, REGISTER_DATA);
+    case "ct": {
+      const types = expression.kind === "meta" ? NFTA_META : NFTA_CT;
+      writer.attributeU32be(types.KEY, expression.key);
+      writer.attributeU32be(types.DREG, REGISTER_DATA);
       return;
+    }
+    case "meta-set":
+    case "ct-set": {
+      const types = expression.kind === "meta-set" ? NFTA_META : NFTA_CT;
+      writer.attributeU32be(types.KEY, expression.key);
+      writer.attributeU32be(types.SREG, REGISTER_DATA);
+      return;
+    }
     case "payload":
       writer.attributeU32be(NFTA_PAYLOAD.DREG, REGISTER_DATA);
       writer.attributeU32be(NFTA_PAYLOAD.BASE, expression.base);
@@ -148,18 +158,6 @@ function writeExpression(writer: NetlinkWriter, expression: Expression): void {
     case "value":
       writer.attributeU32be(NFTA_IMMEDIATE.DREG, REGISTER_DATA);
       writer.nested(NFTA_IMMEDIATE.DATA, () => writer.attributeBytes(NFTA_DATA.VALUE, expression.value));
-      return;
-    case "meta-set":
-      writer.attributeU32be(NFTA_META.KEY, expression.key);
-      writer.attributeU32be(NFTA_META.SREG, REGISTER_DATA);
-      return;
-    case "ct":
-      writer.attributeU32be(NFTA_CT.KEY, expression.key);
-      writer.attributeU32be(NFTA_CT.DREG, REGISTER_DATA);
-      return;
-    case "ct-set":
-      writer.attributeU32be(NFTA_CT.KEY, expression.key);
-      writer.attributeU32be(NFTA_CT.SREG, REGISTER_DATA);
       return;
     case "redir":
       writer.attributeU32be(NFTA_REDIR.REG_PROTO_MIN, REGISTER_DATA);
