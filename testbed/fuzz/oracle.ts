@@ -60,7 +60,7 @@ export function skeletonOf(error: unknown): string {
 }
 
 /** Errors are read in logs, terminals and Events: never long, and none of the characters that end lines or strings there. What
- * prints them escapes the others (core/status/text-columns.ts). */
+ * prints them escapes the others (core/text-columns.ts). */
 function checkMessage(message: string): void {
   holds(message.length <= MAX_MESSAGE, `Unbounded: the message of an error has ${message.length} characters`);
   holds(message !== "", "Silent: an error says nothing");

@@ -1,5 +1,5 @@
 // A core/v1 Event as the API takes it, and the patch that tells of its repetition. Pure text and numbers.
-import { printable } from "../../core/status/text-columns.ts";
+import { printable } from "../../core/text-columns.ts";
 
 /** The pod an Event is about; what kubectl looks Events up by. */
 export interface EventSubject {

@@ -11,7 +11,7 @@ import type { AgentFacts, NodeFacts } from "../../core/doctor/node-facts.ts";
 import { renderDiagnosis } from "../../core/doctor/render-diagnosis.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { STATUS_DOCUMENT } from "../../core/status/status-document.ts";
-import { renderJson } from "../../core/status/text-columns.ts";
+import { renderJson } from "../../core/text-columns.ts";
 import { firstExisting } from "../../platform/fs/existing-path.ts";
 import { askOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
 import { buildInfo } from "../build-info.ts";

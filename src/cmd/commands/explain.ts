@@ -5,7 +5,7 @@
 
 import { renderExplanation } from "../../core/status/render-explanation.ts";
 import { POD_EXPLANATION } from "../../core/status/status-document.ts";
-import { renderJson } from "../../core/status/text-columns.ts";
+import { renderJson } from "../../core/text-columns.ts";
 import { askAgent, QUERY_EXIT_CODES, type QueryInput, type QueryOutcome } from "./ask-agent.ts";
 
 export interface ExplainInput extends QueryInput {

@@ -4,7 +4,7 @@
 
 import { type LogLevelChange, renderLogChange } from "../../core/log-change.ts";
 import { LOG_LEVELS_DOCUMENT, renderLogLevels } from "../../core/status/log-levels-document.ts";
-import { renderJson } from "../../core/status/text-columns.ts";
+import { renderJson } from "../../core/text-columns.ts";
 import { askAgent, QUERY_EXIT_CODES, type QueryInput, type QueryOutcome } from "./ask-agent.ts";
 
 /** @throws {ConfigError} for a run directory that is none. */

@@ -17,7 +17,7 @@ import { renderPreview } from "../../core/preview/render-preview.ts";
 import { podInetRules, podRules } from "../../core/rules/pod-capture.ts";
 import { renderIptables } from "../../core/rules/render-iptables.ts";
 import { renderNft } from "../../core/rules/render-nft.ts";
-import { renderJson } from "../../core/status/text-columns.ts";
+import { renderJson } from "../../core/text-columns.ts";
 import { readInput } from "../../platform/process/read-input.ts";
 import { ambientSettings } from "../ambient-settings.ts";
 import type { OptionFlags } from "../flags.ts";

@@ -4,7 +4,7 @@
 
 import { renderStatus } from "../../core/status/render-status.ts";
 import { STATUS_DOCUMENT } from "../../core/status/status-document.ts";
-import { renderJson } from "../../core/status/text-columns.ts";
+import { renderJson } from "../../core/text-columns.ts";
 import { askAgent, QUERY_EXIT_CODES, type QueryInput, type QueryOutcome } from "./ask-agent.ts";
 
 /** @throws {ConfigError} for a run directory that is none. */

@@ -2,7 +2,7 @@
  * `install-cni trace NAMESPACE/POD`: where a packet of the pod ends, by the rules that the kernel holds.
  */
 
-import { renderJson } from "../../core/status/text-columns.ts";
+import { renderJson } from "../../core/text-columns.ts";
 import { renderTrace } from "../../core/trace/render-trace.ts";
 import { TRACE_DOCUMENT, type TraceDocument } from "../../core/trace/trace-document.ts";
 import { renderTraceTexts, type TraceTexts } from "../../core/trace/trace-query.ts";

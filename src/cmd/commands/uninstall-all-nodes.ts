@@ -5,7 +5,7 @@
 import { type AgentsEnd, endAgents } from "../../agent/install/end-agents.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { DAEMONSET_NAME } from "../../core/kube/daemonset.ts";
-import { printable, renderJson } from "../../core/status/text-columns.ts";
+import { printable, renderJson } from "../../core/text-columns.ts";
 import { createSystemClock } from "../../platform/clock.ts";
 import { createKubeClient } from "../../platform/http/kube-client.ts";
 import { buildInfo } from "../build-info.ts";

@@ -10,7 +10,7 @@ import type { AgentConfig } from "../../core/config/agent-config.ts";
 import { resolveConfig } from "../../core/config/resolve-config.ts";
 import { SILENT } from "../../core/log.ts";
 import { UPSTREAM_LOG_SOCKET } from "../../core/run-dir-names.ts";
-import { printable, renderJson } from "../../core/status/text-columns.ts";
+import { printable, renderJson } from "../../core/text-columns.ts";
 import { createSystemClock } from "../../platform/clock.ts";
 import { askOverUnix, UnixRequestError } from "../../platform/http/unix-client.ts";
 import type { OptionFlags } from "../flags.ts";

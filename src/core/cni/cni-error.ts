@@ -3,7 +3,7 @@
  * becomes the JSON a runtime reads. Which situation deserves which code is decided by who throws.
  */
 import { messageOf } from "../error-message.ts";
-import { printable } from "../status/text-columns.ts";
+import { printable } from "../text-columns.ts";
 
 /** CNI SPEC 1.1.0 "Error" and "STATUS"; 8 and 999 are libcni's own (pkg/types/types.go@v1.3.0). */
 export const CNI_ERROR_CODES = {

@@ -4,7 +4,7 @@
  */
 
 import { quoteText } from "../short-text.ts";
-import { printable } from "../status/text-columns.ts";
+import { printable } from "../text-columns.ts";
 
 export type ConfigErrorCode =
   | "unknown-command"

@@ -3,7 +3,7 @@
  * of options and commands; and the two forms of `install-cni config`.
  */
 
-import { renderColumns, renderJson } from "../status/text-columns.ts";
+import { renderColumns, renderJson } from "../text-columns.ts";
 import { AGENT_COMMAND, COMMANDS, type CommandFlag, type CommandSpec } from "./commands.ts";
 import type { OptionEntry } from "./options.ts";
 import { ALL_OPTIONS, GROUP_TITLES, type OptionGroupName } from "./options.ts";

@@ -1,6 +1,6 @@
 // `install-cni doctor` for people: a summary, then one line per check; what is not good says why it matters and what to do.
 
-import { type Cell, type Colour, paint, printable, renderColumns } from "../status/text-columns.ts";
+import { type Cell, type Colour, paint, printable, renderColumns } from "../text-columns.ts";
 import type { CheckResult } from "./check.ts";
 import type { Diagnosis } from "./diagnosis.ts";
 

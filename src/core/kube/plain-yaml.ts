@@ -5,7 +5,7 @@
  */
 
 import { cutText } from "../short-text.ts";
-import { printable } from "../status/text-columns.ts";
+import { printable } from "../text-columns.ts";
 
 /** Scalars stay text: who reads a field knows its type. Mappings have no prototype. */
 export type PlainYaml = string | null | readonly PlainYaml[] | { readonly [key: string]: PlainYaml };

@@ -1,7 +1,7 @@
 // `install-cni render` for people: for each pod of a manifest what an agent would decide and write.
 
 import { renderRules, rowsOfCapture } from "../status/render-explanation.ts";
-import { type Cell, paint, printable, renderColumns } from "../status/text-columns.ts";
+import { type Cell, paint, printable, renderColumns } from "../text-columns.ts";
 import type { PreviewDocument, PreviewedPodDocument } from "./preview-document.ts";
 
 const VERDICTS = {

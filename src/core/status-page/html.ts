@@ -1,6 +1,6 @@
 // HTML in which nothing that somebody else wrote can be anything but text: values are escaped unless they are HTML already.
 
-import { printable } from "../status/text-columns.ts";
+import { printable } from "../text-columns.ts";
 
 /** A piece of a page, safe as it is. Made by `html` alone. */
 export type Html = { readonly markup: string };

@@ -6,7 +6,7 @@
 import { cutText } from "../short-text.ts";
 import { headOf, POD_HEADINGS, rowOf } from "../status/render-status.ts";
 import type { PodStatus, StatusDocument } from "../status/status-document.ts";
-import { type Cell, renderSpan } from "../status/text-columns.ts";
+import { type Cell, renderSpan } from "../text-columns.ts";
 import { type Html, html, trusted } from "./html.ts";
 import { PAGE_STYLE, PAGE_STYLE_HASH } from "./page-style.ts";
 

@@ -3,10 +3,10 @@
 
 import type { PodCapture } from "../rules/pod-capture.ts";
 import { cutText } from "../short-text.ts";
+import { renderAge } from "../text-columns.ts";
 import { describeCapture } from "./describe-capture.ts";
 import { describeEnrolment, type EnrolmentStatusFacts, isEnrolmentInTrouble } from "./describe-enrolment.ts";
 import type { POD_STATES, PodGroup, PodStatus } from "./status-document.ts";
-import { renderAge } from "./text-columns.ts";
 
 /** What verification knows of a pod (agent/verify). Times are milliseconds since 1970. */
 export interface VerificationFacts {

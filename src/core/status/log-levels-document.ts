@@ -4,8 +4,8 @@
 
 import { LOG_LEVELS } from "../log.ts";
 import { renderScopeLevels } from "../log-levels.ts";
+import { renderColumns, renderSpan } from "../text-columns.ts";
 import { exactly, listOf, NUMBER, object, oneOf, orNull, TEXT, type TypeOf } from "./shape.ts";
-import { renderColumns, renderSpan } from "./text-columns.ts";
 
 export const LOG_LEVELS_SCHEMA_VERSION = 1;
 

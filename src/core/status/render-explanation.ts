@@ -1,8 +1,8 @@
 // `install-cni explain` for people: the decision and what led to it, what should be captured, what was found.
 
+import { type Cell, printable, renderAge, renderColumns } from "../text-columns.ts";
 import { wordsOfFinishing } from "./describe-pod.ts";
 import type { CaptureStatus, PodExplanation, PodStatus } from "./status-document.ts";
-import { type Cell, printable, renderAge, renderColumns } from "./text-columns.ts";
 
 export interface ExplanationOptions {
   readonly hasColours: boolean;

@@ -1,10 +1,10 @@
 // `install-cni status` for people: a head that says how the node is, then one line per pod.
 
+import { type Cell, type Colour, renderAge, renderColumns, renderSpan } from "../text-columns.ts";
 import { wordsOfZtunnel } from "./describe-enrolment.ts";
 import { wordsOfFinishing } from "./describe-pod.ts";
 import { type ProbePathStatus, wordsOfProbePath } from "./describe-probe-path.ts";
 import type { CaptureStatus, PodStatus, StatusDocument } from "./status-document.ts";
-import { type Cell, type Colour, renderAge, renderColumns, renderSpan } from "./text-columns.ts";
 
 /** Of the columns of `rowOf()`. */
 export const POD_HEADINGS = [

@@ -7,7 +7,6 @@ import { renderExplanation } from "./render-explanation.ts";
 import { renderStatus } from "./render-status.ts";
 import type { PodExplanation } from "./status-document.ts";
 import { SAMPLE_TIME, samplePod, sampleStatus } from "./testing.ts";
-import { printable, renderAge, renderColumns, renderJson, renderSpan } from "./text-columns.ts";
 
 /** Compares with a file of testdata/; UPDATE_GOLDEN=1 writes it anew. */
 function assertGolden(name: string, actual: string): void {
@@ -246,49 +245,5 @@ describe("renderExplanation()", () => {
       { hasColours: false, withRules: true },
     );
     assert.match(text, /^shop\/db is not decided on yet\n/);
-  });
-});
-
-describe("text for terminals", () => {
-  it("has nothing that a terminal obeys", () => {
-    assert.equal(printable("a\u001b[31m\nb\u202e\u2028"), "a\\u{1b}[31m\\u{a}b\\u{202e}\\u{2028}");
-  });
-
-  it("has none in JSON either, and reads back as the same", () => {
-    const document = { text: "a\u001b\u009b[31m\n\u202e\u2028\u{e0001}é😀" };
-    const text = renderJson(document);
-    assert.deepEqual(JSON.parse(text), document);
-    assert.deepEqual(
-      [...text].filter((character) => printable(character) !== character),
-      ["\n", "\n", "\n"],
-    );
-    assert.match(text, /é😀/);
-  });
-
-  it("lines up its columns", () => {
-    assert.equal(
-      renderColumns(
-        [
-          ["a", { text: "bbb", colour: "red" }, "c"],
-          ["aaa", "b", ""],
-        ],
-        false,
-      ),
-      "a    bbb  c\naaa  b\n",
-    );
-  });
-
-  it("tells spans in the unit that is full", () => {
-    assert.deepEqual([-1, 0, 119.9, 120, 7199, 7200, 172_799, 172_800].map(renderSpan), [
-      "0s",
-      "0s",
-      "119s",
-      "2m",
-      "119m",
-      "2h",
-      "47h",
-      "2d",
-    ]);
-    assert.deepEqual([renderAge(null, AT), renderAge("nonsense", AT)], ["-", "?"]);
   });
 });

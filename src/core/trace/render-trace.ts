@@ -1,6 +1,6 @@
 // `install-cni trace` for people: the packet, where it ends and why, and every rule it met on the way.
 
-import { type Cell, type Colour, paint, printable, renderColumns } from "../status/text-columns.ts";
+import { type Cell, type Colour, paint, printable, renderColumns } from "../text-columns.ts";
 import type { TraceDocument } from "./trace-document.ts";
 
 const COLOURS: Readonly<Record<TraceDocument["verdict"], Colour>> = {
