@@ -54,7 +54,7 @@ describe("renderConsoleLine()", () => {
           labels: { value },
         });
         assert.equal(line.split("\t").length, 5);
-        assert.doesNotMatch(line.replaceAll("\t", ""), /[\p{Cc}\u2028\u2029\u202e]/u);
+        assert.doesNotMatch(line.replaceAll("\t", ""), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
       }),
     );
   });
@@ -69,7 +69,7 @@ describe("renderJsonLine()", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (message, value) => {
         const line = renderJsonLine({ epochMicros: AT, level: "info", scope: "default", message, labels: { value } });
-        assert.doesNotMatch(line, /[\p{Cc}\u2028\u2029\u202e]/u);
+        assert.doesNotMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
         const parsed = JSON.parse(line) as Record<string, unknown>;
         assert.equal(parsed["msg"], message);
         assert.equal(parsed["value"], value);
@@ -80,6 +80,14 @@ describe("renderJsonLine()", () => {
 });
 
 describe("a log line", () => {
+  it("shows what nobody would see, as a terminal's text does", () => {
+    const message = "a\u200bb\u061c\u00ad\u{e0041}";
+    const shown = "a\\u200bb\\u061c\\u00ad\\udb40\\udc41";
+    const record: LogRecord = { epochMicros: AT, level: "info", scope: "default", message, labels: { name: message } };
+    assert.equal(renderConsoleLine(record).split("\t").slice(2).join("\t"), `${shown}\tname=${shown}`);
+    assert.ok(renderJsonLine(record).endsWith(`"msg":"${shown}","name":"${shown}"}`));
+  });
+
   it("is bounded in message, values and number of labels", () => {
     const labels = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`l${n}`, "v".repeat(5000)]));
     const record: LogRecord = { epochMicros: AT, level: "info", scope: "default", message: "m".repeat(1e6), labels };

@@ -1,9 +1,10 @@
 /**
  * One log line as text, in the two shapes of upstream's (contract 8.6, pkg/log/config.go and scope.go@1.30.3). Names that
- * come from outside cannot forge or split a line: control characters, line separators and direction overrides are escaped.
+ * come from outside cannot forge or split a line: what is not seen, turns the direction of writing or makes lines is escaped.
  */
 
 import type { LogLabels, LogSeverity } from "./log.ts";
+import { escapeUnseen } from "./text-columns.ts";
 
 export interface LogRecord {
   readonly epochMicros: number;
@@ -19,8 +20,6 @@ const MESSAGE_MAX = 8192;
 const LABEL_MAX = 2048;
 const LABELS_MAX = 32;
 
-/** C0, C1, DEL, line and paragraph separators, bidirectional overrides and isolates. */
-const UNSAFE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 const RESERVED_KEYS = ["level", "time", "scope", "caller", "msg", "stack"];
 
@@ -47,7 +46,7 @@ export function renderJsonLine({ epochMicros, level, scope, message, labels = {}
     fields.push([RESERVED_KEYS.includes(key) ? `${key}_` : key, shown]);
   }
   const pairs = fields.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(jsonValue(value))}`);
-  return `{${pairs.join(",")}}`.replace(UNSAFE, unicodeEscape);
+  return escapeUnseen(`{${pairs.join(",")}}`);
 }
 
 /** `YYYY-MM-DDTHH:MM:SS.ffffffZ`. */
@@ -59,14 +58,14 @@ export function renderLogTime(epochMicros: number): string {
 }
 
 /** Text that stays on its line and shows what is in it. */
-export function escapeText(text: string): string {
-  return text.replace(UNSAFE, (found) => SHORT_ESCAPES[found] ?? unicodeEscape(found));
+function escapeText(text: string): string {
+  return escapeUnseen(text.replace(/[\n\r\t]/g, (found) => SHORT_ESCAPES[found] ?? found));
 }
 
 function renderValue(value: string | number | boolean): string {
   if (typeof value !== "string") return String(value);
   const shown = abridge(value, LABEL_MAX);
-  return /[\s="]/.test(shown) ? JSON.stringify(shown).replace(UNSAFE, unicodeEscape) : escapeText(shown);
+  return /[\s="]/.test(shown) ? escapeUnseen(JSON.stringify(shown)) : escapeText(shown);
 }
 
 function jsonValue(value: string | number | boolean): string | number | boolean {
@@ -75,8 +74,4 @@ function jsonValue(value: string | number | boolean): string | number | boolean 
 
 function abridge(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max)}… (${text.length - max} more)`;
-}
-
-function unicodeEscape(found: string): string {
-  return `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -9,23 +9,31 @@ export type Cell = string | { readonly text: string; readonly colour: Colour };
 const CODES: Readonly<Record<Colour, number>> = { green: 32, yellow: 33, red: 31, bold: 1 };
 const GAP = "  ";
 
-/** Control characters, and those that turn the direction of writing or make lines, become visible escapes. */
+/** Control characters, and those that nobody sees, that turn the direction of writing or make lines. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** They become visible escapes. */
 export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+  return text.replace(UNSEEN, (character) => {
     const code = character.codePointAt(0) ?? 0;
     return `\\u{${code.toString(16)}}`;
   });
 }
 
-/** Indented JSON, ends with a line break. What JSON leaves as it is and a terminal would obey is escaped, as JSON allows. */
-export function renderJson(document: object): string {
-  const text = JSON.stringify(document, null, 2).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+/** The same in the escapes of JSON, each UTF-16 unit for itself. */
+export function escapeUnseen(text: string): string {
+  return text.replace(UNSEEN, (character) =>
     character
       .split("")
       .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
       .join(""),
   );
-  return `${text}\n`;
+}
+
+/** Indented JSON, ends with a line break. What JSON leaves as it is and a terminal would obey is escaped, as JSON allows. */
+export function renderJson(document: object): string {
+  const lines = JSON.stringify(document, null, 2).split("\n").map(escapeUnseen);
+  return `${lines.join("\n")}\n`;
 }
 
 export function paint(cell: Cell, hasColours: boolean): string {
