@@ -124,6 +124,7 @@ export default defineConfig({
           page("Architecture", "/ARCHITECTURE"),
           page("Contributing", "/CONTRIBUTING"),
           page("Dependencies", "/docs/dependencies"),
+          page("Soak", "/docs/soak"),
         ],
       },
     ],
