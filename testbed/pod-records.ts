@@ -19,6 +19,7 @@ import {
   type PrivateFolderCalls,
   privateFolderCalls,
 } from "../src/platform/fs/private-folder.ts";
+import { TurnedClock } from "./turned-clock.ts";
 
 export const BOOT = "2b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a10";
 export const NEXT_BOOT = "3b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a11";
@@ -37,11 +38,10 @@ export class TestNode {
   /** Replaces calls of the file system. */
   calls: Partial<PrivateFolderCalls> = {};
   bootId: string | undefined = BOOT;
-  nowMs = 0;
+  readonly clock = new TurnedClock();
   /** By descriptor. */
   readonly identities = new Map<number, NetnsIdentity>();
   identified = 0;
-  readonly #sleepers = new Set<{ readonly untilMs: number; wake(): void }>();
 
   /** A namespace that is open. */
   netns(ino: number, cookie: number | undefined = ino): OpenNetns {
@@ -71,8 +71,8 @@ export class TestNode {
           return identity;
         },
         bootId: this.bootId,
-        clock: { nowMs: () => this.nowMs, sleep: (ms, signal) => this.#sleep(ms, signal) },
-        wallMs: () => 1_790_000_000_000 + this.nowMs,
+        clock: this.clock,
+        wallMs: () => 1_790_000_000_000 + this.clock.nowMs(),
         log: this.#logger(),
         countFailure: (action) => void this.failures.push(action),
         yieldToLoop: () => new Promise((resolve) => void setImmediate(resolve)),
@@ -111,29 +111,11 @@ export class TestNode {
   }
 
   advance(ms: number): void {
-    this.nowMs += ms;
-    for (const sleeper of this.#sleepers) {
-      if (sleeper.untilMs > this.nowMs) continue;
-      this.#sleepers.delete(sleeper);
-      sleeper.wake();
-    }
+    this.clock.jump(ms);
   }
 
   [Symbol.dispose](): void {
     rmSync(this.root, { recursive: true, force: true });
-  }
-
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const sleeper = { untilMs: this.nowMs + ms, wake: resolve };
-      this.#sleepers.add(sleeper);
-      const end = (): void => {
-        this.#sleepers.delete(sleeper);
-        reject(signal.reason);
-      };
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
-    });
   }
 
   #logger(): Logger {

@@ -1,18 +1,18 @@
 // A node for the verifier within this process: pods in a list, their network namespaces, netfilter and its notifications real.
 
 import type { VerificationRecord } from "../../src/agent/verify/verification-record.ts";
-import { createVerifier, type Verifier, type VerifierOptions } from "../../src/agent/verify/verifier.ts";
-import { type Pod, parsePod } from "../../src/core/kube/pod.ts";
+import { createVerifier, type Verifier } from "../../src/agent/verify/verifier.ts";
+import type { Pod } from "../../src/core/kube/pod.ts";
 import type { Logger } from "../../src/core/log.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import type { RepairMode } from "../../src/core/policy/repair-decision.ts";
-import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
 import { createSystemClock } from "../../src/platform/clock.ts";
 import { dupNetns } from "../../src/platform/linux/dup-netns.ts";
 import { setsockopt } from "../../src/platform/linux/libc.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
+import { repairOptions, runningSidecarPod, SETTINGS } from "../../testbed/sidecar-samples.ts";
 import { backendOf } from "./backend-fixture.ts";
 
 const SOL_NETLINK = 270;
@@ -25,41 +25,6 @@ addr add 10.0.0.5/24 dev eth0
 route add default dev eth0
 `;
 const DEADLINE_MS = 60_000;
-
-export const SETTINGS: VerifierOptions["settings"] = {
-  excludedNamespaces: ["kube-system"],
-  agentNamespace: "istio-system",
-  ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
-  loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
-};
-
-/** Repair options as the chart's values make them. */
-export function repairOptions(mode: RepairMode): VerifierOptions["repair"] {
-  return {
-    mode,
-    selects: () => true,
-    sidecarAnnotation: "sidecar.istio.io/status",
-    initContainerName: "istio-validation",
-    terminationMessage: "",
-    exitCode: 126,
-    labelKey: "cni.istio.io/uninitialized",
-  };
-}
-
-/** A pod as istiod injects it. */
-export function sidecarPod(name: string, annotations: Readonly<Record<string, string>> = {}): Pod {
-  return parsePod({
-    metadata: {
-      uid: `uid-of-${name}`,
-      name,
-      namespace: "shop",
-      resourceVersion: "1",
-      annotations: { "sidecar.istio.io/status": "{}", ...annotations },
-    },
-    spec: { containers: [{ name: "app" }, { name: "istio-proxy", args: ["proxy", "sidecar"] }] },
-    status: { phase: "Running" },
-  });
-}
 
 export interface VerifiedNode extends AsyncDisposable {
   readonly verifier: Verifier;
@@ -166,7 +131,7 @@ export function createVerifiedNode(
   return {
     ...{ verifier, backend, events, counted, untilAll },
     addPod(name, annotations) {
-      const pod = sidecarPod(name, annotations);
+      const pod = runningSidecarPod(name, annotations);
       const netns = createNetns();
       netns.mustExec(["ip", "-batch", "-"], { input: POD_NETWORK });
       namespaces.set(pod.uid, netns);

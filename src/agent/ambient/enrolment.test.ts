@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { FakeMesh } from "../../../testbed/fake-mesh.ts";
 import { KubeApiError } from "../../core/kube/kube-api-error.ts";
-import { FakeMesh } from "./testing.ts";
 
 const ENABLED = { "ambient.istio.io/redirection": "enabled" };
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { TurnedClock } from "../../../testbed/turned-clock.ts";
 import { KubeApiError, type KubeApiErrorCode, type KubeApiErrorFields } from "../../core/kube/kube-api-error.ts";
 import type { ResourceRef } from "../../core/kube/resource-path.ts";
 import type { Logger } from "../../core/log.ts";
@@ -11,8 +12,7 @@ const repaired: PodEventInput = { pod, type: "Warning", reason: "RedirectionRepa
 
 /** An API that fails when told to, a clock turned by hand, a recorder that runs. */
 function createScene(options: Partial<EventRecorderOptions> = {}) {
-  let nowMs = 0;
-  const sleepers = new Set<{ readonly untilMs: number; wake(): void }>();
+  const clock = new TurnedClock();
   const requests: { verb: "create" | "patch"; ref: ResourceRef; body: Record<string, unknown> }[] = [];
   const failures: Error[] = [];
   const dropped: string[] = [];
@@ -34,44 +34,19 @@ function createScene(options: Partial<EventRecorderOptions> = {}) {
   const recorder = createEventRecorder(
     {
       api: { create: (ref, body) => ask("create", ref, body), patch: (ref, body) => ask("patch", ref, body) },
-      clock: {
-        nowMs: () => nowMs,
-        sleep: (ms, signal) =>
-          new Promise((resolve, reject) => {
-            const sleeper = { untilMs: nowMs + ms, wake: resolve };
-            sleepers.add(sleeper);
-            signal.addEventListener("abort", () => {
-              sleepers.delete(sleeper);
-              reject(signal.reason);
-            });
-          }),
-      },
+      clock,
       log,
-      wallMs: () => Date.UTC(2026, 0, 1) + nowMs,
+      wallMs: () => Date.UTC(2026, 0, 1) + clock.nowMs(),
       random: () => 0.5,
       dropped: (why, count) => void dropped.push(`${why} ${count}`),
     },
     { nodeName: "node-1", ...options },
   );
   const running = recorder.run(ending.signal);
-  const settle = async (): Promise<void> => {
-    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => void setImmediate(resolve));
-  };
   return {
-    ...{ recorder, requests, failures, dropped, logged, settle, running },
-    async advance(ms: number): Promise<void> {
-      await settle();
-      const untilMs = nowMs + ms;
-      for (;;) {
-        const next = [...sleepers].toSorted((a, b) => a.untilMs - b.untilMs)[0];
-        if (next === undefined || next.untilMs > untilMs) break;
-        nowMs = next.untilMs;
-        sleepers.delete(next);
-        next.wake();
-        await settle();
-      }
-      nowMs = untilMs;
-    },
+    ...{ recorder, requests, failures, dropped, logged, running },
+    settle: () => clock.settle(),
+    advance: (ms: number) => clock.advance(ms),
     end: async (): Promise<void> => {
       ending.abort(new Error("the test is over"));
       await running;

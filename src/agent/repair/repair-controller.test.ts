@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type ApiServer, createApiServer } from "../../../testbed/api-server/api-server.ts";
+import { repairOptions, SETTINGS } from "../../../testbed/sidecar-samples.ts";
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
-import { DEFAULT_SIDECAR_CAPTURE } from "../../core/rules/sidecar-capture.ts";
 import { createSystemClock } from "../../platform/clock.ts";
 import { createInClusterCredentials } from "../../platform/http/credentials.ts";
 import { createKubeClient } from "../../platform/http/kube-client.ts";
@@ -57,22 +57,9 @@ async function createScene(mode: "delete" | "label") {
           log,
         },
         {
-          repair: {
-            mode,
-            selects: () => true,
-            sidecarAnnotation: "sidecar.istio.io/status",
-            initContainerName: "istio-validation",
-            terminationMessage: "",
-            exitCode: 126,
-            labelKey: KEY,
-          },
+          repair: repairOptions(mode),
           labelValue: "true",
-          settings: {
-            excludedNamespaces: ["kube-system"],
-            agentNamespace: "istio-system",
-            ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
-            loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
-          },
+          settings: SETTINGS,
         },
         ending.signal,
       );

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { FakeNode } from "../../../testbed/fake-node.ts";
 import { type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { decideAmbientFamilies } from "../../core/policy/ambient-families.ts";
 import type { RulesWish } from "../../core/policy/rules-wish.ts";
 import type { AmbientCapture } from "../../core/rules/ambient-capture.ts";
 import type { VerifiedAmbient } from "./ambient-rules.ts";
-import { FakeNode } from "./testing.ts";
 
 function ip(text: string): IpAddress {
   const address = parseIpAddress(text);

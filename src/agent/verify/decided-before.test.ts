@@ -1,8 +1,8 @@
 // What an agent before this one decided: believed when the pod's namespace says so, whatever the annotations say by now.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CAPTURE, FakeNode, TPROXY } from "../../../testbed/fake-node.ts";
 import type { StartedWith } from "./desired-capture.ts";
-import { CAPTURE, FakeNode, TPROXY } from "./testing.ts";
 import type { Verifier } from "./verifier.ts";
 
 const OF_ADD = { ...CAPTURE, proxyUids: [4242] };

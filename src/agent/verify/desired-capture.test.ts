@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CAPTURE, FakeNode, TPROXY, verifiedNode } from "./testing.ts";
+import { CAPTURE, FakeNode, TPROXY, verifiedNode } from "../../../testbed/fake-node.ts";
 import type { Verifier } from "./verifier.ts";
 
 const stateOf = (verifier: Verifier, name = "web") => verifier.record(`uid-of-${name}`)?.state;

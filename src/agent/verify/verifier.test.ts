@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CAPTURE, FakeNode, TPROXY, verifiedNode } from "../../../testbed/fake-node.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
-import { CAPTURE, FakeNode, TPROXY, verifiedNode } from "./testing.ts";
 import type { Verifier } from "./verifier.ts";
 
 const stateOf = (verifier: Verifier, name = "web") => verifier.record(`uid-of-${name}`)?.state;
@@ -41,7 +41,7 @@ test("a flush is heard of, undone without waiting for anything, and its author n
   assert.equal(verifier.record(pod.uid)?.generation, 3);
   assert.match(node.events[0] ?? "", /was altered \(by iptables, pid 4711\) and has been repaired/);
   assert.deepEqual(node.counted, ["drift repaired"]);
-  assert.equal(node.nowMs, 0);
+  assert.equal(node.clock.nowMs(), 0);
   await node.advance(59_000);
   assert.equal(node.asked.length, 3);
   await node.end();

@@ -1,6 +1,6 @@
 // For tests: what agents decided on pods, as agent/pod-records knows it, with inodes for identities.
-import type { StartedWith } from "./desired-capture.ts";
-import type { VerifierDeps } from "./verifier.ts";
+import type { StartedWith } from "../src/agent/verify/desired-capture.ts";
+import type { VerifierDeps } from "../src/agent/verify/verifier.ts";
 
 export class FakeDecisions {
   /** By pod UID: what holds for the pod's sandbox. */

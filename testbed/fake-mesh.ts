@@ -1,12 +1,14 @@
 // For tests: a node in memory, as the enrolment loop sees it. Everything answers at once unless told otherwise; time passes
 // when the test says so.
-import { formatIp, type IpAddress } from "../../core/address.ts";
-import { type Pod, parsePod } from "../../core/kube/pod.ts";
-import type { Logger } from "../../core/log.ts";
-import type { AmbientDecision } from "../../core/policy/ambient-decision.ts";
-import { redirectionPatch } from "../../core/policy/ambient-redirection.ts";
-import { createEnrolment } from "./enrolment.ts";
-import type { Enrolment, EnrolmentOptions } from "./enrolment-api.ts";
+
+import { createEnrolment } from "../src/agent/ambient/enrolment.ts";
+import type { Enrolment, EnrolmentOptions } from "../src/agent/ambient/enrolment-api.ts";
+import { formatIp, type IpAddress } from "../src/core/address.ts";
+import { type Pod, parsePod } from "../src/core/kube/pod.ts";
+import type { Logger } from "../src/core/log.ts";
+import type { AmbientDecision } from "../src/core/policy/ambient-decision.ts";
+import { redirectionPatch } from "../src/core/policy/ambient-redirection.ts";
+import { TurnedClock } from "./turned-clock.ts";
 
 const PROBE = { family: 4, bytes: Uint8Array.of(169, 254, 7, 127) } as const;
 const PLAN = {
@@ -56,13 +58,12 @@ export class FakeMesh {
   isVerifierStuck = false;
   /** Steps that fail, with what is thrown. */
   readonly failing = new Map<string, Error>();
-  nowMs = 0;
+  readonly clock = new TurnedClock();
   enrolment: Enrolment | undefined;
   readonly #podListeners = new Set<(event: { type: "add" | "update" | "delete"; pod: Pod }) => void>();
   readonly #namespaceListeners = new Set<(name: string) => void>();
   readonly #ztunnelListeners = new Set<(change: { readonly uid?: string }) => void>();
   readonly #probeListeners = new Set<() => void>();
-  readonly #sleepers = new Set<{ readonly untilMs: number; wake(): void }>();
   readonly #ending = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
@@ -167,8 +168,8 @@ export class FakeMesh {
           setImmediate(() => this.show("update", { ...current, annotations }));
         },
         metrics: { handled: () => undefined, step: () => undefined },
-        clock: { nowMs: () => this.nowMs, sleep: (ms, signal) => this.#sleep(ms, signal) },
-        wallMs: () => 1_000_000 + this.nowMs + this.wallJumpMs,
+        clock: this.clock,
+        wallMs: () => 1_000_000 + this.clock.nowMs() + this.wallJumpMs,
         random: () => 0.5,
         recordEvent: ({ pod, type, reason, message }) =>
           void this.events.push(`${type} ${reason} ${pod.name}: ${message}`),
@@ -181,23 +182,8 @@ export class FakeMesh {
     return enrolment;
   }
 
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < 60; turn++) await new Promise((resolve) => void setImmediate(resolve));
-  }
-
-  async advance(ms: number): Promise<void> {
-    await this.settle();
-    const untilMs = this.nowMs + ms;
-    for (;;) {
-      const next = [...this.#sleepers].toSorted((left, right) => left.untilMs - right.untilMs)[0];
-      if (next === undefined || next.untilMs > untilMs) break;
-      this.nowMs = Math.max(this.nowMs, next.untilMs);
-      this.#sleepers.delete(next);
-      next.wake();
-      await this.settle();
-    }
-    this.nowMs = untilMs;
-  }
+  readonly settle = () => this.clock.settle();
+  readonly advance = (ms: number) => this.clock.advance(ms);
 
   async end(): Promise<void> {
     this.#ending.abort(new Error("the test is over"));
@@ -264,19 +250,6 @@ export class FakeMesh {
       scope: () => log,
     };
     return log;
-  }
-
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const sleeper = { untilMs: this.nowMs + ms, wake: resolve };
-      this.#sleepers.add(sleeper);
-      const end = (): void => {
-        this.#sleepers.delete(sleeper);
-        reject(signal.reason);
-      };
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
-    });
   }
 }
 

@@ -1,19 +1,22 @@
 // For tests: a node in memory. Namespaces hold one capture each and number their generations; sockets hear of commits; time
 // passes when the test says so.
-import { type IpAddress, parseIpAddress } from "../../core/address.ts";
-import type { Pod } from "../../core/kube/pod.ts";
-import type { Logger } from "../../core/log.ts";
-import { NFT_MSG } from "../../core/netlink/nfnetlink.ts";
-import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
-import type { RepairOptions } from "../../core/policy/repair-decision.ts";
-import type { PodCapture } from "../../core/rules/pod-capture.ts";
-import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
-import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import type { VerifiedAmbient } from "./ambient-rules.ts";
-import type { BackendPod } from "./look-at-pod.ts";
-import { FakeDecisions } from "./testing-decisions.ts";
-import { encodeNewGeneration, parseSidecarPod, type Writer } from "./testing-objects.ts";
-import { createVerifier, type Verifier, type VerifierOptions } from "./verifier.ts";
+
+import type { VerifiedAmbient } from "../src/agent/verify/ambient-rules.ts";
+import type { BackendPod } from "../src/agent/verify/look-at-pod.ts";
+import { createVerifier, type Verifier, type VerifierOptions } from "../src/agent/verify/verifier.ts";
+import { type IpAddress, parseIpAddress } from "../src/core/address.ts";
+import type { Pod } from "../src/core/kube/pod.ts";
+import type { Logger } from "../src/core/log.ts";
+import { NFT_MSG } from "../src/core/netlink/nfnetlink.ts";
+import { NETLINK_PROTOCOL } from "../src/core/netlink/rtnetlink.ts";
+import type { RepairOptions } from "../src/core/policy/repair-decision.ts";
+import type { PodCapture } from "../src/core/rules/pod-capture.ts";
+import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../src/core/rules/sidecar-capture.ts";
+import type { NetlinkSocket } from "../src/platform/linux/netlink-socket.ts";
+import { FakeDecisions } from "./fake-decisions.ts";
+import { encodeNewGeneration, type Writer } from "./generation-message.ts";
+import { repairOptions, runningSidecarPod, SETTINGS } from "./sidecar-samples.ts";
+import { TurnedClock } from "./turned-clock.ts";
 
 const AGENT: Writer = { pid: 1000, program: "install-cni" };
 const DEV = 4n;
@@ -55,7 +58,7 @@ export class FakeNode {
   readonly asked: string[] = [];
   /** Descriptors of namespaces that are open, with what they lead to. */
   readonly open = new Map<number, FakeNetns>();
-  nowMs = 0;
+  readonly clock = new TurnedClock();
   /** Refuses to apply with this sentence. */
   applyFailure: string | undefined;
   /** Refuses to open sockets with this sentence. */
@@ -71,7 +74,6 @@ export class FakeNode {
   meanwhile: (podName: string) => void = () => undefined;
   #nextFd = 100;
   readonly #listeners = new Set<(event: { type: "add" | "update" | "delete"; pod: Pod }) => void>();
-  readonly #sleepers = new Set<{ readonly untilMs: number; wake(): void }>();
   readonly #ending = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
@@ -85,7 +87,7 @@ export class FakeNode {
       readonly change?: Partial<Pod>;
     } = {},
   ): Pod {
-    const pod: Pod = { ...parseSidecarPod(name, options.annotations), ...options.change };
+    const pod: Pod = { ...runningSidecarPod(name, options.annotations), ...options.change };
     const addresses = options.addresses ?? ["10.0.0.5"];
     this.namespaces.set(pod.uid, { ino: BigInt(this.#nextFd++), addresses, capture: undefined, generation: 1 });
     if (options.isHeld ?? true) this.held.add(pod.uid);
@@ -218,29 +220,16 @@ export class FakeNode {
           drift: (action) => void this.counted.push(`drift ${action}`),
           podRepaired: (result) => void this.counted.push(`repair ${result}`),
         },
-        clock: { nowMs: () => this.nowMs, sleep: (ms, signal) => this.#sleep(ms, signal) },
-        wallMs: () => 1_000_000 + this.nowMs,
+        clock: this.clock,
+        wallMs: () => 1_000_000 + this.clock.nowMs(),
         random: () => 0.5,
         yieldToLoop: () => new Promise((resolve) => void setImmediate(resolve)),
         log: this.#logger(),
       },
       {
-        settings: {
-          excludedNamespaces: ["kube-system"],
-          agentNamespace: "istio-system",
-          ownerGroups: DEFAULT_SIDECAR_CAPTURE.ownerGroups,
-          loopbackCidrV4: DEFAULT_SIDECAR_CAPTURE.loopbackCidrV4,
-        },
+        settings: SETTINGS,
         strictFamilies: false,
-        repair: {
-          mode,
-          selects: () => true,
-          sidecarAnnotation: "sidecar.istio.io/status",
-          initContainerName: "istio-validation",
-          terminationMessage: "",
-          exitCode: 126,
-          labelKey: "cni.istio.io/uninitialized",
-        },
+        repair: repairOptions(mode),
         ...rest,
       },
     );
@@ -248,24 +237,8 @@ export class FakeNode {
     return verifier;
   }
 
-  /** Lets everything that can happen now happen. */
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => void setImmediate(resolve));
-  }
-
-  async advance(ms: number): Promise<void> {
-    await this.settle();
-    const untilMs = this.nowMs + ms;
-    for (;;) {
-      const next = [...this.#sleepers].toSorted((left, right) => left.untilMs - right.untilMs)[0];
-      if (next === undefined || next.untilMs > untilMs) break;
-      this.nowMs = Math.max(this.nowMs, next.untilMs);
-      this.#sleepers.delete(next);
-      next.wake();
-      await this.settle();
-    }
-    this.nowMs = untilMs;
-  }
+  readonly settle = () => this.clock.settle();
+  readonly advance = (ms: number) => this.clock.advance(ms);
 
   /** Ends the verifier. */
   async end(): Promise<void> {
@@ -343,19 +316,6 @@ export class FakeNode {
   #nameOf(netns: FakeNetns): string {
     const [uid] = [...this.namespaces].find(([, candidate]) => candidate === netns) ?? [];
     return uid?.replace("uid-of-", "") ?? "?";
-  }
-
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const sleeper = { untilMs: this.nowMs + ms, wake: resolve };
-      this.#sleepers.add(sleeper);
-      const end = (): void => {
-        this.#sleepers.delete(sleeper);
-        reject(signal.reason);
-      };
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
-    });
   }
 
   #logger(): Logger {
