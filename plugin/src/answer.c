@@ -3,11 +3,11 @@
  */
 #include "answer.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "output.h"
 #include "text.h"
 
 #define MESSAGE_MAX 1500
@@ -29,18 +29,7 @@ void answer_with_version(struct slice cni_version)
 
 static bool print(struct slice bytes)
 {
-	while (bytes.size > 0) {
-		ssize_t written = write(STDOUT_FILENO, bytes.at, bytes.size);
-
-		if (written < 0) {
-			if (errno == EINTR)
-				continue;
-			return false;
-		}
-		bytes.at += written;
-		bytes.size -= (size_t)written;
-	}
-	return true;
+	return output_write(STDOUT_FILENO, bytes, OUTPUT_NO_DEADLINE);
 }
 
 noreturn void answer_success(struct slice result)
@@ -88,7 +77,10 @@ noreturn void answer_agent_error(int exit_code, struct slice error)
 	_exit(exit_code);
 }
 
-/* Only write() and _exit(): everything else is not safe in a signal handler. */
+/*
+ * Only what is safe in a signal handler. Nobody may be reading, which may be why it has come to this: the error is printed if
+ * stdout takes it now.
+ */
 static void last_resort(int signal_number)
 {
 	static const char error[] = "{\n    \"code\": 11,\n    \"msg\": \"Cannot answer in time: the plugin's last deadline has passed\"\n}\n";
@@ -96,14 +88,19 @@ static void last_resort(int signal_number)
 	(void)signal_number;
 	if (always_succeeds)
 		_exit(0);
-	print((struct slice){ error, sizeof(error) - 1 });
+	output_write(STDOUT_FILENO, (struct slice){ error, sizeof(error) - 1 }, 0);
 	_exit(1);
 }
 
 void answer_at_last(unsigned seconds)
 {
 	struct sigaction action = { .sa_handler = last_resort };
+	sigset_t itself;
 
+	sigemptyset(&itself);
+	sigaddset(&itself, SIGALRM);
 	sigaction(SIGALRM, &action, NULL);
+	/* Whoever started this may have blocked it, and an exec keeps that. */
+	sigprocmask(SIG_UNBLOCK, &itself, NULL);
 	alarm(seconds);
 }

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "output.h"
 
 /* Upstream's agent writes its plugin first, then the kubeconfig that this needs: some milliseconds. Ours answers by then. */
 #define SETTLE_MS 1000
@@ -64,15 +65,7 @@ static int file_of(struct slice request)
 
 	if (fd < 0)
 		return -1;
-	while (request.size > 0) {
-		ssize_t written = write(fd, request.at, request.size);
-
-		if (written <= 0)
-			break;
-		request.at += written;
-		request.size -= (size_t)written;
-	}
-	if (request.size == 0 && lseek(fd, 0, SEEK_SET) == 0)
+	if (output_write(fd, request, OUTPUT_NO_DEADLINE) && lseek(fd, 0, SEEK_SET) == 0)
 		return fd;
 	close(fd);
 	return -1;
