@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "answer.h"
+#include "name.h"
 #include "text.h"
 
 #define VARIABLE_MAX (64u * 1024)
@@ -49,19 +50,9 @@ struct cni_env env_read(void)
 	return env;
 }
 
-static bool is_alphanumeric(char character)
-{
-	return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
-	       (character >= '0' && character <= '9');
-}
-
 static void check_container_id(const char *id)
 {
-	bool valid = is_alphanumeric(id[0]);
-
-	for (const char *at = id; valid && *at != '\0'; at++)
-		valid = is_alphanumeric(*at) || strchr("_.-", *at) != NULL;
-	if (!valid)
+	if (!name_is_valid(id))
 		answer_error(CNI_INVALID_ENVIRONMENT, "invalid characters in containerID", id);
 }
 
@@ -164,7 +155,7 @@ static bool next_pair(const char **rest, struct slice *pair)
 
 struct cni_args env_parse_args(const struct cni_env *env)
 {
-	struct cni_args args = { .pod_name = { "", 0 }, .pod_namespace = { "", 0 }, .pod_uid = { "", 0 } };
+	struct cni_args args = { .pod_name = { "", 0 }, .pod_namespace = { "", 0 } };
 	const char *rest = env->args[0] != '\0' ? env->args : NULL;
 	char unknown_buffer[1000];
 	struct text unknown = TEXT(unknown_buffer);
@@ -184,11 +175,9 @@ struct cni_args env_parse_args(const struct cni_env *env)
 			args.pod_name = value;
 		else if (slice_is(key, "K8S_POD_NAMESPACE"))
 			args.pod_namespace = value;
-		else if (slice_is(key, "K8S_POD_UID"))
-			args.pod_uid = value;
 		else if (slice_is(key, "IgnoreUnknown"))
 			ignore_unknown = parse_bool(value, pair);
-		else if (!slice_is(key, "K8S_POD_INFRA_CONTAINER_ID")) {
+		else if (!slice_is(key, "K8S_POD_UID") && !slice_is(key, "K8S_POD_INFRA_CONTAINER_ID")) {
 			text_add(&unknown, unknown.size > 0 ? " " : "");
 			text_add_json(&unknown, pair, 128);
 		}

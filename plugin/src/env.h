@@ -27,7 +27,6 @@ struct cni_env {
 struct cni_args {
 	struct slice pod_namespace;
 	struct slice pod_name;
-	struct slice pod_uid;
 };
 
 /* Reads the environment without judging it. */

@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "json.h"
+#include "name.h"
 #include "text.h"
 
 #define DEFAULT_RUN_DIR "/var/run/istio-cni"
@@ -57,20 +58,9 @@ static void read_text(struct slice object, const char *key, struct text *text, c
 		refuse_key(key, accepted, value);
 }
 
-static bool is_network_name(const char *name)
-{
-	for (const char *at = name; *at != '\0'; at++) {
-		bool alphanumeric = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9');
-
-		if (!alphanumeric && (at == name || strchr("_.-", *at) == NULL))
-			return false;
-	}
-	return true;
-}
-
 struct slice netconf_check(struct slice input)
 {
-	char why_buffer[128], message_buffer[256], name_buffer[1024];
+	char why_buffer[128], message_buffer[256], name_buffer[1001];
 	struct text why = TEXT(why_buffer), message = TEXT(message_buffer), name = TEXT(name_buffer);
 	struct slice object;
 
@@ -86,7 +76,7 @@ struct slice netconf_check(struct slice input)
 	read_text(object, "name", &name, "a string of at most 1000 bytes");
 	if (name.size == 0)
 		answer_error(CNI_INVALID_CONFIG, "missing network name", NULL);
-	if (!is_network_name(name.at))
+	if (!name_is_valid(name.at))
 		answer_error(CNI_INVALID_CONFIG, "invalid characters found in network name", name.at);
 	return object;
 }

@@ -166,7 +166,6 @@ noreturn static void read_request(struct slice input)
 	request.args = env_parse_args(&request.env);
 	tell_slice(result, "podName", request.args.pod_name);
 	tell_slice(result, "podNamespace", request.args.pod_namespace);
-	tell_slice(result, "podUid", request.args.pod_uid);
 	log_about(request.args.pod_namespace, request.args.pod_name, request.env.container_id);
 	decision = decide(&request.args, &request.netconf);
 	fprintf(result, ",\"decision\":%d", (int)decision);
