@@ -52,7 +52,7 @@ test("the plugin's functions are built with stack protectors", () => {
     // What is shipped has no symbols left, so the same flags are asked for assembly.
     const assembly = join(folder.path, `${arch}.s`);
     execFileSync(join(ROOT, "tools/zig-static"), [arch, assembly, "-S", join(ROOT, "plugin/src/netconf.c")], {
-      timeout: 300_000,
+      timeout: 600_000,
     });
     assert.match(readFileSync(assembly, "utf8"), /__stack_chk_fail/);
   }
@@ -68,7 +68,7 @@ test("the plugin is the same, byte for byte, when another folder holds the check
   symlinkSync(join(ROOT, ".cache/zig"), join(folder.path, ".cache/zig"));
   execFileSync(join(folder.path, "plugin/build"), [...ARCHES], {
     stdio: ["ignore", "ignore", "inherit"],
-    timeout: 300_000,
+    timeout: 600_000,
   });
   const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
   for (const arch of ARCHES) {

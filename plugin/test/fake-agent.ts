@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { type FrameHeader, HEADER_LENGTH, parseFields, parseHeader } from "../../src/core/plugin-protocol/frame.ts";
 import { type PluginRequest, parseRequest } from "../../src/core/plugin-protocol/request.ts";
+import { until } from "../../testbed/until.ts";
 import { temporaryFolder } from "./run-plugin.ts";
 
 export interface ReceivedRequest {
@@ -29,7 +30,6 @@ export interface FakeAgent extends AsyncDisposable {
 export async function startFakeAgent(script: Script, options: { listening?: boolean } = {}): Promise<FakeAgent> {
   const folder = temporaryFolder();
   const received: ReceivedRequest[] = [];
-  const waiting = new Set<() => void>();
   const sockets = new Set<Socket>();
   let server: Server | undefined;
 
@@ -47,21 +47,13 @@ export async function startFakeAgent(script: Script, options: { listening?: bool
       const one = { header, request: parseRequest(payload), fields: parseFields(payload) };
       received.push(one);
       script(socket, one, received.length);
-      for (const wake of waiting) wake();
     });
   };
 
   const agent: FakeAgent = {
     runDir: folder.path,
     received,
-    async waitFor(count) {
-      while (received.length < count) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        waiting.add(resolve);
-        await promise;
-        waiting.delete(resolve);
-      }
-    },
+    waitFor: (count) => until(`${count} requests`, () => received.length >= count),
     async listen() {
       server = createServer(accept);
       const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -13,8 +13,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { encodeAnswer } from "../../src/core/plugin-protocol/request.ts";
+import { until } from "../../testbed/until.ts";
 import { startFakeAgent } from "./fake-agent.ts";
 import {
   ADD_ENVIRONMENT,
@@ -124,7 +124,7 @@ for (const build of BUILDS) {
     const first = readFileSync(`/proc/${pid}/environ`, "utf8");
     copyFileSync(pluginPath(build), `${path}.next`);
     renameSync(`${path}.next`, path);
-    while (readFileSync(`/proc/${pid}/environ`, "utf8") === first) await sleep(20);
+    await until("the second plugin", () => readFileSync(`/proc/${pid}/environ`, "utf8") !== first);
     install(path, OTHER);
     assert.equal(cniErrorOf(await running).code, 11);
     assert.ok(!existsSync(`${path}.stdin`));
@@ -146,11 +146,13 @@ test("CHECK and DEL are never left to another plugin", async () => {
 
 /** The process that runs this file, once it has read its stdin and waits. */
 async function untilWaiting(path: string): Promise<string> {
-  for (;;) {
+  let waiting: string | undefined;
+  await until(`a process of ${path} that waits for an agent`, () => {
     const pid = pidOf(path);
-    if (pid !== undefined && /nanosleep/.test(readOrEmpty(`/proc/${pid}/wchan`))) return pid;
-    await sleep(5);
-  }
+    if (pid !== undefined && /nanosleep/.test(readOrEmpty(`/proc/${pid}/wchan`))) waiting = pid;
+    return waiting !== undefined;
+  });
+  return waiting ?? assert.fail();
 }
 
 function pidOf(path: string): string | undefined {
