@@ -130,11 +130,10 @@ static bool is_unwanted(const char *variable)
 	return false;
 }
 
-/* Drops unwanted variables in place. */
-static char one_arena[] = "MALLOC_ARENA_MAX=1";
-
+/* Drops unwanted variables in place, and sets the one that Node is to have. */
 static void clean_environment(void)
 {
+	static char one_arena[] = "MALLOC_ARENA_MAX=1";
 	char **kept = environ;
 
 	for (char **each = environ; *each != NULL; each++)
