@@ -55,6 +55,13 @@ describe("checkWorkflow()", () => {
     ["a job without an end", /.*timeout-minutes.*\n/, "", /no timeout-minutes/],
     ["a machine that changes", "ubuntu-24.04", "ubuntu-latest", /another machine tomorrow/],
     ["a registry's name", '"1"', '"quay.io/x"', /a registry is named/],
+    ["a token that every step has", 'GIVEN: "1"', `GIVEN: "$${"{{"} github.token }}"`, /every step has GIVEN/],
+    [
+      "a build that may write",
+      "    timeout-minutes: 5",
+      "    timeout-minutes: 5\n    permissions:\n      contents: write",
+      /it may write, and executes what others made/,
+    ],
     ["what is no YAML", "steps:", "steps: [", /Cannot read YAML/],
   ];
   for (const [what, from, to, message] of faults)

@@ -41,6 +41,7 @@ export function checkWorkflow(text: string, project: WorkflowProject): readonly 
   const dangerous = triggers.filter((trigger) => ["pull_request_target", "workflow_run"].includes(trigger));
   return [
     ...dangerous.map((trigger) => `${trigger} runs other people's changes with this repository's rights`),
+    ...tokensIn(mapping(workflow["env"])),
     ...(triggers.length === 0 ? ["nothing starts it"] : []),
     ...(jobs.length === 0 ? ["it has no job"] : []),
     ...(mapping(workflow["permissions"])["contents"] === "read" ? [] : ["permissions is not `contents: read`"]),
@@ -68,13 +69,25 @@ function checkJob(job: Mapping, env: Mapping, project: WorkflowProject): readonl
     ["start", "load"].map((key) => row[key]).filter((command) => typeof command === "string"),
   );
   const known = { ...env, ...mapping(job["env"]) };
+  const mayWrite = Object.values(mapping(job["permissions"])).includes("write");
+  const makes = steps.some(({ run }) => /\bmake\b/.test(String(run)));
   return [
+    ...tokensIn(mapping(job["env"])),
+    ...(mayWrite && makes ? ["it may write, and executes what others made: let another job build"] : []),
     ...(/^\d+$/.test(String(job["timeout-minutes"])) ? [] : ["it has no timeout-minutes"]),
     ...(/^[a-z]+-\d/.test(runner) ? [] : [`it runs on ${runner}, which is another machine tomorrow`]),
     ...(steps.length === 0 ? ["it has no step"] : []),
     ...commands.flatMap((command) => checkCommands(command, project)),
     ...steps.flatMap((step) => checkStep(step, known, project)),
   ];
+}
+
+/** Of variables that more than one step gets. */
+function tokensIn(env: Mapping): readonly string[] {
+  const isToken = (name: string): boolean => /\bsecrets\.|\bgithub\.token\b/.test(String(env[name]));
+  return Object.keys(env)
+    .filter(isToken)
+    .map((name) => `every step has ${name}; let only that have it which needs it`);
 }
 
 function checkStep(step: Mapping, env: Mapping, project: WorkflowProject): readonly string[] {
