@@ -37,6 +37,8 @@ async function main(): Promise<void> {
     );
 
   const inputs = createInputs({ layerCache: !values["no-layer-cache"] });
+  if (inputs.identity.revision === undefined)
+    console.warn("images: this is no checkout, or has changes that no commit has: the images name no commit");
   const images: BuiltImage[] = [];
   for (const architecture of architectures)
     for (const variant of variants) images.push(await assembleImage(inputs, variant, architecture));

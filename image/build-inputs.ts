@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { readTar, type TarEntry } from "./archive/read-tar.ts";
 import { type DebianPackage, readPackage } from "./debian/read-package.ts";
+import { readIdentity } from "./identity.ts";
 import { readInput } from "./inputs/cache.ts";
 import { fetchPackages } from "./inputs/fetch-packages.ts";
 import {
@@ -61,7 +62,7 @@ export function createInputs(options: { readonly layerCache: boolean }): Inputs 
 
   return {
     lock,
-    identity: readIdentity(lock),
+    identity: readIdentity(REPOSITORY, lock.date),
     debianLayer: (architecture, isDev) =>
       isDev
         ? once("debian-dev", architecture, () => buildDebianDev(read("dev", architecture)))
@@ -133,15 +134,4 @@ function readMuslLicence(): Uint8Array {
   const folder = /\blib_dir["\s=:]+"([^"]+)"/.exec(env)?.[1];
   if (folder === undefined) throw new Error("Cannot find musl's licence: tools/zig env names no lib_dir");
   return readFileSync(resolve(REPOSITORY, folder, "libc/musl/COPYRIGHT"));
-}
-
-function readIdentity(lock: Lock): BuildIdentity {
-  const { version } = JSON.parse(readFileSync(join(REPOSITORY, "package.json"), "utf8")) as { version: string };
-  const [revision, created] = git("log", "-1", "--format=%H %cI")?.split(" ") ?? [];
-  return { version, revision, created: new Date(created ?? lock.date).toISOString() };
-}
-
-function git(...args: readonly string[]): string | undefined {
-  const done = spawnSync("git", args, { cwd: REPOSITORY, encoding: "utf8", timeout: 30_000 });
-  return done.status === 0 && done.stdout.trim() !== "" ? done.stdout.trim() : undefined;
 }

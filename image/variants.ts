@@ -26,7 +26,7 @@ export function traitsOf(variant: Variant): VariantTraits {
 
 export interface BuildIdentity {
   readonly version: string;
-  /** Commit of the sources, in full; undefined for a source archive. */
+  /** Commit of the sources, in full; undefined for a source archive, and for a checkout that has been changed. */
   readonly revision: string | undefined;
   /** Time of that commit, or the lock's date: no clock, so that two builds are the same. */
   readonly created: string;
