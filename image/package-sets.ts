@@ -1,5 +1,5 @@
-// Which Debian packages go into which image, by name. The lock has their versions; select-files.ts tells which files of
-// the runtime's are taken.
+// Which Debian packages go into which image, by name. The lock has their versions; debian/runtime-files.ts tells which
+// files of the runtime's are taken.
 import type { PackageSet } from "./inputs/lock.ts";
 
 /** `exact`: these and no other. `withDependencies`: these and what apt takes with them, recommendations left out. */

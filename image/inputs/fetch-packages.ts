@@ -34,7 +34,7 @@ export function fetchPackages(packages: readonly ArchiveFile[]): void {
   if (done.status !== 0) {
     throw new Error(
       `Cannot fetch the locked Debian packages: ${done.error?.message ?? done.stderr.trim()}\n` +
-        "A package that was superseded leaves the mirrors: name one that keeps them in IMAGE_DEBIAN_MIRROR and IMAGE_SECURITY_MIRROR, or renew the lock with image/refresh-lock",
+        "A package that was superseded leaves the mirrors: name one that keeps them in IMAGE_DEBIAN_MIRROR and IMAGE_SECURITY_MIRROR, or renew the lock with make lock",
     );
   }
   for (const { name, version, sha256 } of missing)
