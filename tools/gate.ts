@@ -7,8 +7,9 @@ import { checkTree } from "./tree-check.ts";
 
 const root = join(import.meta.dirname, "..");
 
-/** Runs one step, says how it ended and how long it took. */
+/** Runs one step, says that it does, how it ended and how long it took. */
 export function runStep(name: string, run: () => boolean): boolean {
+  console.log(`${name} …`);
   const started = performance.now();
   const passed = run();
   console.log(`${passed ? "ok" : "FAILED"} ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
@@ -24,11 +25,6 @@ export function runGate(): boolean {
     runStep("tree", () => report(checkTree(sources()))),
   ];
   return results.every((passed) => passed);
-}
-
-/** Runs the pinned Node's test runner over `patterns`; its summary is the last thing printed. */
-export function runTests(patterns: readonly string[], flags: readonly string[] = []): boolean {
-  return execute(["tools/node", "--test", ...flags, ...patterns]);
 }
 
 /** Runs a program in the project's root with our own output. */

@@ -4,7 +4,8 @@
 // The image tier builds the images first, and the runtime tier, which has no way out of its namespaces, fetches what it needs.
 // Usage: tools/node tools/test.ts [unit|programs|kernel|runtime|image|cluster …]; without arguments all.
 import { findCluster } from "../testbed/cluster/find-cluster.ts";
-import { execute, runGate, runStep, runTests } from "./gate.ts";
+import { execute, runGate, runStep } from "./gate.ts";
+import { hasPassed, runTests } from "./run-tests.ts";
 import { CLUSTER_TESTS, IMAGE_TESTS, KERNEL_TESTS, PROGRAM_TESTS, RUNTIME_TESTS, UNIT_TESTS } from "./test-tiers.ts";
 
 const TIERS: Readonly<Record<string, readonly string[]>> = {
@@ -17,9 +18,9 @@ const TIERS: Readonly<Record<string, readonly string[]>> = {
 };
 const ROOT_TIERS = ["programs", "kernel", "runtime", "image", "cluster"];
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));
 
-function main(asked: readonly string[]): number {
+async function main(asked: readonly string[]): Promise<number> {
   const unknown = asked.filter((tier) => !Object.hasOwn(TIERS, tier));
   if (unknown.length > 0) {
     console.error(`test: no tier ${unknown.join(", ")}; there are ${Object.keys(TIERS).join(", ")}`);
@@ -32,11 +33,18 @@ function main(asked: readonly string[]): number {
   }
   const cluster = findCluster();
   const isClusterWanted = asked.includes("cluster") || process.env["REQUIRE_CLUSTER"] === "1";
-  const isClusterLeftOut = tiers.includes("cluster") && cluster.kind === "none" && !isClusterWanted;
-  const patterns = tiers.filter((tier) => tier !== "cluster" || !isClusterLeftOut).flatMap((tier) => TIERS[tier] ?? []);
-  const passed = [runGate(), buildImages(tiers), fetchPromtool(tiers), runTests(patterns, ["--test-concurrency=2"])];
-  if (isClusterLeftOut && cluster.kind === "none")
-    console.log(`test: the cluster tier was left out. ${cluster.reason}`);
+  const leftOut =
+    tiers.includes("cluster") && cluster.kind === "none" && !isClusterWanted
+      ? `test: the cluster tier is left out. ${cluster.reason}`
+      : undefined;
+  const run = tiers.filter((tier) => tier !== "cluster" || leftOut === undefined);
+  console.log(`test: the gate, then the tiers ${run.join(", ")}`);
+  if (leftOut !== undefined) console.log(leftOut);
+  const prepared = [runGate(), buildImages(run), fetchPromtool(run)];
+  const patterns = run.flatMap((tier) => TIERS[tier] ?? []);
+  const passed = [...prepared, hasPassed(await runTests(patterns, 2))];
+  // Once more where people look in the end.
+  if (leftOut !== undefined) console.log(leftOut);
   return passed.every((ok) => ok) ? 0 : 1;
 }
 
