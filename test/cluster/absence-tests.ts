@@ -2,7 +2,6 @@
 // absence, none starts past the mesh, and what is outside the mesh never waits.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type JsonObject, readPath, readText } from "../../testbed/api-server/kube-object.ts";
 import { parseSandboxStarts, type SandboxStart } from "../../testbed/cluster/containerd-log.ts";
 import { until } from "../../testbed/cluster/create-cluster.ts";
@@ -12,17 +11,16 @@ import {
   agentMetrics,
   containerStatus,
   isReady,
-  listComplaints,
+  listComplaintsAbout,
   readPods,
   waitAgentReady,
   waitReady,
 } from "../../testbed/cluster/observe-pods.ts";
+import { applyPaced, BURST, DELETED_BEFORE } from "./apply-paced.ts";
+import { cutPower } from "./cut-power.ts";
 import { classic, excluded, NAMESPACE, native, peer, plain, pod, type SidecarScene } from "./sidecar-scene.ts";
 
-/** As baseline.md 8 measures upstream: 20 pods, 0.4 s apart, the agent's pod deleted before the fifth. */
-const burst = Array.from({ length: 20 }, (_, index) => pod(`burst-${index}`));
-const PACE_MS = 400;
-const DELETED_BEFORE = 4;
+const burst = Array.from({ length: BURST }, (_, index) => pod(`burst-${index}`));
 /** What stays for the power cut. */
 const kept = burst.slice(0, 4);
 
@@ -30,15 +28,8 @@ const kept = burst.slice(0, 4);
 export function testReplacement(scene: SidecarScene): void {
   test("fails no pod and lets none start uncaptured while its own pod is replaced", async (t) => {
     const { cluster } = scene;
-    const begunMs = performance.now();
-    const applied: Promise<void>[] = [];
-    let deleted: Promise<void> | undefined;
-    for (const [index, each] of burst.entries()) {
-      await sleep(Math.max(0, begunMs + index * PACE_MS - performance.now()));
-      if (index === DELETED_BEFORE) deleted = scene.agent.deleteAgentPods();
-      applied.push(cluster.apply([renderMeshPod(each)]));
-    }
-    await Promise.all([deleted, ...applied]);
+    const pods = burst.map((each) => renderMeshPod(each));
+    await applyPaced(cluster, pods, DELETED_BEFORE, () => scene.agent.deleteAgentPods());
     await waitReady(cluster, burst, 120_000);
     await scene.assertStartedAtOnce(...burst);
     await scene.assertCaptured(...burst);
@@ -64,14 +55,7 @@ export function testPowerCut(scene: SidecarScene): void {
     await cluster.kubectl(["-n", NAMESPACE, "delete", "pod", "--wait=true", ...gone]);
     const meshed = [native, classic, ...kept];
     const all = [...meshed, plain, peer, excluded];
-    const idOf = (each: JsonObject) => readText(containerStatus(each, "app"), "containerID");
-    const before = (await readPods(cluster, all)).map(idOf);
-    const cutMs = Date.now();
-    await lab.powerCut();
-    await until("pods that run anew", 120_000, async () =>
-      (await readPods(cluster, all)).every((each, index) => isReady(each) && idOf(each) !== before[index]),
-    );
-    await waitAgentReady(cluster);
+    const cutMs = await cutPower(cluster, lab, all);
     await scene.assertCaptured(...meshed);
     await scene.assertDirect(plain, peer);
     await scene.assertDirect(plain, excluded);
@@ -111,7 +95,7 @@ export function testRemoval(scene: SidecarScene): void {
     await waitReady(cluster, [outside]);
     let complaints: readonly string[] = [];
     await until("the refusal of a mesh pod", 60_000, async () => {
-      complaints = (await listComplaints(cluster, NAMESPACE)).filter((line) => line.startsWith("refused: "));
+      complaints = await listComplaintsAbout(cluster, [refused]);
       return complaints.length > 0;
     });
     assert.match(complaints.join("\n"), /istio-cni.*Cannot .*agent/s);

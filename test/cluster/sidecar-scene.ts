@@ -12,7 +12,7 @@ import {
   addressesOf,
   connect,
   containerStatus,
-  listComplaints,
+  listComplaintsAbout,
   type PodAddress,
   readPods,
 } from "../../testbed/cluster/observe-pods.ts";
@@ -93,12 +93,7 @@ export function createSidecarScene(): SidecarScene {
       assert.deepEqual(await connect(cluster(), from, its), { outcome: "direct", port: its.port });
     },
     async assertStartedAtOnce(...pods) {
-      const names = pods.map(({ name }) => `${name}: `);
-      const complaints = await listComplaints(cluster(), NAMESPACE);
-      assert.deepEqual(
-        complaints.filter((line) => names.some((name) => line.startsWith(name))),
-        [],
-      );
+      assert.deepEqual(await listComplaintsAbout(cluster(), pods), []);
       for (const each of await readPods(cluster(), pods)) {
         const validation = containerStatus(each, "istio-validation");
         assert.equal(readPath(validation, "restartCount"), 0);

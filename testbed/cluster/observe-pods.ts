@@ -85,6 +85,14 @@ export async function listComplaints(cluster: Cluster, namespace: string): Promi
   return items.map((event) => `${readText(event, "involvedObject", "name")}: ${readText(event, "message")}`);
 }
 
+/** Those about these pods. */
+export async function listComplaintsAbout(cluster: Cluster, pods: readonly PodChoice[]): Promise<readonly string[]> {
+  const namespaces = [...new Set(pods.map(({ namespace }) => namespace))];
+  const all = await Promise.all(namespaces.map((namespace) => listComplaints(cluster, namespace)));
+  const beginnings = pods.map(({ name }) => `${name}: `);
+  return all.flat().filter((line) => beginnings.some((beginning) => line.startsWith(beginning)));
+}
+
 /** The messages of the Events with this reason on a pod, as `kubectl get events` finds them. */
 export async function listEvents(cluster: Cluster, pod: PodChoice, reason: string): Promise<readonly string[]> {
   const selector = `--field-selector=involvedObject.name=${pod.name},reason=${reason}`;
