@@ -4,13 +4,16 @@ import { explore } from "./explore.ts";
 import { INPUT_OFFSET, MAX_SHARED_INPUT, type ThreadData, type ThreadMessage } from "./fuzz-run.ts";
 import { findTarget } from "./targets.ts";
 
-const { target, options, shared } = workerData as ThreadData;
+const { target: name, options, shared } = workerData as ThreadData;
 const watch = new Int32Array(shared, 0, 2);
 const place = new Uint8Array(shared, INPUT_OFFSET);
 const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
+const target = findTarget(name);
+// Without an input, so that what has to be compiled or opened is there before the time begins.
+await target.run([], () => {});
 const endMs = performance.now() + options.seconds * 1000;
 
-const explored = await explore(findTarget(target), {
+const explored = await explore(target, {
   corpus: options.corpus,
   seed: options.seed,
   isOver: () => performance.now() >= endMs,

@@ -33,6 +33,7 @@ function createPluginTarget(
     run(inputs, started) {
       for (const input of inputs.slice(0, 1)) started(input);
       const outcomes: Outcome[] = [];
+      if (inputs.length === 0) runPluginReader(fields.name, inputs);
       while (outcomes.length < inputs.length) {
         const left = inputs.slice(outcomes.length);
         const { results, crash } = runPluginReader(fields.name, left);
