@@ -125,6 +125,7 @@ export default defineConfig({
           page("Contributing", "/CONTRIBUTING"),
           page("Dependencies", "/docs/dependencies"),
           page("Soak", "/docs/soak"),
+          page("Fuzzing", "/docs/fuzzing"),
         ],
       },
     ],
