@@ -10,8 +10,10 @@ import {
   readString,
   readU32be,
 } from "./message.ts";
-import { plain } from "./testing.ts";
 import { NetlinkWriter, NLA_F_NESTED } from "./writer.ts";
+
+/** A record with the prototype every object literal has, so that it can be compared strictly. */
+const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
 
 test("a message is written with its length, padded to four bytes, and read back", () => {
   const writer = new NetlinkWriter();
@@ -79,4 +81,27 @@ test("attributes are read back as written, in order and without the flags of the
       assert.deepEqual(read, attributes);
     }),
   );
+});
+
+test("of attributes of the same type the map has the last", () => {
+  const writer = new NetlinkWriter();
+  for (const value of [1, 2]) writer.attributeBytes(7, Uint8Array.of(value));
+  assert.deepEqual([...attributeMap(writer.finish())], [[7, Uint8Array.of(2)]]);
+});
+
+test("numbers are read as a DataView reads them, in every width, whatever lies around them", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 12, maxLength: 12 }), fc.integer({ min: 0, max: 8 }), (around, offset) => {
+      const view = new DataView(around.buffer);
+      const bytes = (width: number): Uint8Array => around.subarray(offset, offset + width);
+      assert.equal(readNumber(bytes(1)), view.getUint8(offset));
+      assert.equal(readNumber(bytes(2)), view.getUint16(offset, true));
+      assert.equal(readNumber(bytes(4)), view.getUint32(offset, true));
+      assert.equal(readU32be(bytes(4)), view.getUint32(offset, false));
+    }),
+  );
+  for (const width of [0, 3, 5]) {
+    assert.throws(() => readNumber(new Uint8Array(width)), NetlinkFormatError);
+    assert.throws(() => readU32be(new Uint8Array(width)), NetlinkFormatError);
+  }
 });

@@ -53,40 +53,45 @@ export function parseMessages(datagram: Uint8Array): NetlinkMessage[] {
 
 /** The attributes in order; the same type may come more than once. Throws NetlinkFormatError. */
 export function parseAttributes(bytes: Uint8Array): Attribute[] {
-  const view = viewOf(bytes);
   const attributes: Attribute[] = [];
-  let offset = 0;
-  while (offset < bytes.length) {
-    const left = bytes.length - offset;
-    const length = left < ATTRIBUTE_HEADER_BYTES ? left : view.getUint16(offset, true);
-    if (length < ATTRIBUTE_HEADER_BYTES || length > left) {
-      throw new NetlinkFormatError(`Cannot read attribute at byte ${offset}: length ${length}, ${left} bytes left`);
-    }
-    const type = view.getUint16(offset + 2, true) & ATTRIBUTE_TYPE_MASK;
-    attributes.push({ type, payload: bytes.subarray(offset + ATTRIBUTE_HEADER_BYTES, offset + length) });
-    offset += align(length);
-  }
+  eachAttribute(bytes, (type, payload) => attributes.push({ type, payload }));
   return attributes;
 }
 
 /** The attributes by type; of repeated ones the last, as the kernel's own nla_parse keeps it. */
 export function attributeMap(bytes: Uint8Array): Map<number, Uint8Array> {
-  return new Map(parseAttributes(bytes).map(({ type, payload }) => [type, payload]));
+  const attributes = new Map<number, Uint8Array>();
+  eachAttribute(bytes, (type, payload) => attributes.set(type, payload));
+  return attributes;
+}
+
+/** A node's rules are some ten thousand attributes, read again and again: nothing is made of one but its view. */
+function eachAttribute(bytes: Uint8Array, visit: (type: number, payload: Uint8Array) => void): void {
+  let offset = 0;
+  while (offset < bytes.length) {
+    const left = bytes.length - offset;
+    const length = left < ATTRIBUTE_HEADER_BYTES ? left : u16(bytes, offset);
+    if (length < ATTRIBUTE_HEADER_BYTES || length > left) {
+      throw new NetlinkFormatError(`Cannot read attribute at byte ${offset}: length ${length}, ${left} bytes left`);
+    }
+    const payload = bytes.subarray(offset + ATTRIBUTE_HEADER_BYTES, offset + length);
+    visit(u16(bytes, offset + 2) & ATTRIBUTE_TYPE_MASK, payload);
+    offset += align(length);
+  }
 }
 
 /** A number of one, two or four bytes in host order. Throws NetlinkFormatError for any other width. */
 export function readNumber(bytes: Uint8Array): number {
-  const view = viewOf(bytes);
-  if (bytes.length === 4) return view.getUint32(0, true);
-  if (bytes.length === 2) return view.getUint16(0, true);
-  if (bytes.length === 1) return view.getUint8(0);
+  if (bytes.length === 4) return (u16(bytes, 0) | (u16(bytes, 2) << 16)) >>> 0;
+  if (bytes.length === 2) return u16(bytes, 0);
+  if (bytes.length === 1) return bytes[0] ?? 0;
   throw new NetlinkFormatError(`Cannot read a number: ${bytes.length} bytes`);
 }
 
 /** A 32-bit number in network order. Throws NetlinkFormatError for any other width. */
 export function readU32be(bytes: Uint8Array): number {
   if (bytes.length !== 4) throw new NetlinkFormatError(`Cannot read a 32-bit number: ${bytes.length} bytes`);
-  return viewOf(bytes).getUint32(0, false);
+  return (((bytes[0] ?? 0) << 24) | ((bytes[1] ?? 0) << 16) | ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)) >>> 0;
 }
 
 /** A text up to its terminating zero. */
@@ -98,6 +103,11 @@ export function readString(bytes: Uint8Array): string {
 /** A DataView over exactly these bytes. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Two bytes in host order; the caller knows that they are there. */
+function u16(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
 }
 
 function align(length: number): number {
