@@ -9,8 +9,8 @@ import {
   isFirstUserNamespace,
   parseFileLimit,
   parseListening,
-  parseSeccomp,
   parseRelease,
+  parseSeccomp,
   parseTokenTimes,
 } from "./proc-texts.ts";
 import { settingsOf } from "./testing.ts";

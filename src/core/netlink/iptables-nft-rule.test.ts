@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { matchesOf, name, negated, plain, port, u32 } from "../../../testbed/random-matches.ts";
 import { ruleKey } from "../rules/compare.ts";
 import type { Match, Rule, Verdict } from "../rules/model.ts";
 import { normalRule } from "../rules/planned-rule.ts";
@@ -8,7 +9,6 @@ import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
 import { attributeMap } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
 import { parseExpressions, writeExpressions } from "./nft-expression.ts";
-import { matchesOf, name, negated, plain, port, u32 } from "./testing.ts";
 import { NetlinkWriter } from "./writer.ts";
 import type { SetNumbers } from "./xt-match.ts";
 

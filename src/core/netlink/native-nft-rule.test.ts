@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { matchesOf, name, negated, plain, port, u32 } from "../../../testbed/random-matches.ts";
 import type { IpAddress } from "../address.ts";
 import type { Match, Rule, Verdict } from "../rules/model.ts";
 import { orderMatches } from "../rules/planned-rule.ts";
@@ -8,7 +9,6 @@ import { attributeMap } from "./message.ts";
 import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
 import type { Expression } from "./nft-expression.ts";
 import { parseExpressions, writeExpressions } from "./nft-expression.ts";
-import { matchesOf, name, negated, plain, port, u32 } from "./testing.ts";
 import { NetlinkWriter } from "./writer.ts";
 
 /** 0 is what a whole word would be left with: nothing to set. */

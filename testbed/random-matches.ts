@@ -1,9 +1,10 @@
-// Rules at random, for tests that write and read them: what both dialects can say. What only one can is in its own test.
+// Matches at random, for tests that write rules and read them back: what both dialects can say. What only one can say is in
+// its own test.
 
 import fc from "fast-check";
-import { maskCidr } from "../address.ts";
-import type { Match } from "../rules/model.ts";
-import { CONNTRACK_STATES } from "../rules/model.ts";
+import { maskCidr } from "../src/core/address.ts";
+import type { Match } from "../src/core/rules/model.ts";
+import { CONNTRACK_STATES } from "../src/core/rules/model.ts";
 
 /** A record with the prototype every object literal has, so that it can be compared strictly. */
 export const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
