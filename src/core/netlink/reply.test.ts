@@ -120,3 +120,10 @@ test("a set that is refused, or what is to be in it, is named as a set", () => {
     assert.equal(describeRefused(batch, refusal), "set inet istio-ambient-nat istio-inpod-probes-v4");
   }
 });
+
+test("a refusal that claims a longer request than there is has no words, and one with a positive number is none", () => {
+  const bytes = errorMessage(2, { request: 20, text: "no such chain" });
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(20, 0xffff_fff0, true);
+  assert.deepEqual(parseReplies(bytes), [{ kind: "refused", sequence: 1, requestType: NEWRULE, errno: 2 }]);
+  assert.throws(() => parseReplies(errorMessage(-2)), NetlinkFormatError);
+});

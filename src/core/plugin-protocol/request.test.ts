@@ -70,3 +70,23 @@ test("parseHeader() refuses what is no frame, and a length above the bound befor
   new DataView(frame.buffer).setUint32(8, 0xffffffff, true);
   assert.throws(() => parseHeader(frame), { code: "too-large" });
 });
+
+test("parseRequest() skips a field it does not know also when it comes twice, as the contract has it", () => {
+  const field = (key: number, text: string): Uint8Array =>
+    encodeFrame(FRAME_REQUEST, new Map([[key, bytes(text)]])).subarray(HEADER_LENGTH);
+  const payload = new Uint8Array([...field(1, "DEL"), ...field(99, "a"), ...field(99, "b")]);
+  assert.equal(parseRequest(payload).command, "DEL");
+  assert.throws(
+    () => parseRequest(new Uint8Array([...payload, ...field(6, "/a"), ...field(6, "/b")])),
+    /6 is there twice/,
+  );
+});
+
+test("parseRequest() leaves a byte order mark in CNI_ARGS, which the plugin takes for a character", () => {
+  const fields = new Map([
+    [1, bytes("ADD")],
+    [5, bytes("\ufeffK8S_POD_NAME=a")],
+  ]);
+  const { args } = parseRequest(encodeFrame(FRAME_REQUEST, fields).subarray(HEADER_LENGTH));
+  assert.equal(args, "\ufeffK8S_POD_NAME=a");
+});
