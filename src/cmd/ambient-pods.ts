@@ -1,13 +1,16 @@
 // What the enrolment loop needs of the services beside it, the same whether ambient mode is on or being left: what the
 // verifier knows of a pod's rules, and the way to write a pod's annotation.
-import type { EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
+import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
 import type { Verifier } from "../agent/verify/verifier.ts";
-import { redirectionPatch } from "../core/policy/ambient-redirection.ts";
+import type { Pod } from "../core/kube/pod.ts";
+import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
+import { redirectionOf, redirectionPatch } from "../core/policy/ambient-redirection.ts";
 import { addressesInUse } from "../core/policy/capture-families.ts";
 import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
+import type { WiredDecisions } from "./wire-decisions.ts";
 
 /** @param verifier is made after this */
 export function ambientRulesOf(
@@ -41,6 +44,27 @@ export function ambientRulesOf(
         return [];
       }
     },
+  };
+}
+
+/** Whether a pod is in, was, or has something left of that, as far as its annotation, its record or the loop tell. */
+export function isOrWasIn(
+  { uid, annotations }: Pod,
+  decisions: Pick<WiredDecisions["ambient"], "wasIn">,
+  enrolment: Pick<Enrolment, "record">,
+): boolean {
+  return (
+    redirectionOf(annotations) !== "none" || decisions.wasIn(uid) || (enrolment.record(uid)?.state ?? "out") !== "out"
+  );
+}
+
+/** What the loop counts. */
+export function enrolmentMetrics(
+  metrics: Pick<AgentMetrics, "reconcileEvents" | "enrolmentSteps">,
+): EnrolmentDeps["metrics"] {
+  return {
+    handled: (type) => metrics.reconcileEvents.increment({ type }),
+    step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
   };
 }
 

@@ -14,12 +14,12 @@ import { firstExisting } from "../platform/fs/existing-path.ts";
 import { createPrivateFolder, isTemporaryName } from "../platform/fs/private-folder.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
 import { openNetnsFile } from "../platform/linux/dup-netns.ts";
-import { netnsIdAt } from "../platform/linux/netns.ts";
 import { identifyNetns } from "../platform/linux/netns-identity.ts";
 import { readBootId } from "../platform/process/boot-id.ts";
 import { ownUid } from "../platform/process/own-user.ts";
 import { anyAmbientCapture } from "./ambient-pods.ts";
 import { createBackend } from "./backend.ts";
+import { forbiddenNamespaces, netnsFolders } from "./node-namespaces.ts";
 import { hostPlaces } from "./paths.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
 
@@ -41,7 +41,6 @@ export interface LeftAlone {
 }
 
 const RECORD_BOUNDS = { maxRecords: 4096, maxTotalBytes: 16 << 20 };
-const NAMED_FOLDERS = ["var/run/netns", "proc/1/root/run/netns"];
 
 /** Never rejects. Records whose pod is gone count for nothing. */
 export async function leaveAmbientAlone(input: LeaveAloneInput, signal: AbortSignal): Promise<LeftAlone> {
@@ -52,13 +51,13 @@ export async function leaveAmbientAlone(input: LeaveAloneInput, signal: AbortSig
   if (records.length === 0 && firstExisting([proc]) === undefined) return NOTHING;
   const left: { what: string; reason: string }[] = [];
   const procReader = createProcReader(proc);
-  const forbidden = ["/proc/self/ns/net", join(proc, "1/ns/net")].flatMap((path) => netnsIdAt(path) ?? []);
+  const forbidden = forbiddenNamespaces(proc);
   using handles = new DisposableStack();
   let found: Awaited<ReturnType<typeof findRecordedNetns>> = new Map();
   try {
     found = await findRecordedNetns({ proc: procReader, open: openNetnsFile, identify: identifyNetns }, records, {
       forbidden,
-      namedFolders: NAMED_FOLDERS.map((folder) => join(root, folder)),
+      namedFolders: netnsFolders(root),
     });
     for (const handle of found.values()) handles.use(handle);
   } catch (error) {

@@ -16,12 +16,11 @@ import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { AMBIENT_IS_OFF } from "../core/policy/ambient-decision.ts";
-import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
-import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pods.ts";
+import { ambientRulesOf, anyAmbientCapture, createAnnotate, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
@@ -57,10 +56,7 @@ export function wireAmbientOff(input: AmbientOffInput): WiredAmbientOff {
   const { probeSource } = config.ambient;
 
   /** A pod that was in, until nothing of that is left. */
-  const isConcerned = (pod: Pod): boolean =>
-    redirectionOf(pod.annotations) !== "none" ||
-    decisions.ambient.wasIn(pod.uid) ||
-    (enrolment.record(pod.uid)?.state ?? "out") !== "out";
+  const isConcerned = (pod: Pod): boolean => isOrWasIn(pod, decisions.ambient, enrolment);
   const concerned = (): Pod[] => informers.pods.list().filter(isConcerned);
 
   const enrolment = createEnrolment({
@@ -100,10 +96,7 @@ export function wireAmbientOff(input: AmbientOffInput): WiredAmbientOff {
       subscribe: () => NOTHING,
     },
     annotate: createAnnotate(api),
-    metrics: {
-      handled: (type) => metrics.reconcileEvents.increment({ type }),
-      step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
-    },
+    metrics: enrolmentMetrics(metrics),
     clock,
     wallMs: Date.now,
     random: Math.random,

@@ -35,7 +35,7 @@ import { dupNetns } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { listenUnix, SOCK_SEQPACKET } from "../platform/linux/unix-socket.ts";
-import { ambientRulesOf, anyAmbientCapture, createAnnotate } from "./ambient-pods.ts";
+import { ambientRulesOf, anyAmbientCapture, createAnnotate, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import { isWatched } from "./is-watched.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
@@ -151,10 +151,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     },
     probes,
     annotate,
-    metrics: {
-      handled: (type) => metrics.reconcileEvents.increment({ type }),
-      step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
-    },
+    metrics: enrolmentMetrics(metrics),
     clock,
     wallMs: Date.now,
     random: Math.random,
@@ -208,10 +205,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     later: (action) => void setImmediate().then(action),
   });
 
-  const isMember = (pod: Pod): boolean =>
-    redirectionOf(pod.annotations) !== "none" ||
-    decisions.ambient.wasIn(pod.uid) ||
-    (enrolment.record(pod.uid)?.state ?? "out") !== "out";
+  const isMember = (pod: Pod): boolean => isOrWasIn(pod, decisions.ambient, enrolment);
   const memberOf = (pod: Pod): AmbientMember => ({
     ...{ podUid: pod.uid, podNamespace: pod.namespace, podName: pod.name },
     open() {

@@ -17,19 +17,19 @@ import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
-import { isSameNetns, type NetnsId } from "../core/netns/netns-id.ts";
+import { isSameNetns } from "../core/netns/netns-id.ts";
 import { type BackendDecision, describeTrial, withTrial } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
 import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import { joinNetlinkGroup, openNetlink } from "../platform/linux/netlink-socket.ts";
-import { netnsIdAt } from "../platform/linux/netns.ts";
 import type { Poller } from "../platform/linux/poller.ts";
 import { createThrowawayNetns } from "../platform/linux/throwaway-netns.ts";
 import { createBackendOnce, trialCaptures, usualCaptures } from "./backend.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { isWatched } from "./is-watched.ts";
+import { forbiddenNamespaces, netnsFolders } from "./node-namespaces.ts";
 import type { PodLooks } from "./pod-routes.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
@@ -38,6 +38,8 @@ import type { WiredAmbient, wireAmbient } from "./wire-ambient.ts";
 import type { wireAmbientOff } from "./wire-ambient-off.ts";
 import { wireDecisions } from "./wire-decisions.ts";
 
+/** The node's, where the chart mounts it. */
+const PROC = "/host/proc";
 /** The first list has arrived and been answered for by then. */
 const REHEARSE_AFTER_MS = 200;
 /** Patience with the watch before the API is asked for one pod. */
@@ -96,7 +98,7 @@ export function wirePods(input: PodsInput): WiredPods {
   );
 
   // Pods: from the plugin's request to the rules in their namespace.
-  const forbidden = forbiddenNamespaces();
+  const forbidden = forbiddenNamespaces(PROC);
   let decided: BackendDecision | undefined;
   const node = createBackendOnce(config.policy, forbidden, usualCaptures(config), (decision) => {
     decided = decision;
@@ -107,7 +109,7 @@ export function wirePods(input: PodsInput): WiredPods {
   });
   const netns = createNetnsRegistry(
     {
-      proc: createProcReader("/host/proc"),
+      proc: createProcReader(PROC),
       dup: dupNetns,
       open: openNetnsFile,
       addresses: (fd) => node().backend.addresses(fd),
@@ -115,7 +117,7 @@ export function wirePods(input: PodsInput): WiredPods {
       nowMs: clock.nowMs,
       yieldToLoop: () => setImmediate(),
     },
-    { forbidden, namedFolders: ["/host/var/run/netns", "/host/proc/1/root/run/netns"] },
+    { forbidden, namedFolders: netnsFolders("/host") },
   );
   const backend = {
     addresses: (fd: number) => node().backend.addresses(fd),
@@ -376,9 +378,4 @@ function withAmbient(sidecar: Sidecar, ambient: WiredAmbient, netns: NetnsRegist
       if (now === undefined || !isSameNetns(now, held)) ambient.removed(podUid, held);
     },
   };
-}
-
-/** The agent's own network namespace, and the node's where it can be seen. */
-function forbiddenNamespaces(): NetnsId[] {
-  return ["/proc/self/ns/net", "/host/proc/1/ns/net"].flatMap((path) => netnsIdAt(path) ?? []);
 }

@@ -1,0 +1,14 @@
+// Network namespaces of the node as seen from here: which are no pod's, and where runtimes keep those of pods.
+import { join } from "node:path";
+import type { NetnsId } from "../core/netns/netns-id.ts";
+import { netnsIdAt } from "../platform/linux/netns.ts";
+
+/** The agent's own network namespace, and the node's where it can be seen. @param proc the node's procfs */
+export function forbiddenNamespaces(proc: string): NetnsId[] {
+  return ["/proc/self/ns/net", join(proc, "1/ns/net")].flatMap((path) => netnsIdAt(path) ?? []);
+}
+
+/** The second one where the first is not mounted, or under its other name only. @param root the node's file system */
+export function netnsFolders(root: string): string[] {
+  return ["var/run/netns", "proc/1/root/run/netns"].map((folder) => join(root, folder));
+}
