@@ -13,9 +13,6 @@ import {
 } from "./message.ts";
 import { NetlinkWriter, NLA_F_NESTED } from "./writer.ts";
 
-/** A record with the prototype every object literal has, so that it can be compared strictly. */
-const plain = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record<T>(fields, { noNullPrototype: true });
-
 test("a message is written with its length, padded to four bytes, and read back", () => {
   const writer = new NetlinkWriter();
   writer.message({ type: 20, flags: 5, sequence: 7 }, () => {
