@@ -5,7 +5,6 @@ import {
   decodeNativeNft,
   encodeNativeNft,
   encodeNativeNftChange,
-  encodeNativeSetRequests,
   type HeldNativeRuleset,
 } from "../../src/core/netlink/native-nft.ts";
 import { collectDump } from "../../src/core/netlink/reply.ts";
@@ -52,11 +51,9 @@ test("one batch leads from every case to the next, none is needed when the rules
 });
 
 function held(socket: NetlinkSocket): HeldNativeRuleset {
-  const messages = dumpNft(socket);
-  const sets = encodeNativeSetRequests(messages).flatMap((request) => {
-    return collectDump("list the elements of a set", exchange(socket, request)).messages;
-  });
-  return decodeNativeNft([...messages, ...sets]);
+  return decodeNativeNft(dumpNft(socket), (requests) =>
+    requests.flatMap((request) => collectDump("list the elements of a set", exchange(socket, request)).messages),
+  );
 }
 
 function list(netns: TestNetns): string {

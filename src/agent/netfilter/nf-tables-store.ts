@@ -12,7 +12,6 @@ import {
   decodeNativeNft,
   encodeNativeNft,
   encodeNativeNftChange,
-  encodeNativeSetRequests,
   type HeldNativeRuleset,
 } from "../../core/netlink/native-nft.ts";
 import { type BatchOptions, type BatchOutcome, describeRefused, encodeBatch } from "../../core/netlink/nfnetlink.ts";
@@ -80,9 +79,9 @@ export function createNftablesStore(deps: NfTablesDeps): NfTablesStore {
     change: ([held], [desired], options) =>
       held === undefined ? undefined : encodeNativeNftChange(held, desired, options),
     read: (socket) => {
-      const messages = dumpAll(socket, "inet");
-      const sets = encodeNativeSetRequests(messages).flatMap((request) => dump(socket, "read the sets", request));
-      return [decodeNativeNft([...messages, ...sets])];
+      const readSets = (requests: readonly Uint8Array[]) =>
+        requests.flatMap((request) => dump(socket, "read the sets", request));
+      return [decodeNativeNft(dumpAll(socket, "inet"), readSets)];
     },
   });
 }

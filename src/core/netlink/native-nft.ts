@@ -39,16 +39,14 @@ export function encodeNativeNftChange(
   return changes.length === 0 ? undefined : encodeChanges(changes, options);
 }
 
-/** The further requests a dump of native rules needs before it can be decoded: the elements of the sets they name. */
-export function encodeNativeSetRequests(messages: readonly NetlinkMessage[]): Uint8Array[] {
+/** Our tables of family inet in a dump; other tables are left out. `readSets` is asked once, for what the kernel says to the
+ * further requests that the dump calls for: the elements of the sets that its rules name. Throws NetlinkFormatError. */
+export function decodeNativeNft(
+  messages: readonly NetlinkMessage[],
+  readSets: (requests: readonly Uint8Array[]) => readonly NetlinkMessage[],
+): HeldNativeRuleset {
   const ours = assembleNftDump(messages).filter(({ family, name }) => family === "inet" && isOurTable(name));
-  return encodeGetPortSets(ours);
-}
-
-/** Our tables of family inet in a dump, the answers to `encodeNativeSetRequests` included. Other tables are left out. */
-export function decodeNativeNft(messages: readonly NetlinkMessage[]): HeldNativeRuleset {
-  const sets = parsePortSets(messages);
-  const ours = assembleNftDump(messages).filter(({ family, name }) => family === "inet" && isOurTable(name));
+  const sets = parsePortSets(readSets(encodeGetPortSets(ours)));
   const order = [...INET_TABLES.keys()];
   const tables = ours
     .toSorted((left, right) => order.indexOf(left.name) - order.indexOf(right.name))

@@ -5,7 +5,7 @@ import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
 import { sidecarInetRules, sidecarRules } from "../rules/sidecar.ts";
 import { decodeIptablesNft, encodeIptablesNft, encodeIptablesNftChange } from "./iptables-nft.ts";
 import { NetlinkFormatError, type NetlinkMessage, parseMessages } from "./message.ts";
-import { decodeNativeNft, encodeNativeNft, encodeNativeSetRequests } from "./native-nft.ts";
+import { decodeNativeNft, encodeNativeNft } from "./native-nft.ts";
 import { NFT_MSG } from "./nfnetlink.ts";
 import { assembleNftDump } from "./nft-dump.ts";
 
@@ -29,13 +29,21 @@ test("a rule that comes before its chain in a dump still finds it, and other fam
   const isRule = ({ type }: NetlinkMessage): boolean => type === NFT_MSG.NEWRULE;
   const turned = [...messages.filter(isRule), ...messages.filter((message) => !isRule(message))];
   assert.deepEqual(decodeIptablesNft(turned, 4), decodeIptablesNft(messages, 4));
-  assert.deepEqual(decodeNativeNft(messages), { family: "inet", tables: [] });
+  assert.deepEqual(
+    decodeNativeNft(messages, () => []),
+    { family: "inet", tables: [] },
+  );
 });
 
 test("native rules ask for the elements of each set once", () => {
   const messages = asDump(encodeNativeNft(sidecarInetRules(CAPTURE)));
-  assert.equal(encodeNativeSetRequests(messages).length, 1);
-  assert.equal(encodeNativeSetRequests([]).length, 0);
+  const asked: number[] = [];
+  for (const dump of [messages, []])
+    decodeNativeNft(dump, (requests) => {
+      asked.push(requests.length);
+      return [];
+    });
+  assert.deepEqual(asked, [1, 0]);
 });
 
 test("iptables rules cannot be written into inet tables nor the other way round", () => {
@@ -54,7 +62,7 @@ test("damaged messages are refused or opaque, never believed and never a crash",
       try {
         const messages = asDump(damaged);
         assembleNftDump(messages);
-        decodeNativeNft(messages);
+        decodeNativeNft(messages, () => messages);
         decodeIptablesNft(messages, 4);
       } catch (error) {
         assert.ok(error instanceof NetlinkFormatError, String(error));

@@ -5,7 +5,7 @@ import { decodeIptablesHost, decodeNativeHost, encodeNativeHostSteps } from "../
 import { decodeIptablesNft, encodeIptablesNft } from "../../../src/core/netlink/iptables-nft.ts";
 import { decodeRule, encodeRule } from "../../../src/core/netlink/iptables-nft-rule.ts";
 import { NetlinkFormatError, type NetlinkMessage, parseMessages } from "../../../src/core/netlink/message.ts";
-import { decodeNativeNft, encodeNativeNft, encodeNativeSetRequests } from "../../../src/core/netlink/native-nft.ts";
+import { decodeNativeNft, encodeNativeNft } from "../../../src/core/netlink/native-nft.ts";
 import { encodeBatch, NFGENMSG_BYTES } from "../../../src/core/netlink/nfnetlink.ts";
 import { assembleNftDump } from "../../../src/core/netlink/nft-dump.ts";
 import { addNamedSet, createElements } from "../../../src/core/netlink/nft-set.ts";
@@ -139,13 +139,12 @@ const native = createTarget(
   [NetlinkFormatError],
   (input) => {
     const messages = asDump(parseMessages(input));
-    encodeNativeSetRequests(messages);
     for (const ports of parsePortSets(messages).values())
       holds(
         ports.every((port) => port >= 0 && port <= 0xffff),
         "Ports are ports",
       );
-    return [decodeNativeNft(messages), decodeNativeHost(messages)];
+    return [decodeNativeNft(messages, () => messages), decodeNativeHost(messages)];
   },
 );
 
