@@ -6,9 +6,9 @@ import type { Fault, FaultAction, FaultMatch } from "../../testbed/api-server/fa
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
+import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { assertAlive, assertCaptured } from "./captured-pods.ts";
+import { assertAlive, assertCaptured, eventually, untilKnown } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -59,10 +59,13 @@ describe("the agent recovers from", () => {
     return mesh.api.fault(match, action, times);
   }
 
-  async function assertCapturesNext(agent: TestAgent): Promise<string> {
+  /** `isShown`: its sandbox begins once the watch has shown the pod, so that nobody has a reason to ask for it. */
+  async function assertCapturesNext(agent: TestAgent, { isShown }: { isShown: boolean }): Promise<string> {
     pods += 1;
     const name = `next-${pods}`;
-    const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name })).catch((error: unknown) => {
+    const object = mesh.api.put(sidecarPod({ ...NEW_POD, name }));
+    if (isShown) await untilKnown(`shop/${name}`);
+    const pod = await mesh.node.runPod(podSpecOf(object)).catch((error: unknown) => {
       throw new Error(`Cannot start ${name}; the agent's log:\n${agent.log.join("\n")}`, { cause: error });
     });
     await assertCaptured(mesh.node, pod, peer, [4]);
@@ -77,7 +80,7 @@ describe("the agent recovers from", () => {
       const fault = inForce(wrong);
       const agent = await mesh.startAgent();
       assert.equal(fault.hits(), wrong.times);
-      await assertCapturesNext(agent);
+      await assertCapturesNext(agent, { isShown: false });
       await agent.stop();
     });
   }
@@ -86,11 +89,23 @@ describe("the agent recovers from", () => {
     const { token } = mesh.api;
     const agent = await mesh.launchAgent({ serviceAccountToken: "not-valid-yet" });
     await mesh.api.waitFor((server) => server.requests({ status: 401 }).length > 0, "a request with that token");
-    assert.notEqual((await agent.get(8000, "/readyz")).status, 200);
+    // Whether it listens already is another matter.
+    let status = 0;
+    await eventually(
+      async () => {
+        status = await agent.get(8000, "/readyz").then(
+          (answer) => answer.status,
+          () => 0,
+        );
+        return status !== 0;
+      },
+      () => agent.log.slice(-10).join("\n"),
+    );
+    assert.notEqual(status, 200);
     agent.setToken(token);
     await agent.waitReady();
     await mesh.node.waitForChained();
-    await assertCapturesNext(agent);
+    await assertCapturesNext(agent, { isShown: false });
     await agent.stop();
   });
 
@@ -105,7 +120,7 @@ describe("the agent recovers from", () => {
 
     /** The watch is on and shows the next pod: nobody has to ask for it. */
     async function assertWatches(): Promise<void> {
-      const name = await assertCapturesNext(agent);
+      const name = await assertCapturesNext(agent, { isShown: true });
       assert.deepEqual(
         mesh.api.requests({ resource: "pods", name }).map(({ method, path }) => `${method} ${path}`),
         [],
@@ -117,7 +132,7 @@ describe("the agent recovers from", () => {
       const before = watches().length;
       await disturb();
       const isOn = () => watches().some((watch, index) => index >= before && watch.status === 200 && !watch.endedMs);
-      await mesh.api.waitFor((server) => server.watches("pods") > 0 && isOn(), "the watch to be on again", 15_000);
+      await mesh.api.waitFor((server) => server.watches("pods") > 0 && isOn(), "the watch to be on again");
       await assertWatches();
     }
 
@@ -158,7 +173,7 @@ describe("the agent recovers from", () => {
       const fault = mesh.api.fault(WATCH, { kind: "silent-watch" });
       mesh.api.closeWatches("end");
       await mesh.api.waitFor(() => fault.hits() > 0, "the silent watch");
-      const name = await assertCapturesNext(agent);
+      const name = await assertCapturesNext(agent, { isShown: false });
       assert.equal(mesh.api.requests({ resource: "pods", name }).length, 1);
       fault.clear();
       await assertRecoversFrom(() => mesh.api.closeWatches("end"));

@@ -38,7 +38,7 @@ describe("the agent heals the conflist", () => {
     // The agent's own pod, which Events on the node's files are about.
     const own = { name: "istio-cni-node-agent-1", namespace: "istio-system", nodeName: "testbed-node" };
     mesh.api.put(plainPod({ ...own, podIps: [], phase: "Running" }));
-    agent = await mesh.startAgent();
+    agent = await mesh.startAgent({ args: ["--log_output_level=debug"] });
     peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
   });
   after(() => mesh.destroy());
@@ -148,8 +148,13 @@ describe("the agent heals the conflist", () => {
   // containerd takes no file at all while the first one is not valid: pods wait for the file, not for the agent.
   test("when a file of higher priority is not valid, once it is gone", async () => {
     const broken = join(mesh.node.cniConfDir, "00-broken.conflist");
+    // It waits for this one, in case somebody is still writing it, and says so; then it goes by the next.
+    const seen = agent.log.length;
     writeFileSync(broken, "{");
-    await untilReadiness(503);
+    await eventually(
+      () => agent.log.slice(seen).some((line) => /Not ready: install: .*00-broken\.conflist comes first/.test(line)),
+      () => agent.log.slice(seen).join("\n"),
+    );
     await untilReadiness(200);
     assert.equal(readFileSync(broken, "utf8"), "{");
     unlinkSync(broken);
@@ -178,6 +183,7 @@ describe("the agent heals the conflist", () => {
     }
     writeFileSync(path, PODS);
     await assertHealed();
+    await agent.waitForLine((line) => warnings().includes(line));
     assert.equal(warnings().length, 1);
     const isTold = (): boolean =>
       mesh.api

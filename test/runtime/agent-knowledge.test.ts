@@ -9,12 +9,13 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import { readPluginInput, runInstalledPlugin } from "../../testbed/node/plugin-run.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { assertCaptured } from "./captured-pods.ts";
+import { untilDaemonSetSeen } from "./agent-daemonset.ts";
+import { assertCaptured, untilKnown } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
 /** Longer than the agent waits before it asks the API, short enough for the tests that wait in vain. */
-const AGENT_WAIT = "1500ms";
+const AGENT_WAIT = "4s";
 
 describe("the agent", () => {
   let mesh: MeshNode;
@@ -33,13 +34,15 @@ describe("the agent", () => {
   }
 
   test("makes no request to the API to start pods that the watch has shown", async () => {
+    const objects = [
+      sidecarPod({ ...NEW_POD, name: "known" }),
+      sidecarPod({ ...NEW_POD, name: "known-native", native: true }),
+      plainPod({ ...NEW_POD, name: "known-plain" }),
+    ].map((object) => mesh.api.put(object));
+    for (const { metadata } of objects) await untilKnown(`shop/${metadata.name}`);
+    await untilDaemonSetSeen(mesh.api, agent);
     const before = mesh.api.requests().length;
-    const pods = [
-      await mesh.startPod(sidecarPod({ ...NEW_POD, name: "known" })),
-      await mesh.startPod(sidecarPod({ ...NEW_POD, name: "known-native", native: true })),
-      await mesh.startPod(plainPod({ ...NEW_POD, name: "known-plain" })),
-    ];
-    for (const pod of pods) await pod.remove();
+    for (const object of objects) await (await mesh.node.runPod(podSpecOf(object))).remove();
     assert.deepEqual(
       mesh.api
         .requests()

@@ -10,6 +10,7 @@ import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { renderPodNetwork } from "../../testbed/node/node-network.ts";
+import { AGENT_DAEMON_SET, untilDaemonSetSeen } from "./agent-daemonset.ts";
 import { eventually, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
@@ -17,16 +18,6 @@ enterNodeNamespaces();
 const CONFLIST = renderPodNetwork("v4", "1.0.0");
 const RUN_DIR = "/run/istio-cni";
 const KUBECONFIG = "apiVersion: v1\ncurrent-context: istio-cni-context\nkind: Config\n";
-const DAEMON_SET: JsonObject = {
-  apiVersion: "apps/v1",
-  kind: "DaemonSet",
-  metadata: { namespace: "istio-system", name: "istio-cni-node" },
-  spec: {
-    selector: { matchLabels: { "k8s-app": "istio-cni-node" } },
-    template: { metadata: { labels: { "k8s-app": "istio-cni-node" } }, spec: { containers: [] } },
-  },
-};
-const ASKED = { path: "/apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node" };
 
 let mesh: MeshNode;
 let pods = 0;
@@ -101,18 +92,22 @@ describe("install-cni uninstall", { concurrency: false }, () => {
   test("takes a running agent off too, while pods start all the time, and the next agent installs again", async () => {
     const agent = await mesh.startAgent();
     let isOver = false;
+    let started = 0;
     const starting = (async () => {
-      let started = 0;
       for (; !isOver; started++) await startPlainPod();
-      return started;
     })();
+    await eventually(
+      () => started > 0,
+      () => "no pod has started",
+    );
     const { status, lines } = await uninstall();
     await eventually(
       async () => (await agent.get(8000, "/readyz")).text.includes("taken off this node by install-cni uninstall"),
       () => agent.log.slice(-5).join("\n"),
     );
     isOver = true;
-    assert.ok((await starting) > 1);
+    await starting;
+    assert.ok(started > 1);
     assert.equal(status, 0, lines.join("\n"));
     assert.equal(readFileSync(mesh.node.conflistPath, "utf8"), CONFLIST);
     assert.equal(existsSync(join(mesh.node.cniBinDir, "istio-cni")), false);
@@ -135,11 +130,11 @@ describe("the agent at SIGTERM", { concurrency: false }, () => {
     mesh.api.remove("daemonsets", "istio-system/istio-cni-node");
   });
 
-  async function agentThatSawItsDaemonSet(daemonSet: JsonObject = DAEMON_SET): Promise<TestAgent> {
+  async function agentThatSawItsDaemonSet(daemonSet: JsonObject = AGENT_DAEMON_SET): Promise<TestAgent> {
     mesh.api.put(daemonSet);
     mesh.api.clearRequests();
     const agent = await mesh.startAgent();
-    await mesh.api.waitFor((api) => api.requests().some(({ path }) => path === ASKED.path), "a look at the DaemonSet");
+    await untilDaemonSetSeen(mesh.api, agent);
     return agent;
   }
 
@@ -158,7 +153,7 @@ describe("the agent at SIGTERM", { concurrency: false }, () => {
   test("leaves nothing on the node when install-cni uninstall --all-nodes deletes its DaemonSet, which ends with the agents", async () => {
     // What the garbage collector of a cluster does to an object that is deleted in the foreground.
     const metadata = { namespace: "istio-system", name: "istio-cni-node", finalizers: ["foregroundDeletion"] };
-    const agent = await agentThatSawItsDaemonSet({ ...DAEMON_SET, metadata });
+    const agent = await agentThatSawItsDaemonSet({ ...AGENT_DAEMON_SET, metadata });
     const command = await mesh.launchAgent({ args: ["uninstall", "--all-nodes"] });
     await mesh.api.waitFor((api) => api.requests({ verb: "delete" }).length > 0, "the DaemonSet to be deleted");
     assert.equal(await agent.stop(), 0);

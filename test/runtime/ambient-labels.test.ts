@@ -2,9 +2,10 @@
 // whatever order they change, on a real containerd.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { namespace } from "../../testbed/api-server/pod-fixtures.ts";
+import { namespace, plainPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
+import { NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import type { ZtunnelProcess } from "../../testbed/ztunnel/ztunnel-process.ts";
 import {
@@ -45,7 +46,11 @@ describe("pods that run", () => {
     node.mesh.api.clearRequests();
     node.labelNamespace("late", IN_MESH);
     await untilIn(node, first, second);
-    assert.deepEqual([...servedBy(ztunnel)].toSorted(), ["late/first", "late/second"]);
+    await until(
+      "ztunnel serves both",
+      () => [...servedBy(ztunnel)].toSorted().join() === "late/first,late/second",
+      () => [...servedBy(ztunnel)].join(),
+    );
     for (const { name } of [first, second]) {
       const patches = node.mesh.api.requests({ verb: "patch", name });
       assert.ok(patches.length > 0 && patches.length <= 2, `${patches.length} patches of ${name}`);
@@ -165,10 +170,8 @@ describe("events in any order", () => {
   });
 
   test("a pod that the API shows after its sandbox was begun is captured at its ADD", async () => {
-    const object = node.putPod({ name: "late-shown" });
-    const metadata = JSON.parse(JSON.stringify(object)).metadata;
-    node.mesh.api.remove("pods", "mesh/late-shown");
-    const starting = node.mesh.node.runPod({ name: "late-shown", namespace: "mesh", uid: metadata.uid });
+    const object = plainPod({ ...NEW_POD, namespace: "mesh", name: "late-shown" });
+    const starting = node.mesh.node.runPod(podSpecOf(object));
     await node.mesh.api.waitFor(
       (server) => server.requests({ name: "late-shown", status: 404 }).length > 0,
       "the agent to ask",

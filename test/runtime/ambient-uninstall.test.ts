@@ -3,25 +3,16 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import type { JsonObject } from "../../testbed/api-server/kube-object.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
+import { AGENT_DAEMON_SET, untilDaemonSetSeen } from "./agent-daemonset.ts";
 import { type AmbientNode, ambientTraces, createAmbientNode, isRedirected, untilIn, untilOut } from "./ambient-node.ts";
 
 enterNodeNamespaces();
 
 const RUN_DIR = "/run/istio-cni";
-const DAEMON_SET: JsonObject = {
-  apiVersion: "apps/v1",
-  kind: "DaemonSet",
-  metadata: { namespace: "istio-system", name: "istio-cni-node" },
-  spec: {
-    selector: { matchLabels: { "k8s-app": "istio-cni-node" } },
-    template: { metadata: { labels: { "k8s-app": "istio-cni-node" } }, spec: { containers: [] } },
-  },
-};
 
 describe("the end of an ambient agent", () => {
   let node: AmbientNode;
@@ -29,7 +20,7 @@ describe("the end of an ambient agent", () => {
   let pods: TestPod[];
   before(async () => {
     node = await createAmbientNode("dual");
-    node.mesh.api.put(DAEMON_SET);
+    node.mesh.api.put(AGENT_DAEMON_SET);
     await node.startZtunnel();
     agent = await start();
     pods = [await node.startPod({ name: "first" }), await node.startPod({ name: "second" })];
@@ -40,11 +31,7 @@ describe("the end of an ambient agent", () => {
   async function start(env: Readonly<Record<string, string>> = {}): Promise<TestAgent> {
     node.mesh.api.clearRequests();
     const started = await node.startAgent({ env });
-    await node.mesh.api.waitFor(
-      (server) =>
-        server.requests({ path: "/apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node" }).length > 0,
-      "the agent to see its DaemonSet",
-    );
+    await untilDaemonSetSeen(node.mesh.api, started);
     return started;
   }
 

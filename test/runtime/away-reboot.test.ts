@@ -11,7 +11,7 @@ import { CriError } from "../../testbed/node/cri-error.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { readRules } from "./captured-pods.ts";
+import { eventually, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -24,6 +24,8 @@ const STATE: PluginState = {
   enrollment: undefined,
 };
 const OWN_POD = { ...NEW_POD, name: "istio-cni-node-x7k2p", namespace: "istio-system" };
+/** Of a pod that is refused at each; the plugin waits 300 ms for an agent. */
+const MAX_ATTEMPTS = 500;
 let pods = 0;
 const sidecarIn = (namespace: string): JsonObject => sidecarPod({ ...NEW_POD, namespace, name: `sidecar-${pods++}` });
 
@@ -70,12 +72,17 @@ describe("on a node without an agent", () => {
         try {
           return await mesh.node.runPod({ ...podSpecOf(object), attempt: attempts });
         } catch (error) {
-          if (!(error instanceof CriError)) throw error;
+          if (!(error instanceof CriError) || attempts === MAX_ATTEMPTS) throw error;
           attempts++;
         }
       }
     })();
-    while (attempts === 0) await new Promise((resolve) => setImmediate(resolve));
+    // Told by the assertion that awaits it; not as an unhandled rejection before that.
+    starting.catch(() => undefined);
+    await eventually(
+      () => attempts > 0,
+      () => "for the first refusal",
+    );
     // In its own pod, which this node let start.
     const own = await mesh.startPod(plainPod(OWN_POD));
     // The kubelet makes what the chart mounts (DirectoryOrCreate).
@@ -93,7 +100,7 @@ describe("an agent that has never reached the API server", () => {
   before(async () => {
     mesh = await createMeshNode({ families: "v4" });
     await mesh.api.stop();
-    agent = await mesh.launchAgent({ env: { PLUGIN_AGENT_WAIT: "500ms" } });
+    agent = await mesh.launchAgent({ env: { PLUGIN_AGENT_WAIT: "5s" } });
     await mesh.node.waitForChained();
   });
   after(() => mesh.destroy());

@@ -4,7 +4,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { askOverUnix } from "../../src/platform/http/unix-client.ts";
-import type { ApiServer } from "../../testbed/api-server/api-server.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { type CaptureObservation, observeCapture } from "../../testbed/node/connections.ts";
 import type { TestNode } from "../../testbed/node/create-node.ts";
@@ -76,17 +75,6 @@ export async function untilKnown(pod: string): Promise<void> {
     },
     () => `the agent does not know ${pod}: ${said}`,
   );
-}
-
-/** Resolves once the agent has heard what the API server said of its DaemonSet, for which it asks at its start. */
-export async function untilDaemonSetSeen(api: ApiServer, agent: TestAgent): Promise<void> {
-  const path = "/apis/apps/v1/namespaces/istio-system/daemonsets/istio-cni-node";
-  await api.waitFor(
-    (server) => server.requests({ path }).some(({ endedMs }) => endedMs !== undefined),
-    "the agent's look at its DaemonSet to be answered",
-  );
-  // What was sent before is read before: the second is answered in a later turn of the agent's loop than that.
-  for (let times = 0; times < 2; times++) await agent.get(8000, "/readyz");
 }
 
 /** The agent still runs, as the process that was started. */
