@@ -3,18 +3,17 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { namespace, plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, type MeshAgentOptions, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
+import { type MeshAgentOptions, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { startZtunnel } from "../../testbed/ztunnel/ztunnel-process.ts";
 import { assertCaptured } from "./captured-pods.ts";
+import { CONFLIST, NET_DIR, useOneAgent } from "./one-agent.ts";
 
 enterNodeNamespaces();
 
-const NET_DIR = "/etc/cni/net.d";
-const CONFLIST = join(NET_DIR, "10-testbed.conflist");
 /** As the guide has them, with its defaults. */
 const GUIDE_DEFAULTS = {
   CNI_NET_DIR: "/etc/cni/net.d",
@@ -35,35 +34,19 @@ const entryIn = (path: string): Record<string, unknown> | undefined =>
   pluginsOf(path).find(({ type }) => type === "istio-cni");
 
 describe("the variables of the hardened image's guide", () => {
-  let mesh: MeshNode;
-  let conflist: string;
-  let agent: TestAgent | undefined;
+  const one = useOneAgent();
   let pods = 0;
-  before(async () => {
-    mesh = await createMeshNode({ families: "v4" });
-    conflist = readFileSync(CONFLIST, "utf8");
-  });
-  after(() => mesh.destroy());
-  afterEach(async () => {
-    await agent?.stop();
-    agent = undefined;
-    for (const name of readdirSync(NET_DIR)) rmSync(join(NET_DIR, name));
-    writeFileSync(CONFLIST, conflist);
-  });
 
   /** Without the chart's flag, which the guide's DaemonSet does not have. */
-  async function launch(env: Readonly<Record<string, string>>, options: MeshAgentOptions = {}): Promise<TestAgent> {
-    agent = await mesh.launchAgent({ args: [], ...options, env: { ...GUIDE_DEFAULTS, ...env } });
-    await agent.waitReady();
-    return agent;
-  }
+  const launch = (env: Readonly<Record<string, string>>, options: MeshAgentOptions = {}): Promise<TestAgent> =>
+    one.launch({ args: [], ...options, env: { ...GUIDE_DEFAULTS, ...env } });
 
   async function capturesAPod(): Promise<void> {
-    await mesh.node.waitForChained();
+    await one.mesh.node.waitForChained();
     const name = `web-${++pods}`;
-    const peer = await mesh.startPod(plainPod({ ...NEW_POD, name: `peer-${pods}` }));
-    const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name }));
-    await assertCaptured(mesh.node, pod, peer, [4]);
+    const peer = await one.mesh.startPod(plainPod({ ...NEW_POD, name: `peer-${pods}` }));
+    const pod = await one.mesh.startPod(sidecarPod({ ...NEW_POD, name }));
+    await assertCaptured(one.mesh.node, pod, peer, [4]);
     await pod.remove();
     await peer.remove();
   }
@@ -107,7 +90,7 @@ describe("the variables of the hardened image's guide", () => {
 
   test("CNI_CONF_NAME names the file to chain into, another one than the first (P19)", async () => {
     const later = join(NET_DIR, "20-later.conflist");
-    writeFileSync(later, conflist);
+    writeFileSync(later, one.conflist);
     await launch({ CNI_CONF_NAME: "20-later.conflist" });
     assert.ok(entryIn(later) !== undefined);
     assert.equal(entryIn(CONFLIST), undefined);
@@ -115,7 +98,7 @@ describe("the variables of the hardened image's guide", () => {
 
   test("CHAINED_CNI_PLUGIN=false writes a file of our own and leaves the others alone (P20)", async () => {
     await launch({ CHAINED_CNI_PLUGIN: "false" });
-    assert.equal(readFileSync(CONFLIST, "utf8"), conflist);
+    assert.equal(readFileSync(CONFLIST, "utf8"), one.conflist);
     assert.ok(existsSync(join(NET_DIR, "YYY-istio-cni.conf")));
   });
 
@@ -131,21 +114,20 @@ describe("the variables of the hardened image's guide", () => {
   });
 
   test("AMBIENT_ENABLED=true alone enrols by the usual label (P23)", async () => {
-    mesh.api.put(namespace("mesh", { "istio.io/dataplane-mode": "ambient" }));
+    one.mesh.api.put(namespace("mesh", { "istio.io/dataplane-mode": "ambient" }));
     mkdirSync("/run/ztunnel", { recursive: true });
     const ztunnel = await startZtunnel({ socketPath: "/run/ztunnel/ztunnel.sock" });
     try {
       const names = ["AMBIENT_DNS_CAPTURE", "AMBIENT_IPV6", "AMBIENT_RECONCILE_POD_RULES_ON_STARTUP"];
       const unset = Object.fromEntries(names.map((name) => [name, ""]));
       await launch({ ...unset, AMBIENT_ENABLED: "true" }, { ambient: true });
-      await mesh.node.waitForChained();
-      const pod = await mesh.startPod(plainPod({ ...NEW_POD, namespace: "mesh", name: "web" }));
+      await one.mesh.node.waitForChained();
+      const pod = await one.mesh.startPod(plainPod({ ...NEW_POD, namespace: "mesh", name: "web" }));
       const { stdout } = await pod.exec(["iptables-nft-save"]);
       assert.match(stdout, /-A ISTIO_OUTPUT .*--to-ports 15001/);
       await pod.remove();
     } finally {
-      await agent?.stop();
-      agent = undefined;
+      await one.stop();
       await ztunnel.stop();
     }
   });

@@ -1,7 +1,6 @@
 // What the log of a real agent says, and changing that while it runs: `install-cni log-level` and `config --running` beside it,
 // as `kubectl exec` would run them; one line per pod at info.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
 import type { LogLevelsDocument } from "../../src/core/status/log-levels-document.ts";
 import type { StatusDocument } from "../../src/core/status/status-document.ts";
@@ -9,24 +8,17 @@ import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { createMeshNode, INSTALL_CNI, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { createAmbientNode } from "./ambient-node.ts";
+import { askAgent } from "./ask-agent.ts";
 import { eventually } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
 const ADMIN_SOCKET = "/run/istio-cni/admin.sock";
 
-/** Runs install-cni inside the agent's container. */
-function ask(agent: TestAgent, ...args: readonly string[]) {
-  const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root"];
-  return runCommand([...enter, INSTALL_CNI, ...args]);
-}
-
 async function readLevels(agent: TestAgent, ...args: readonly string[]): Promise<LogLevelsDocument> {
-  const { status, stdout, stderr } = await ask(agent, "log-level", "-ojson", ...args);
+  const { status, stdout, stderr } = await askAgent(agent, ["log-level", "-ojson", ...args]);
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as LogLevelsDocument;
 }
@@ -41,7 +33,7 @@ function linesOf(agent: TestAgent, name: string): readonly string[] {
 /** The log is written in turns; what came before this line is there. */
 async function mark(agent: TestAgent): Promise<void> {
   const seen = agent.log.length;
-  await ask(agent, "log-level", "cni-plugin=info");
+  await askAgent(agent, ["log-level", "cni-plugin=info"]);
   await eventually(
     () => agent.log.slice(seen).some((line) => line.includes("Log levels were changed")),
     () => agent.log.slice(seen).join("\n"),
@@ -94,9 +86,9 @@ test("levels change while the agent runs, for good and for a time, and the log s
   const reset = await readLevels(agent, "--reset");
   assert.deepEqual(reset.levels, reset.configured);
 
-  const table = await ask(agent, "log-level");
+  const table = await askAgent(agent, ["log-level"]);
   assert.match(table.stdout, /^SCOPE +LEVEL +CONFIGURED\ndefault +info +info\n/);
-  const refused = await ask(agent, "log-level", "nobody=debug");
+  const refused = await askAgent(agent, ["log-level", "nobody=debug"]);
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /Cannot set log level "nobody=debug"; accepted: SCOPE=LEVEL/);
   const byHand = await runCommand([
@@ -114,14 +106,14 @@ test("levels change while the agent runs, for good and for a time, and the log s
 test("the effective configuration of the running agent, with its sources, is told by config --running and by status", async () => {
   await using mesh = await createMeshNode({ families: "v4" });
   const agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "20s", AMBIENT_IPV6: "" }, args: ["--log_as_json"] });
-  const { status, stdout } = await ask(agent, "config", "--running");
+  const { status, stdout } = await askAgent(agent, ["config", "--running"]);
   assert.equal(status, 0);
   assert.match(stdout, /^PLUGIN_AGENT_WAIT +environment +20s$/m);
   assert.match(stdout, /^--log_as_json +flag +true$/m);
   assert.match(stdout, /^AMBIENT_IPV6 +default +false$/m);
   assert.match(stdout, /^ALLOW_SWITCH_TO_HOST_NS +environment, no effect +true$/m);
-  const document = JSON.parse((await ask(agent, "status", "-ojson")).stdout) as StatusDocument;
-  const told = JSON.parse((await ask(agent, "config", "--running", "-ojson")).stdout) as { options: unknown[] };
+  const document = JSON.parse((await askAgent(agent, ["status", "-ojson"])).stdout) as StatusDocument;
+  const told = JSON.parse((await askAgent(agent, ["config", "--running", "-ojson"])).stdout) as { options: unknown[] };
   assert.equal(document.options.length, told.options.length);
   assert.deepEqual(
     document.options.find(({ env }) => env === "PLUGIN_AGENT_WAIT"),
@@ -156,7 +148,7 @@ test("an ambient pod is one line at info, and who searches the log for `ambient`
   const agent = await node.startAgent();
   await node.startPod({ name: "web" });
   await eventually(
-    async () => JSON.parse((await ask(agent, "status", "-ojson")).stdout).pods[0]?.ambient?.state === "enrolled",
+    async () => JSON.parse((await askAgent(agent, ["status", "-ojson"])).stdout).pods[0]?.ambient?.state === "enrolled",
     () => agent.log.slice(-10).join("\n"),
   );
   await mark(agent);

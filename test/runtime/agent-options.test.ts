@@ -1,44 +1,27 @@
 // Upstream's variables and flags of which nothing else shows on a node that they work: given to a real agent, seen from outside.
 // The others have tests of their own: modes, families, repair, ambient mode, waiting, leaving; the guide's in agent-guide.test.ts.
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
+import { type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { assertCaptured, eventually } from "./captured-pods.ts";
+import { CONFLIST, NET_DIR, useOneAgent } from "./one-agent.ts";
 
 enterNodeNamespaces();
 
-const NET_DIR = "/etc/cni/net.d";
-const CONFLIST = join(NET_DIR, "10-testbed.conflist");
 const RUN_DIR = "/run/istio-cni";
 
 const modeOf = (path: string): string => (lstatSync(path).mode & 0o7777).toString(8);
 
 describe("options of the agent, on a node", () => {
-  let mesh: MeshNode;
-  let conflist: string;
-  let agent: TestAgent | undefined;
-  before(async () => {
-    mesh = await createMeshNode({ families: "v4" });
-    conflist = readFileSync(CONFLIST, "utf8");
-  });
-  after(() => mesh.destroy());
-  afterEach(async () => {
-    await agent?.stop();
-    agent = undefined;
-    for (const name of readdirSync(NET_DIR)) rmSync(join(NET_DIR, name));
-    writeFileSync(CONFLIST, conflist);
-  });
+  const one = useOneAgent();
 
-  async function launch(env: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<TestAgent> {
-    agent = await mesh.launchAgent({ args, env });
-    await agent.waitReady();
-    return agent;
-  }
+  const launch = (env: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<TestAgent> =>
+    one.launch({ args, env });
 
   test("MONITORING_PORT moves the metrics, --log_as_json and --log_target the log", async () => {
     const running = await launch({ MONITORING_PORT: "15099" }, [
@@ -64,17 +47,17 @@ describe("options of the agent, on a node", () => {
     await launch({ CNI_AGENT_RUN_DIR: "/var/run/istio-cni/elsewhere" });
     assert.ok(lstatSync(join(RUN_DIR, "elsewhere/plugin.sock")).isSocket());
     assert.match(readFileSync(CONFLIST, "utf8"), /"cni_agent_run_dir":\s*"\/var\/run\/istio-cni\/elsewhere"/);
-    await mesh.node.waitForChained();
-    const peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
-    const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "elsewhere" }));
-    await assertCaptured(mesh.node, pod, peer, [4]);
+    await one.mesh.node.waitForChained();
+    const peer = await one.mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
+    const pod = await one.mesh.startPod(sidecarPod({ ...NEW_POD, name: "elsewhere" }));
+    await assertCaptured(one.mesh.node, pod, peer, [4]);
   });
 
   test("CNI_CONF_GROUP_READ is the mode of files that we create", async () => {
     const path = join(NET_DIR, "YYY-istio-cni.conf");
     await launch({ CHAINED_CNI_PLUGIN: "false" });
     assert.equal(modeOf(path), "600");
-    await agent?.stop();
+    await one.stop();
     rmSync(path);
     await launch({ CHAINED_CNI_PLUGIN: "false", CNI_CONF_GROUP_READ: "true" });
     assert.equal(modeOf(path), "640");
@@ -85,11 +68,11 @@ describe("options of the agent, on a node", () => {
     const { log } = await launch({ KUBECONFIG_MODE: "0640" });
     assert.ok(log.some((line) => line.includes("so these have no effect: KUBECONFIG_MODE")));
     assert.ok(!existsSync(path));
-    await agent?.stop();
-    await launch({ HOST_KUBECONFIG: "true", KUBECONFIG_MODE: "0640", SKIP_TLS_VERIFY: "true" });
+    await one.stop();
+    const told = await launch({ HOST_KUBECONFIG: "true", KUBECONFIG_MODE: "0640", SKIP_TLS_VERIFY: "true" });
     await eventually(
       () => existsSync(path),
-      () => agent?.log.slice(-5).join("\n") ?? "",
+      () => told.log.slice(-5).join("\n"),
     );
     assert.equal(modeOf(path), "640");
     assert.match(readFileSync(path, "utf8"), /insecure-skip-tls-verify: true/);
@@ -101,9 +84,9 @@ describe("options of the agent, on a node", () => {
       ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR: "127.0.0.0/8",
       ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: "4242",
     });
-    await mesh.node.waitForChained();
+    await one.mesh.node.waitForChained();
     const rulesOf = async (object: Parameters<MeshNode["startPod"]>[0]): Promise<string> =>
-      (await (await mesh.startPod(object)).exec(["iptables-nft-save"])).stdout;
+      (await (await one.mesh.startPod(object)).exec(["iptables-nft-save"])).stdout;
     assert.doesNotMatch(
       await rulesOf(sidecarPod({ ...NEW_POD, namespace: "istio-system", name: "excluded" })),
       /ISTIO/,
@@ -115,8 +98,8 @@ describe("options of the agent, on a node", () => {
 
   test("FORCE_IPTABLES_BINARY decides the backend, and NATIVE_NFTABLES over it with a warning", async () => {
     const backendOf = async (running: TestAgent): Promise<string> => {
-      await mesh.node.waitForChained();
-      await mesh.startPod(sidecarPod({ ...NEW_POD, name: `backend-${running.pid}` }));
+      await one.mesh.node.waitForChained();
+      await one.mesh.startPod(sidecarPod({ ...NEW_POD, name: `backend-${running.pid}` }));
       await eventually(
         () => running.log.some((line) => line.includes("Writing rules as ")),
         () => running.log.slice(-5).join("\n"),
@@ -127,7 +110,7 @@ describe("options of the agent, on a node", () => {
       await backendOf(await launch({ FORCE_IPTABLES_BINARY: "nft" })),
       /as iptables-nft: FORCE_IPTABLES_BINARY is nft/,
     );
-    await agent?.stop();
+    await one.stop();
     const both = await launch({ FORCE_IPTABLES_BINARY: "nft", NATIVE_NFTABLES: "true" });
     assert.match(await backendOf(both), /as nftables: .*NATIVE_NFTABLES/);
     assert.ok(both.log.some((line) => /\twarn\t.*FORCE_IPTABLES_BINARY=nft has no effect/.test(line)));

@@ -2,7 +2,6 @@
 // against what really is in the pods' namespaces.
 import assert from "node:assert/strict";
 import { lstatSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import type { PodExplanation, StatusDocument } from "../../src/core/status/status-document.ts";
 import { sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
@@ -11,23 +10,15 @@ import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { askAgent, NOBODY } from "./ask-agent.ts";
 import { eventually, readGolden, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
 const ADMIN_SOCKET = "/run/istio-cni/admin.sock";
-const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-
-/** Runs install-cni inside the agent's container. */
-function ask(agent: TestAgent, args: readonly string[], as: readonly string[] = []) {
-  const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root"];
-  return runCommand([...enter, ...as, INSTALL_CNI, ...args]);
-}
 
 async function readStatus(agent: TestAgent): Promise<StatusDocument> {
-  const { status, stdout, stderr } = await ask(agent, ["status", "--output", "json"]);
+  const { status, stdout, stderr } = await askAgent(agent, ["status", "--output", "json"]);
   assert.ok(status === 0 || status === 1, stderr);
   return JSON.parse(stdout) as StatusDocument;
 }
@@ -52,8 +43,7 @@ async function podOnce(
 
 async function startSidecarPod(mesh: MeshNode, name: string): Promise<TestPod> {
   const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name }));
-  const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
-  mesh.api.patch("pods", `${pod.namespace}/${name}`, { status });
+  mesh.report(pod);
   return pod;
 }
 
@@ -69,7 +59,7 @@ test("rules that somebody flushes: Event, metric, status and explain say so", as
     repairs: 0,
     lastDrift: [],
   });
-  assert.equal((await ask(agent, ["status"])).status, 0);
+  assert.equal((await askAgent(agent, ["status"])).status, 0);
 
   const flush = await pod.exec(["iptables-nft", "-t", "nat", "-F"]);
   assert.equal(flush.status, 0, flush.stderr);
@@ -81,7 +71,7 @@ test("rules that somebody flushes: Event, metric, status and explain say so", as
   assert.equal(after.netns?.source, "add");
   assert.partialDeepStrictEqual(after.capture, { kind: "sidecar", mode: "REDIRECT", families: ["ipv4"] });
 
-  const text = await ask(agent, ["status"]);
+  const text = await askAgent(agent, ["status"]);
   assert.equal(text.status, 0, text.stderr);
   assert.match(text.stdout, /^Node +testbed-node, sidecar mode, agent /m);
   assert.match(text.stdout, /^Pods +1: 1 captured$/m);
@@ -100,12 +90,12 @@ test("rules that somebody flushes: Event, metric, status and explain say so", as
   assert.match(metrics, /^istio_cni_agent_pods\{state="captured"\} 1$/m);
   assert.match(metrics, /^istio_cni_agent_watch_age_seconds\{resource="pods"\} \d/m);
 
-  const explained = await ask(agent, ["explain", "shop/web", "--rules"]);
+  const explained = await askAgent(agent, ["explain", "shop/web", "--rules"]);
   assert.equal(explained.status, 0, explained.stderr);
   assert.match(explained.stdout, /^shop\/web is in the mesh: it was injected with a sidecar/);
   assert.match(explained.stdout, /^ +annotation sidecar\.istio\.io\/status +present$/m);
   assert.match(explained.stdout, /^ +# .*\n +ipv4 nat +-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006$/m);
-  const json = JSON.parse((await ask(agent, ["explain", "shop/web", "-ojson"])).stdout) as PodExplanation;
+  const json = JSON.parse((await askAgent(agent, ["explain", "shop/web", "-ojson"])).stdout) as PodExplanation;
   const told = json.rules?.list.filter(({ table }) => table === "nat").map(({ rule }) => rule);
   const held = readGolden("v4")
     .split("\n")
@@ -119,10 +109,10 @@ test("a pod that nobody may repair makes status and explain end with 1", async (
   const agent = await mesh.startAgent({ env: { REPAIR_ENABLED: "false", VERIFY_INTERVAL: "1s" } });
   const early = await podOnce(agent, "early", ({ state }) => state === "uncaptured");
   assert.partialDeepStrictEqual(early, { decision: "in", decidedBy: "annotations", needsAttention: true });
-  const { status, stdout } = await ask(agent, ["status"]);
+  const { status, stdout } = await askAgent(agent, ["status"]);
   assert.equal(status, 1);
   assert.match(stdout, /^shop +early +in +sidecar +uncaptured .*may not be repaired/m);
-  const explained = await ask(agent, ["explain", "shop/early"]);
+  const explained = await askAgent(agent, ["explain", "shop/early"]);
   assert.equal(explained.status, 1);
   assert.match(explained.stdout, /repair in place is off/);
   const { text } = await agent.get(15014, "/metrics");
@@ -147,7 +137,7 @@ test("a family that passes by the proxy is said, counted, and no good", async ()
   await startSidecarPod(mesh, "half");
   const half = await podOnce(agent, "half", ({ state }) => state === "verified");
   assert.deepEqual([half.bypassed, half.capture?.families], [["ipv6"], ["ipv4"]]);
-  const { status, stdout } = await ask(agent, ["status"]);
+  const { status, stdout } = await askAgent(agent, ["status"]);
   assert.equal(status, 1);
   assert.match(stdout, /^shop +half .*ipv6 passes by the proxy$/m);
   const { text } = await agent.get(15014, "/metrics");
@@ -158,27 +148,27 @@ test("only root is answered, and who cannot be answered is told why", async () =
   await using mesh = await createMeshNode({ families: "v4" });
   const agent = await mesh.startAgent();
   await eventually(
-    async () => (await ask(agent, ["status"])).status === 0,
+    async () => (await askAgent(agent, ["status"])).status === 0,
     () => agent.log.slice(-20).join("\n"),
   );
   assert.equal(lstatSync(ADMIN_SOCKET).mode & 0o777, 0o600);
-  const nobody = await ask(agent, ["status"], NOBODY);
+  const nobody = await askAgent(agent, ["status"], NOBODY);
   assert.deepEqual([nobody.status, nobody.stdout], [2, ""]);
   assert.match(nobody.stderr, /only root may ask the agent/);
-  const unknown = await ask(agent, ["explain", "shop/absent"]);
+  const unknown = await askAgent(agent, ["explain", "shop/absent"]);
   assert.equal(unknown.status, 3);
   assert.match(unknown.stderr, /Cannot explain pod shop\/absent: the agent of this node knows no such pod/);
-  const elsewhere = await ask(agent, ["status", "--cni-agent-run-dir", "/var/run/elsewhere"]);
+  const elsewhere = await askAgent(agent, ["status", "--cni-agent-run-dir", "/var/run/elsewhere"]);
   assert.equal(elsewhere.status, 2);
   assert.match(elsewhere.stderr, /\/var\/run\/elsewhere\/admin\.sock.*no agent runs with this run directory/);
-  assert.equal((await ask(agent, ["explain", "nonsense"])).status, 2);
+  assert.equal((await askAgent(agent, ["explain", "nonsense"])).status, 2);
 });
 
 test("a successor answers in its predecessor's place, and the socket comes back when somebody removes it", async () => {
   await using mesh = await createMeshNode({ families: "v4" });
   const first = await mesh.startAgent();
   await eventually(
-    async () => (await ask(first, ["status"])).status === 0,
+    async () => (await askAgent(first, ["status"])).status === 0,
     () => first.log.slice(-20).join("\n"),
   );
   const { ino } = lstatSync(ADMIN_SOCKET);
@@ -191,12 +181,12 @@ test("a successor answers in its predecessor's place, and the socket comes back 
   await first.stop();
   assert.ok(lstatSync(ADMIN_SOCKET).isSocket(), "the predecessor leaves it to its successor");
   await eventually(
-    async () => (await ask(second, ["status"])).status === 0,
+    async () => (await askAgent(second, ["status"])).status === 0,
     () => second.log.slice(-20).join("\n"),
   );
   await runCommand(["rm", ADMIN_SOCKET]);
   await eventually(
-    async () => (await ask(second, ["status"])).status === 0,
+    async () => (await askAgent(second, ["status"])).status === 0,
     () => second.log.slice(-20).join("\n"),
   );
 });

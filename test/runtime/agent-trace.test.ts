@@ -11,25 +11,16 @@ import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
+import { createMeshNode, INSTALL_CNI, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
 import { createAmbientNode } from "./ambient-node.ts";
+import { askAgent, NOBODY } from "./ask-agent.ts";
 import { connect, eventually, readGolden, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
-const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-
-/** Runs install-cni inside the agent's container. */
-function ask(agent: TestAgent, args: readonly string[], as: readonly string[] = []) {
-  const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root"];
-  return runCommand([...enter, ...as, INSTALL_CNI, ...args]);
-}
-
 async function traced(agent: TestAgent, args: readonly string[]): Promise<TraceDocument & { readonly exit: number }> {
-  const { status, stdout, stderr } = await ask(agent, ["trace", ...args, "--output", "json"]);
+  const { status, stdout, stderr } = await askAgent(agent, ["trace", ...args, "--output", "json"]);
   assert.ok(stdout !== "", stderr);
   return { ...(JSON.parse(stdout) as TraceDocument), exit: status ?? -1 };
 }
@@ -45,15 +36,14 @@ async function liveOf(
   agent: TestAgent,
   pod: string,
 ): Promise<PodExplanation["live"] & { readonly exit: number | null }> {
-  const { status, stdout, stderr } = await ask(agent, ["explain", pod, "--output", "json"]);
+  const { status, stdout, stderr } = await askAgent(agent, ["explain", pod, "--output", "json"]);
   assert.ok(stdout !== "", stderr);
   return { ...(JSON.parse(stdout) as PodExplanation).live, exit: status };
 }
 
 async function startPod(mesh: MeshNode, object: ReturnType<typeof plainPod>): Promise<TestPod> {
   const pod = await mesh.startPod(object);
-  const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
-  mesh.api.patch("pods", `${pod.namespace}/${pod.name}`, { status });
+  mesh.report(pod);
   return pod;
 }
 
@@ -106,7 +96,7 @@ test("rules of others: dropped where they drop, unknown where they cannot be rea
   await add("--dport", "15001", "-m", "comment", "--comment", "the proxy is not for everybody", "-j", "DROP");
   await add("-d", "192.0.2.1", "-j", "DROP");
   await add("-d", "192.0.2.2", "-m", "length", "--length", "1:100", "-j", "DROP");
-  const trace = (...args: string[]) => ask(agent, ["trace", "shop/web", ...args]);
+  const trace = (...args: string[]) => askAgent(agent, ["trace", "shop/web", ...args]);
 
   const dropped = await trace("--to", "10.99.0.1:80");
   assert.equal(dropped.status, 4, dropped.stderr);
@@ -137,7 +127,7 @@ test("explain looks at the kernel now, whatever was found before", async () => {
   await startPod(mesh, plainPod({ ...NEW_POD, name: "plain" }));
   const agent = await mesh.startAgent({ env: { REPAIR_ENABLED: "false", VERIFY_INTERVAL: "10m" } });
   await eventually(
-    async () => (await ask(agent, ["explain", "shop/early"])).stdout.includes("uncaptured"),
+    async () => (await askAgent(agent, ["explain", "shop/early"])).stdout.includes("uncaptured"),
     () => agent.log.slice(-20).join("\n"),
   );
   const before = await liveOf(agent, "shop/early");
@@ -155,7 +145,7 @@ test("explain looks at the kernel now, whatever was found before", async () => {
     holdsMeshRules: false,
     exit: 0,
   });
-  const text = await ask(agent, ["explain", "shop/plain"]);
+  const text = await askAgent(agent, ["explain", "shop/plain"]);
   assert.match(text.stdout, /^What the kernel holds now\n +difference +none: no rule of a mesh is there/m);
 });
 
@@ -179,10 +169,10 @@ test("who cannot be answered is told why, and names that are none never reach th
   const agent = await mesh.startAgent();
   await startPod(mesh, sidecarPod({ ...NEW_POD, name: "web" }));
   const to = ["--to", "10.0.0.1:80"];
-  const unknown = await ask(agent, ["trace", "shop/absent", ...to]);
+  const unknown = await askAgent(agent, ["trace", "shop/absent", ...to]);
   assert.equal(unknown.status, 3);
   assert.match(unknown.stderr, /Cannot trace in pod shop\/absent: the agent of this node knows no such pod/);
-  const nobody = await ask(agent, ["trace", "shop/web", ...to], NOBODY);
+  const nobody = await askAgent(agent, ["trace", "shop/web", ...to], NOBODY);
   assert.deepEqual([nobody.status, nobody.stdout], [2, ""]);
   assert.match(nobody.stderr, /only root may ask the agent/);
   for (const [args, message] of [
@@ -194,7 +184,7 @@ test("who cannot be answered is told why, and names that are none never reach th
     [["shop/web", "--in", "--from", "10.0.0.1", "--port", "80", "--to", "10.0.0.2"], /is no address of the pod/],
     [["shop/web", "--in", "--from", "fd00::1", "--port", "80"], /the pod has no IPv6 address/],
   ] as const) {
-    const { status, stdout, stderr } = await ask(agent, ["trace", ...args]);
+    const { status, stdout, stderr } = await askAgent(agent, ["trace", ...args]);
     assert.deepEqual([status, stdout], [2, ""], args.join(" "));
     assert.match(stderr, message);
   }
@@ -214,7 +204,7 @@ test("ambient mode: packets of an enrolled pod go to ztunnel, its own and those 
   const agent = await node.startAgent({ env: { AMBIENT_IPV6: "true" } });
   const web = await node.startPod({ name: "web" });
   await eventually(
-    async () => (await ask(agent, ["explain", "mesh/web"])).status === 0,
+    async () => (await askAgent(agent, ["explain", "mesh/web"])).status === 0,
     () => agent.log.slice(-20).join("\n"),
   );
   for (const [packet, expected] of [

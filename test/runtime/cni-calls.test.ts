@@ -1,23 +1,21 @@
 // The installed plugin called directly, as a runtime calls it or should not call it, with a real agent behind it: the same
 // calls that were measured of upstream (docs/differences.md, "At ADD"). What the plugin alone answers has plugin/test.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { readdirSync, rmSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { KubeObject } from "../../testbed/api-server/kube-object.ts";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
-import type { CommandResult } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { callInstalledPlugin, type PluginInput, readPluginInput } from "../../testbed/node/plugin-run.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { readGolden, readRules } from "./captured-pods.ts";
+import { errorOf, HOST_FOLDERS, readFiles } from "./plugin-calls.ts";
 
 enterNodeNamespaces();
 
-/** Where upstream keeps plugin, conflist and kubeconfig, and where we keep what the plugin needs. */
-const HOST_FOLDERS = ["/opt/cni/bin", "/etc/cni/net.d", "/run/istio-cni"];
 const LINK = "/run/testbed/netns-by-another-name";
 
 describe("the installed plugin", () => {
@@ -28,7 +26,7 @@ describe("the installed plugin", () => {
   let calls = 0;
   before(async () => {
     mesh = await createMeshNode({ families: "v4" });
-    agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "1500ms" } });
+    agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "5s" } });
     template = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "template" }));
     given = readPluginInput(mesh.node, template);
   });
@@ -216,14 +214,3 @@ describe("the installed plugin", () => {
     await assertSucceeds();
   });
 });
-
-function errorOf({ status, stdout }: CommandResult): { readonly code: number; readonly msg: string } {
-  assert.equal(status, 1, stdout);
-  const error: { code: number; msg: string } = JSON.parse(stdout);
-  return error;
-}
-
-function readFiles(folder: string): string[] {
-  const paths = readdirSync(folder).map((name) => join(folder, name));
-  return paths.filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, "latin1"));
-}

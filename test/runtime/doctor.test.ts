@@ -1,8 +1,7 @@
 // `install-cni doctor` on a real node: as `kubectl exec` would run it beside the agent, and on the node without one. What it
 // finds is planted, and what was there before is there after.
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Diagnosis } from "../../src/core/doctor/diagnosis.ts";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
@@ -10,12 +9,12 @@ import type { TestAgent } from "../../testbed/node/agent.ts";
 import { CHART_CAPABILITIES } from "../../testbed/node/agent-bundle.ts";
 import { mustRun, runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { createMeshNode, INSTALL_CNI, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
+import { enterContainer } from "./ask-agent.ts";
+import { eventually } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
 const BOUNDING = ["-all", ...CHART_CAPABILITIES.map((name) => `+${name.replace("CAP_", "").toLowerCase()}`)].join(",");
 /** What a container has; `without` is taken from it. */
 type As = { readonly without?: readonly string[]; readonly bounding?: string };
@@ -25,12 +24,10 @@ function environmentOf(agent: TestAgent): string[] {
   return entries.filter((entry) => entry !== "");
 }
 
-/** Runs doctor in the agent's container: its namespaces, its environment, its capabilities. The network is the node's, and not
- * entered by the agent's /proc entry: the agent may be in a pod's for a moment. */
+/** Runs doctor in the agent's container: its namespaces, its environment, its capabilities. */
 function inContainer(agent: TestAgent, args: readonly string[] = [], { bounding = BOUNDING }: As = {}) {
-  const enter = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root"];
   const limited = ["setpriv", `--bounding-set=${bounding}`, "env", "-i", ...environmentOf(agent)];
-  return runCommand([...enter, ...limited, INSTALL_CNI, "doctor", ...args]);
+  return runCommand([...enterContainer(agent), ...limited, INSTALL_CNI, "doctor", ...args]);
 }
 
 function onNode(env: Readonly<Record<string, string>> = {}, args: readonly string[] = []) {
@@ -82,9 +79,21 @@ test("doctor beside a healthy agent finds nothing wrong, and leaves the node and
   const own = /^POD_NAME=(.*)$/m.exec(environmentOf(agent).join("\n"))?.[1] ?? "";
   mesh.api.put(plainPod({ name: own, namespace: "istio-system", nodeName: "testbed-node" }));
   const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "web" }));
-  const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
-  mesh.api.patch("pods", `${pod.namespace}/${pod.name}`, { status });
-  const before = await snapshot(mesh);
+  mesh.report(pod);
+  // What the agent itself writes of this pod after its ADD.
+  await eventually(
+    () => existsSync(`/run/istio-cni/pods/${pod.uid}.json`),
+    () => agent.log.slice(-10).join("\n"),
+  );
+  let before = await snapshot(mesh);
+  await eventually(
+    async () => {
+      const last = before;
+      before = await snapshot(mesh);
+      return before === last;
+    },
+    () => before,
+  );
   for (const seen of ["10-testbed.conflist", "/opt/cni/bin/istio-cni", "admin.sock", "cni0", "testbed-node"]) {
     assert.ok(before.includes(seen), `${seen} is not looked at`);
   }

@@ -129,9 +129,7 @@ export async function runAmbientAct({ step, say }: Steps, paint: Paint): Promise
 /** Starts it and reports its addresses, as a kubelet does. */
 async function startPod(mesh: MeshNode, object: KubeObject): Promise<TestPod> {
   const pod = await mesh.startPod(object);
-  const podIPs = pod.ips.map((ip) => ({ ip }));
-  const status = { phase: "Running", podIP: pod.ips[0] ?? null, podIPs };
-  mesh.api.patch("pods", `${pod.namespace}/${pod.name}`, { status });
+  mesh.report(pod);
   return pod;
 }
 

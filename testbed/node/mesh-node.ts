@@ -24,6 +24,8 @@ export interface MeshNode extends AsyncDisposable {
   launchAgent(options?: MeshAgentOptions): Promise<TestAgent>;
   /** Puts the pod into the API and starts its sandbox as a kubelet does. @throws {CriError} when the runtime refuses. */
   startPod(object: JsonObject, options?: Pick<PodSpec, "timeoutMs">): Promise<TestPod>;
+  /** Tells the API what the kubelet does of a pod whose sandbox it has made: its phase and addresses. */
+  report(pod: TestPod, phase?: "Running" | "Succeeded"): void;
   /** Ends everything. @throws {Error} that lists what is left behind. */
   destroy(): Promise<void>;
 }
@@ -31,7 +33,8 @@ export interface MeshNode extends AsyncDisposable {
 /** For pod fixtures: a pod that is scheduled to the node and has not been started yet. */
 export const NEW_POD = { namespace: "shop", nodeName: "testbed-node", podIps: [], phase: "Pending" } as const;
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
+/** The program of this checkout, where it has been built. */
+export const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
 
 /** Starts node and API, with the namespaces `shop` and `istio-system`; no agent yet.
  * @throws {Error} when the checkout has not been built, and as `createNode()`. */
@@ -63,6 +66,10 @@ export async function joinMesh(node: TestNode): Promise<MeshNode> {
       return agent;
     },
     startPod: (object, podOptions) => node.runPod({ ...podSpecOf(api.put(object)), ...podOptions }),
+    report({ namespace: podNamespace, name, ips }, phase = "Running") {
+      const status = { phase, podIP: ips[0] ?? null, podIPs: ips.map((ip) => ({ ip })) };
+      api.patch("pods", `${podNamespace}/${name}`, { status });
+    },
     destroy: () => owned.disposeAsync(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
