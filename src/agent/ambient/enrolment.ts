@@ -1,6 +1,8 @@
 // Keeps every pod of the node in or out of ambient mode, as its labels say: compares what is wanted with what is there (rules,
 // ztunnel's word, probe set, annotation) at start, on every event and on a timer, and does the steps in between. Which steps:
 // core/policy/enrolment-steps.ts. Rules in a pod's namespace are the verifier's, which is told here what to make of them.
+
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { createDueQueue } from "../../core/due-queue.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
@@ -291,8 +293,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       deps.log.warn("Cannot bring a pod to its place, trying again", labels);
     }
     const longestMs = mayNot ? MAX_FORBIDDEN_RETRY_MS : MAX_RETRY_MS;
-    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures, longestMs) * (0.75 + 0.5 * deps.random());
-    state.failures = Math.min(state.failures + 1, 16);
+    const delayMs = doublingDelayMs(FIRST_RETRY_MS, longestMs, ++state.failures) * (0.75 + 0.5 * deps.random());
     state.failed = { step, againMs: deps.clock.nowMs() + delayMs };
     return delayMs;
   }

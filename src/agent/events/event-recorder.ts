@@ -1,5 +1,7 @@
 // Tells about pods by Kubernetes Events, never at the expense of anything else: recording returns at once, memory and
 // requests are bounded, repetitions are counted in one Event, and a missing right is said once and ends it.
+
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { isAlreadyExists, isConflict, isForbidden, isNotFound, KubeApiError } from "../../core/kube/kube-api-error.ts";
 import type { Logger } from "../../core/log.ts";
@@ -193,7 +195,7 @@ export function createEventRecorder(deps: EventRecorderDeps, options: EventRecor
     if (isForbidden(error) || isNotFound(error) || isLasting(error)) forget("refused");
     else if (nowMs - told.waitsSinceMs > maxAgeMs) forget("expired");
     else {
-      const retryMs = Math.min(FIRST_RETRY_MS * 2 ** told.failures++, MAX_RETRY_MS);
+      const retryMs = doublingDelayMs(FIRST_RETRY_MS, MAX_RETRY_MS, ++told.failures);
       told.dueMs = nowMs + Math.max(retryMs * (0.5 + deps.random()), retryAfterOf(error));
       deps.log.debug("Cannot write an Event yet", { reason: told.event.reason, err: messageOf(error) });
     }

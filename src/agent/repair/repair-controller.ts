@@ -1,5 +1,7 @@
 // The two repairs that go through the API: deleting broken pods, or labelling them for somebody else to delete (contract 6.2,
 // 6.4). Repair in place is the verifier's, which sees the rules themselves.
+
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { isConflict, isForbidden, isNotFound } from "../../core/kube/kube-api-error.ts";
 import type { Pod } from "../../core/kube/pod.ts";
@@ -143,7 +145,7 @@ export async function runRepairController(
       deps.log.debug("Broken pod is gone already", labels);
       return;
     }
-    const retryMs = Math.min(FIRST_RETRY_MS * 2 ** state.failures++, MAX_RETRY_MS) * (0.5 + deps.random());
+    const retryMs = doublingDelayMs(FIRST_RETRY_MS, MAX_RETRY_MS, ++state.failures) * (0.5 + deps.random());
     state.dueMs = deps.clock.nowMs() + retryMs;
     if (isConflict(error)) {
       // It has changed since we saw it; the watch brings the newer one, and with it another judgement.

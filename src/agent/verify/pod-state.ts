@@ -1,4 +1,6 @@
 // What the verifier remembers of one pod, and how the outcome of a look becomes record, metric, log line and Event.
+
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import type { NetnsId } from "../../core/netns/netns-id.ts";
@@ -135,7 +137,7 @@ export function restAfterRepair(state: PodState, nowMs: number): void {
   const recent = [...state.repairTimesMs, nowMs].filter((timeMs) => nowMs - timeMs < REPAIR_WINDOW_MS);
   state.repairTimesMs = recent.slice(-FREE_REPAIRS - 10);
   const surplus = recent.length - FREE_REPAIRS;
-  if (surplus > 0) state.quietUntilMs = nowMs + Math.min(FIRST_REST_MS * 2 ** (surplus - 1), MAX_REST_MS);
+  if (surplus > 0) state.quietUntilMs = nowMs + doublingDelayMs(FIRST_REST_MS, MAX_REST_MS, surplus);
 }
 
 export function createPodReporter(deps: PodReporterDeps) {

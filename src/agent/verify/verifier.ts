@@ -1,6 +1,7 @@
 // Keeps the redirection of every pod of this node as it should be: compares desired with actual at start, when the kernel or
 // the API tells of a change, and on a timer, and repairs in place. Level-triggered: what is missed once is found the next time.
 import type { IpAddress } from "../../core/address.ts";
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { createDueQueue } from "../../core/due-queue.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
@@ -342,8 +343,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
   }
 
   function retry(pod: Pod, state: PodState, atLeastMs = 0): void {
-    const delayMs = Math.max(atLeastMs, Math.min(FIRST_RETRY_MS * 2 ** state.failures, MAX_RETRY_MS));
-    state.failures = Math.min(state.failures + 1, 16);
+    const delayMs = Math.max(atLeastMs, doublingDelayMs(FIRST_RETRY_MS, MAX_RETRY_MS, ++state.failures));
     ask(pod.uid, delayMs * (0.75 + 0.5 * deps.random()), false);
   }
 

@@ -4,6 +4,8 @@
  * who it is, and goes on, gives in, or moves to a file of our own, as configured. What a single view asks for is
  * decide-install.ts; looking, acting and telling people is agent/install.
  */
+
+import { doublingDelayMs } from "../doubling-delay.ts";
 import { parseConf } from "./conflist.ts";
 import { type DesiredInstall, decideInstall, type InstallDecision, ownedFile } from "./decide-install.ts";
 import type { HostView, InstallStep } from "./host-view.ts";
@@ -177,6 +179,5 @@ function hasOwnFile(view: HostView, desired: DesiredInstall): boolean {
 }
 
 function spread(times: number): NextMove {
-  const ms = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** Math.min(times, 10));
-  return { kind: "pause", ms, isSpread: true };
+  return { kind: "pause", ms: doublingDelayMs(RETRY_FIRST_MS, RETRY_LONGEST_MS, times + 1), isSpread: true };
 }

@@ -3,6 +3,7 @@
  * times, then in growing steps up to a second, so that two writers do not keep each other and the disk busy
  * (contract 3.6). A machine: it is told the time and tells what to do.
  */
+import { doublingDelayMs } from "../doubling-delay.ts";
 
 /** After so many times in one burst a person is told. */
 export const REWRITES_BEFORE_WARNING = 6;
@@ -23,7 +24,7 @@ export const QUIET: RewriteThrottle = { count: 0, lastMs: Number.NEGATIVE_INFINI
 export function waitBeforeRewriteMs(state: RewriteThrottle, nowMs: number): number {
   const { count, lastMs } = current(state, nowMs);
   if (count < REWRITES_AT_ONCE) return 0;
-  const gapMs = Math.min(LONGEST_GAP_MS, FIRST_GAP_MS * 2 ** (count - REWRITES_AT_ONCE));
+  const gapMs = doublingDelayMs(FIRST_GAP_MS, LONGEST_GAP_MS, count - REWRITES_AT_ONCE + 1);
   return Math.max(0, lastMs + gapMs - nowMs);
 }
 

@@ -5,6 +5,7 @@
  * bookmarks, 410 Gone); the shape is that of kube-rs' watcher.
  */
 
+import { doublingDelayMs } from "../doubling-delay.ts";
 import { KubeApiError } from "./kube-api-error.ts";
 import type { ListPage, UnreadableObject } from "./list-page.ts";
 import type { WatchEvent } from "./watch-event.ts";
@@ -131,8 +132,7 @@ export function stepListWatch<T>(
 
 /** How long to stay away after so many failures in a row (1 or more): doubling, the upper half of it by chance. */
 export function backoffMs(failures: number, random: number): number {
-  const fullMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** Math.min(failures - 1, 30));
-  return Math.round(fullMs * (0.5 + random / 2));
+  return Math.round(doublingDelayMs(BACKOFF_BASE_MS, BACKOFF_MAX_MS, failures) * (0.5 + random / 2));
 }
 
 type Step<T> = { state: ListWatchState; effects: ListWatchEffect<T>[] };

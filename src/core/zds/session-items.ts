@@ -1,5 +1,6 @@
 // What a connection is to be told next: for each workload, what is wanted of it beside what ztunnel has. Only choosing;
 // when there is time for another message is session.ts.
+import { doublingDelayMs } from "../doubling-delay.ts";
 
 /** A workload that ztunnel shall serve. */
 export interface Want {
@@ -39,7 +40,7 @@ export const RETRY_MIN_MS = 5000;
 export const RETRY_MAX_MS = 60_000;
 
 export function retryDelayMs(failures: number): number {
-  return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (Math.max(1, failures) - 1));
+  return doublingDelayMs(RETRY_MIN_MS, RETRY_MAX_MS, failures);
 }
 
 /** A workload of which nothing was said yet. */
