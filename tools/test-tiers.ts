@@ -26,10 +26,12 @@ export const CLUSTER_TESTS = [
   // Need helm only, which the lab has.
   "test/chart/*.test.ts",
   "test/cluster/ambient.test.ts",
+  "test/cluster/api-stand-in-recorded.test.ts",
   "test/cluster/chart.test.ts",
   "test/cluster/documents.test.ts",
   "test/cluster/sidecar.test.ts",
   "test/cluster/upstream-chart.test.ts",
+  "test/cluster/upstream-upgrade.test.ts",
   "test/cluster/watch.test.ts",
 ];
 

@@ -1,5 +1,5 @@
 // The server's life and the handle tests hold: tokens, the log, versions forgotten, watches closed, stop, start, freeze.
-// What requests are answered with is compared with a real server in test/cluster/api-stand-in.test.ts.
+// What requests are answered with is compared with a real server in test/cluster/api-stand-in*.test.ts.
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
