@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { encodeAnswer } from "../../src/core/plugin-protocol/request.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
-import { listenUnix, SOCK_STREAM } from "../../src/platform/linux/unix-socket.ts";
+import { SOCK_STREAM } from "../../src/platform/linux/socket-numbers.ts";
+import { listenUnix } from "../../src/platform/linux/unix-socket.ts";
 import { ADD_ENVIRONMENT, BUILDS, cniErrorOf, netconf, pluginPath, runPlugin, temporaryFolder } from "./run-plugin.ts";
 
 for (const build of BUILDS) pluginPath(build);

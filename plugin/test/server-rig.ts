@@ -18,10 +18,10 @@ import {
 } from "../../src/core/plugin-protocol/frame.ts";
 import { closeFd } from "../../src/platform/linux/libc.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
+import { SOCK_STREAM } from "../../src/platform/linux/socket-numbers.ts";
 import {
   connectUnix,
   listenUnix,
-  SOCK_STREAM,
   type UnixConnection,
   type UnixListener,
 } from "../../src/platform/linux/unix-socket.ts";

@@ -18,7 +18,8 @@ import { CONFIG_SCHEMA_VERSION, describeOptions, type OptionStatus } from "../co
 import type { SystemClock } from "../platform/clock.ts";
 import { createHttpConnections } from "../platform/http/http-connections.ts";
 import type { Poller } from "../platform/linux/poller.ts";
-import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { SOCK_STREAM } from "../platform/linux/socket-numbers.ts";
+import { listenUnix } from "../platform/linux/unix-socket.ts";
 import { trustedUids } from "../platform/process/own-user.ts";
 import { buildInfo } from "./build-info.ts";
 import { adminSocketPath } from "./paths.ts";

@@ -19,7 +19,8 @@ import { createHttpConnections } from "../platform/http/http-connections.ts";
 import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import type { NetnsHandle } from "../platform/linux/netns.ts";
 import type { Poller } from "../platform/linux/poller.ts";
-import { listenUnix, SOCK_STREAM } from "../platform/linux/unix-socket.ts";
+import { SOCK_STREAM } from "../platform/linux/socket-numbers.ts";
+import { listenUnix } from "../platform/linux/unix-socket.ts";
 import { trustedUids } from "../platform/process/own-user.ts";
 
 /** Each wake-up costs: six a minute for each socket, not thirty. */

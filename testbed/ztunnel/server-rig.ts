@@ -16,7 +16,8 @@ import { dupNetns } from "../../src/platform/linux/dup-netns.ts";
 import { closeFd } from "../../src/platform/linux/libc.ts";
 import { type NetnsHandle, openNetns } from "../../src/platform/linux/netns.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
-import { listenUnix, SOCK_SEQPACKET } from "../../src/platform/linux/unix-socket.ts";
+import { SOCK_SEQPACKET } from "../../src/platform/linux/socket-numbers.ts";
+import { listenUnix } from "../../src/platform/linux/unix-socket.ts";
 import { type StandInOptions, startZtunnelStandIn, type ZtunnelStandIn } from "./ztunnel-stand-in.ts";
 
 /** Making network namespaces takes root, and nobody enters one here: our own of every kind will do, each has its inode. */

@@ -11,7 +11,8 @@ import {
 import { ErrnoError } from "../../src/platform/linux/errno-error.ts";
 import { adoptNetns, type NetnsHandle } from "../../src/platform/linux/netns.ts";
 import type { Poller, Watch } from "../../src/platform/linux/poller.ts";
-import { connectUnix, SOCK_SEQPACKET, type UnixConnection } from "../../src/platform/linux/unix-socket.ts";
+import { SOCK_SEQPACKET } from "../../src/platform/linux/socket-numbers.ts";
+import { connectUnix, type UnixConnection } from "../../src/platform/linux/unix-socket.ts";
 import { createZtunnelState, type ZtunnelState } from "./ztunnel-state.ts";
 
 /** What to do instead of answering: nothing at all ("ignore", and "hold" until `release`), hang up before or after the

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { createPoller } from "../linux/poller.ts";
-import { listenUnix, SOCK_STREAM } from "../linux/unix-socket.ts";
+import { SOCK_STREAM } from "../linux/socket-numbers.ts";
+import { listenUnix } from "../linux/unix-socket.ts";
 import { createHttpConnections, type HttpConnections, type HttpConnectionsOptions } from "./http-connections.ts";
 import { askOverUnix, UnixRequestError } from "./unix-client.ts";
 

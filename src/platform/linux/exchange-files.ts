@@ -1,12 +1,12 @@
 // Two files change their names in one step: what Node's rename cannot do.
+import { constants } from "node:os";
 import { ErrnoError } from "./errno-error.ts";
 import { lastErrno, renameat2 } from "./libc.ts";
 
+const { ENOENT, EINVAL, ENOSYS } = constants.errno;
+
 const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
-const ENOENT = 2;
-const EINVAL = 22;
-const ENOSYS = 38;
 
 /** "unsupported" where kernel or file system cannot do that, "gone" when one of the two is not there.
  * @throws {ErrnoError} for any other failure */

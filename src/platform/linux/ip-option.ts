@@ -1,11 +1,10 @@
 // Asks the IP layer of a network namespace by a socket option of SOL_IP: what netfilter answers this way belongs to the
 // namespace the socket was made in. Not here: what is asked (core/netlink/ip-set-index.ts).
+
 import { checked, closeFd, getsockopt, socket } from "./libc.ts";
 import { runInNetns } from "./netns.ts";
+import { AF_INET, SOCK_CLOEXEC, SOCK_RAW } from "./socket-numbers.ts";
 
-const AF_INET = 2;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_RAW = 255;
 
 /** The option's value, as many bytes as the kernel gives of `value.length`; `value` is what it is asked with, and stays.

@@ -1,9 +1,13 @@
 // The one place where C is called: a table of libc symbols with their prototypes, bound through koffi.
 // Everything else in this room speaks TypeScript. Both architectures we ship (amd64, arm64) are LP64, little-endian.
+
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { ErrnoError } from "./errno-error.ts";
+
+const { EINTR } = constants.errno;
 
 type Koffi = typeof import("koffi");
 
@@ -132,8 +136,6 @@ export function checked(syscall: string, detail: string, call: () => number): nu
     if (errno !== EINTR || attempt >= 100) throw new ErrnoError(syscall, errno, detail);
   }
 }
-
-const EINTR = 4;
 
 function bind<F>(prototype: string): F {
   return libc.func(prototype) as F;

@@ -1,17 +1,11 @@
 // Memory layout of struct msghdr, struct iovec and struct cmsghdr on LP64 Linux (bits/socket.h), for descriptor passing.
-import { addressOf } from "./libc.ts";
 
-const SOL_SOCKET = 1;
+import { addressOf } from "./libc.ts";
+import { SOL_SOCKET } from "./socket-numbers.ts";
+
 const SCM_RIGHTS = 1;
 const MSGHDR_SIZE = 56;
 const CMSGHDR_SIZE = 16;
-
-/** Flags of recvmsg(2) and sendmsg(2) used in this room. */
-export const MSG_CTRUNC = 0x8;
-export const MSG_TRUNC = 0x20;
-export const MSG_DONTWAIT = 0x40;
-export const MSG_NOSIGNAL = 0x4000;
-export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 /** A msghdr with one iovec and room for `maxDescriptors`; reusable, and it keeps everything it points at alive. */
 export interface MessageHeader {

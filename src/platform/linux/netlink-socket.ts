@@ -1,13 +1,13 @@
 // A netlink socket. It keeps the network namespace it was made in, so everything after its creation is done at home.
 
+import { constants } from "node:os";
 import { ErrnoError } from "./errno-error.ts";
 import { checked, closeFd, lastErrno, recv, send, setsockopt, socket } from "./libc.ts";
 import { runInNetns } from "./netns.ts";
+import { AF_NETLINK, MSG_DONTWAIT, MSG_TRUNC, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET } from "./socket-numbers.ts";
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
+const { EINTR, EAGAIN } = constants.errno;
+
 const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVTIMEO = 20;
@@ -15,10 +15,6 @@ const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
-const MSG_TRUNC = 0x20;
-const MSG_DONTWAIT = 0x40;
-const EINTR = 4;
-const EAGAIN = 11;
 
 /** Largest datagram we take. The kernel fills dumps up to 32 KiB, errors carry at most what we sent. */
 const RECEIVE_CAPACITY = 128 * 1024;
@@ -68,7 +64,8 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
       const flags = MSG_TRUNC | (timeoutMs > 0 ? 0 : MSG_DONTWAIT);
       for (;;) {
         const length = recv(fd, receiveBuffer, RECEIVE_CAPACITY, flags);
-        if (length > RECEIVE_CAPACITY) throw new ErrnoError("recv", 90, `take a netlink datagram of ${length} bytes`);
+        if (length > RECEIVE_CAPACITY)
+          throw new ErrnoError("recv", constants.errno.EMSGSIZE, `take a netlink datagram of ${length} bytes`);
         if (length >= 0) return receiveBuffer.slice(0, length);
         const errno = lastErrno();
         if (errno === EAGAIN) return undefined;

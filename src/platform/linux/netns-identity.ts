@@ -1,13 +1,11 @@
 // Which network namespace a descriptor leads to, for whoever has to know it again when the descriptor is long closed.
 // Device and inode are free for the next namespace as soon as this one ends; the cookie is never given twice.
+
 import type { NetnsIdentity } from "../../core/netns/netns-id.ts";
 import { checked, closeFd, getsockopt, socket } from "./libc.ts";
 import { netnsIdOf, runInNetns } from "./netns.ts";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "./socket-numbers.ts";
 
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
 /** asm-generic/socket.h; the number of the namespace that the socket was made in (commit e8b9eab99232). */
 const SO_NETNS_COOKIE = 71;
 

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPoller } from "./poller.ts";
-import { connectUnix, listenUnix, SOCK_SEQPACKET, SOCK_STREAM, type UnixConnection } from "./unix-socket.ts";
+import { SOCK_SEQPACKET, SOCK_STREAM } from "./socket-numbers.ts";
+import { connectUnix, listenUnix, type UnixConnection } from "./unix-socket.ts";
 
 function temporaryFolder(): Disposable & { path: string } {
   const path = mkdtempSync(join(tmpdir(), "poller-"));

@@ -1,6 +1,7 @@
 // TCP between network namespaces, non-blocking: what node:net cannot do, because it enters none. One end listens on one address
 // of a namespace and tells of each connection where it came from, the other end connects. A socket keeps the namespace it was
 // made in, so everything after its creation is done at home. Closing leaves nothing behind, no TIME_WAIT either.
+import { constants } from "node:os";
 import type { IpAddress } from "../../core/address.ts";
 import { ErrnoError } from "./errno-error.ts";
 import {
@@ -19,22 +20,21 @@ import {
   socket,
 } from "./libc.ts";
 import { runInNetns } from "./netns.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "./socket-numbers.ts";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
+const { EINTR, EAGAIN, ECONNABORTED, ECONNRESET, EINPROGRESS } = constants.errno;
+
 const SO_ERROR = 4;
 const SO_LINGER = 13;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const EINTR = 4;
-const EAGAIN = 11;
-const ECONNABORTED = 103;
-const ECONNRESET = 104;
-const EINPROGRESS = 115;
 
 const BACKLOG = 16;
 

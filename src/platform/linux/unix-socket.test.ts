@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { listenUnix, SOCK_STREAM, temporaryPath } from "./unix-socket.ts";
+import { SOCK_STREAM } from "./socket-numbers.ts";
+import { listenUnix, temporaryPath } from "./unix-socket.ts";
 
 test("listenUnix() takes every path that fits a socket address, and leaves nothing beside it", () => {
   const root = mkdtempSync(join(tmpdir(), "unix-"));

@@ -1,5 +1,7 @@
 // Unix sockets with descriptor passing, non-blocking: what node:net cannot do. No framing and no policy here.
+
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ErrnoError } from "./errno-error.ts";
 import {
@@ -15,29 +17,25 @@ import {
   sendmsg,
   socket,
 } from "./libc.ts";
+import { createMessageHeader } from "./message-header.ts";
 import {
-  createMessageHeader,
+  AF_UNIX,
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_TRUNC,
-} from "./message-header.ts";
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from "./socket-numbers.ts";
 
-const AF_UNIX = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
+const { EINTR, EAGAIN } = constants.errno;
+
 const SO_PEERCRED = 17;
-const EINTR = 4;
-const EAGAIN = 11;
 /** sizeof(sockaddr_un.sun_path), one byte kept for the terminator. */
 const PATH_CAPACITY = 107;
 const MAX_DESCRIPTORS = 4;
-
-/** Socket types (bits/socket_type.h). */
-export const SOCK_STREAM = 1;
-export const SOCK_SEQPACKET = 5;
 
 /** Who is on the other side, as the kernel saw it at connect(2). */
 export interface PeerCredentials {
@@ -165,7 +163,7 @@ function wrapConnection(fd: number): UnixConnection {
           const { descriptors, flags } = sharedHeader.received();
           if ((flags & (MSG_TRUNC | MSG_CTRUNC)) === 0) return { length, descriptors };
           for (const descriptor of descriptors) closeFd(descriptor);
-          throw new ErrnoError("recvmsg", 90, "take a message that does not fit");
+          throw new ErrnoError("recvmsg", constants.errno.EMSGSIZE, "take a message that does not fit");
         }
         const errno = lastErrno();
         if (errno === EAGAIN) return undefined;

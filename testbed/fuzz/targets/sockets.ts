@@ -12,7 +12,8 @@ import { answerJson, createAdminRouter } from "../../../src/agent/status/admin-r
 import type { Logger } from "../../../src/core/log.ts";
 import { createHttpConnections } from "../../../src/platform/http/http-connections.ts";
 import { createPoller } from "../../../src/platform/linux/poller.ts";
-import { listenUnix, SOCK_STREAM } from "../../../src/platform/linux/unix-socket.ts";
+import { SOCK_STREAM } from "../../../src/platform/linux/socket-numbers.ts";
+import { listenUnix } from "../../../src/platform/linux/unix-socket.ts";
 import { bytesOf, type FuzzTarget, type Outcome } from "../fuzz-target.ts";
 import { mutateBytes } from "../mutate-bytes.ts";
 import { mutateText } from "../mutate-text.ts";
