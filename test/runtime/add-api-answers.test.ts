@@ -2,7 +2,7 @@
 // of upstream's plugin (docs/differences.md, "At ADD"). The watch is silenced, so that the agent has to ask for new pods.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import type { FaultAction, FaultMatch } from "../../testbed/api-server/faults.ts";
+import type { FaultMatch } from "../../testbed/api-server/faults.ts";
 import type { JsonObject } from "../../testbed/api-server/kube-object.ts";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
@@ -11,6 +11,7 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import { callInstalledPlugin, readPluginInput } from "../../testbed/node/plugin-run.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
+import { LASTING_ANSWERS, PASSING_ANSWERS } from "./api-answers.ts";
 import { assertAlive, readGolden, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
@@ -18,30 +19,6 @@ enterNodeNamespaces();
 const WATCH: FaultMatch = { verb: "watch", resource: "pods" };
 const GET: FaultMatch = { verb: "get", resource: "pods" };
 const OWN_POD = { ...NEW_POD, name: "istio-cni-node-x7k2p", namespace: "istio-system" };
-
-/** What every request for a pod meets, and what the refusal then says of it. */
-const LASTING: Readonly<Record<string, { readonly fault: "stopped" | FaultAction; readonly says: RegExp }>> = {
-  "is down": { fault: "stopped", says: /Cannot get pods\/shop\/\S+: .*ECONNREFUSED/ },
-  "answers 401": { fault: { kind: "status", code: 401 }, says: /401/ },
-  "answers 403": { fault: { kind: "status", code: 403 }, says: /403/ },
-  "answers 429 with Retry-After": { fault: { kind: "status", code: 429, retryAfterSeconds: 1 }, says: /429/ },
-  "answers 500": { fault: { kind: "status", code: 500 }, says: /500/ },
-  "accepts and never answers": { fault: { kind: "never-answer" }, says: /was not asked in time|no answer/ },
-};
-
-/** What the first requests for a pod meet; then the server is well. */
-const PASSING: Readonly<Record<string, { readonly action: FaultAction; readonly times: number }>> = {
-  "answers 2 s late": { action: { kind: "latency", delayMs: 2000 }, times: 1 },
-  "answers 500 once, then well": { action: { kind: "status", code: 500 }, times: 1 },
-  // One try each half second.
-  "answers 500 for 2.5 s, then well": { action: { kind: "status", code: 500 }, times: 5 },
-  "answers 401 once, then well": { action: { kind: "status", code: 401 }, times: 1 },
-  "answers 429 with Retry-After once, then well": {
-    action: { kind: "status", code: 429, retryAfterSeconds: 1 },
-    times: 1,
-  },
-  "does not answer the first request": { action: { kind: "never-answer" }, times: 1 },
-};
 
 describe("while the API server", () => {
   let mesh: MeshNode;
@@ -63,7 +40,7 @@ describe("while the API server", () => {
   async function watchBegins(disturb: () => void): Promise<void> {
     const before = watchCount();
     disturb();
-    await mesh.api.waitFor(() => watchCount() > before, "a watch", 15_000);
+    await mesh.api.waitFor(() => watchCount() > before, "a watch");
   }
 
   const silenceWatch = (): Promise<void> =>
@@ -79,12 +56,12 @@ describe("while the API server", () => {
 
   describe("for longer than the plugin may wait", () => {
     before(async () => {
-      agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "1500ms" } });
+      agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "4s" } });
       peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
     });
     after(() => agent.stop());
 
-    for (const [what, { fault, says }] of Object.entries(LASTING)) {
+    for (const [what, { fault, says }] of Object.entries(LASTING_ANSWERS)) {
       test(`${what}: known and plain pods start, others are refused with the reason`, async () => {
         const known = mesh.api.put(nextSidecar("known"));
         // The watch shows pods in order: it has shown that one when it has shown the next.
@@ -125,7 +102,7 @@ describe("while the API server", () => {
     });
     after(() => agent.stop());
 
-    for (const [what, { action, times }] of Object.entries(PASSING)) {
+    for (const [what, { action, times }] of Object.entries(PASSING_ANSWERS)) {
       test(`${what}: a pod of the mesh starts, and captured`, async () => {
         await silenceWatch();
         const fault = mesh.api.fault(GET, action, times);

@@ -2,18 +2,15 @@
 // guide, which mounts nothing and grants nothing. It must say why, name everything that is missing, and break nothing.
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
-import { createMeshNode, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { createMeshNode, INSTALL_CNI, type MeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { assertCaptured, eventually } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
 /** A mount namespace without the host's folders, a network without a way out, and an environment with nothing in it. */
 const ALONE = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "env", "-i"];
 const CHART_MOUNTS = ["/host/etc/cni/net.d", "/host/opt/cni/bin", "/host/proc"];

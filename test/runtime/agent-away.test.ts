@@ -1,6 +1,6 @@
 // The agent is away: what cannot be in the mesh starts, what may be is refused with advice or waits, nothing is undone.
 import assert from "node:assert/strict";
-import { globSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
@@ -9,6 +9,7 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { assertCaptured, eventually, readGolden, readRules } from "./captured-pods.ts";
+import { countPlugins } from "./running-plugins.ts";
 
 enterNodeNamespaces();
 
@@ -20,7 +21,7 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     let files: string;
     before(async () => {
       mesh = await createMeshNode({ families: "v4" });
-      const agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "300ms" } });
+      const agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "3s" } });
       peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
       captured = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "captured" }));
       files = readHostFiles(mesh);
@@ -87,7 +88,10 @@ describe("while the agent is exchanged", () => {
     peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
     await agent.stop();
     const starting = mesh.startPod(sidecarPod({ ...NEW_POD, name: "waiting" }));
-    await eventually(isPluginWaiting, () => "for the plugin to wait for an agent");
+    await eventually(
+      () => countPlugins() > 0,
+      () => "for the plugin to wait for an agent",
+    );
     const next = await mesh.startAgent();
     await assertCaptured(mesh.node, await starting, peer, [4]);
     await next.stop();
@@ -114,15 +118,4 @@ describe("while the agent is exchanged", () => {
 function readHostFiles({ node }: MeshNode): string {
   const plugin = readFileSync(join(node.cniBinDir, "istio-cni"), "base64");
   return `${plugin}\n${readFileSync(node.conflistPath, "utf8")}`;
-}
-
-/** Only the node's own processes are seen. */
-function isPluginWaiting(): boolean {
-  return globSync("/proc/[0-9]*/comm").some((path) => {
-    try {
-      return readFileSync(path, "utf8") === "istio-cni\n";
-    } catch {
-      return false;
-    }
-  });
 }

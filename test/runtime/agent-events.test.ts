@@ -72,9 +72,7 @@ test("without the right to write Events rules are repaired all the same; log and
   mesh.api.fault({ verb: "create", resource: "events" }, { kind: "status", code: 403, message });
   const agent = await mesh.startAgent();
   const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "web" }));
-  mesh.api.patch("pods", "shop/web", {
-    status: { phase: "Running", podIP: pod.ips[0] ?? "", podIPs: pod.ips.map((ip) => ({ ip })) },
-  });
+  mesh.report(pod);
   const dropped = async () =>
     Number(
       /istio_cni_agent_events_dropped_total\{reason="forbidden"\} (\d+)/.exec(
@@ -88,7 +86,9 @@ test("without the right to write Events rules are repaired all the same; log and
       () => agent.log.slice(-20).join("\n"),
     );
   }
-  const said = agent.log.filter((line) => line.includes("Cannot write Events: the right is missing"));
+  const isSaid = (line: string): boolean => line.includes("Cannot write Events: the right is missing");
+  await agent.waitForLine(isSaid);
+  const said = agent.log.filter(isSaid);
   assert.equal(said.length, 1, said.join("\n"));
   assert.equal(mesh.api.requests({ resource: "events" }).length, 1, "nobody is asked again");
   assert.deepEqual(mesh.api.list("events"), []);

@@ -14,8 +14,7 @@ const IN_PLACE = { REPAIR_ENABLED: "true", REPAIR_REPAIR_PODS: "true" };
 async function startSidecarPod(mesh: MeshNode, name: string): Promise<TestPod> {
   const pod = await mesh.startPod(sidecarPod({ ...NEW_POD, name }));
   // The kubelet's report, by which pods that were there before are found.
-  const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
-  mesh.api.patch("pods", `${pod.namespace}/${name}`, { status });
+  mesh.report(pod);
   return pod;
 }
 
@@ -28,8 +27,14 @@ test("a pod that started before the agent is captured as soon as the agent is th
     async () => (await readRules(early)).v4 === readGolden("v4"),
     () => agent.log.slice(-20).join("\n"),
   );
-  const { text } = await agent.get(15014, "/metrics");
-  assert.match(text, /^istio_cni_repair_pods_repaired_total\{type="repair",result="success"\} 1$/m);
+  let text = "";
+  await eventually(
+    async () => {
+      ({ text } = await agent.get(15014, "/metrics"));
+      return /^istio_cni_repair_pods_repaired_total\{type="repair",result="success"\} 1$/m.test(text);
+    },
+    () => text,
+  );
 });
 
 test("a pod that started before the agent is left alone where repair is off", async () => {

@@ -21,7 +21,7 @@ import {
   untilIn,
   untilOut,
 } from "./ambient-node.ts";
-import { assertAlive } from "./captured-pods.ts";
+import { assertAlive, untilKnown } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -114,10 +114,7 @@ describe("an API server with faults", () => {
   test("errors for good refuse pods that nobody knows, and start those that are known", async () => {
     const known = node.putPod({ name: nextName() });
     const name = String(readPath(known, "metadata", "name"));
-    await until("the agent knows it", async () => {
-      const { stdout } = await agentExplain(name);
-      return stdout.includes('"uid"');
-    });
+    await untilKnown(`mesh/${name}`);
     node.mesh.api.fault({ path: /./ }, { kind: "status", code: 503 });
     node.mesh.api.closeWatches("reset");
     await assert.rejects(startUnseen(), /Cannot decide on pod mesh\//);
@@ -145,7 +142,7 @@ describe("an API server with faults", () => {
     const finishes = await node.startPod({ name: nextName() });
     await untilIn(node, stays, leaves, goes, finishes);
     const known = specOf(node.putPod({ name: nextName() }));
-    await until("the agent knows it", async () => (await agentExplain(known.name)).stdout.includes('"uid"'));
+    await untilKnown(`mesh/${known.name}`);
     await node.mesh.api.stop();
     node.labelNamespace("joins", IN_MESH);
     node.labelNamespace("leaves", { "istio.io/dataplane-mode": null });
@@ -198,18 +195,14 @@ describe("an API server with faults", () => {
     const pods = [await node.startPod({ name: nextName() }), await node.startPod({ name: nextName() })];
     await until("both were tried", () => fault.hits() >= 3);
     for (const pod of pods) assert.ok(await isRedirected(pod));
-    const told = agent.log.slice(seen).filter((line) => line.includes("the right is missing"));
-    assert.equal(told.length, 1, told.join("\n"));
+    const told = () => agent.log.slice(seen).filter((line) => line.includes("the right is missing"));
+    await until("it is said", () => told().length > 0);
+    assert.equal(told().length, 1, told().join("\n"));
     fault.clear();
     await untilIn(node, ...pods);
     for (const pod of pods) await node.removePod(pod);
     await untilServed();
   });
-
-  async function agentExplain(name: string): Promise<{ readonly stdout: string }> {
-    const { runCommand } = await import("../../testbed/node/command.ts");
-    return await runCommand(["curl", "-s", "--unix-socket", "/run/istio-cni/admin.sock", `http://x/pods/mesh/${name}`]);
-  }
 });
 
 function specOf(pod: JsonObject): { readonly name: string; readonly namespace: string; readonly uid: string } {

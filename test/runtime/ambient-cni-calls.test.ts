@@ -2,13 +2,13 @@
 // were measured of upstream; docs/differences.md), and what the agent's end and a power cut leave of such a node.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { KubeObject } from "../../testbed/api-server/kube-object.ts";
 import { plainPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
-import { type CommandResult, mustRun } from "../../testbed/node/command.ts";
+import { mustRun } from "../../testbed/node/command.ts";
 import { CriError } from "../../testbed/node/cri-error.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
@@ -26,13 +26,12 @@ import {
   until,
   untilIn,
 } from "./ambient-node.ts";
+import { errorOf, HOST_FOLDERS, readFiles } from "./plugin-calls.ts";
 
 enterNodeNamespaces();
 
 const LINK = "/run/testbed/netns-by-another-name";
 const RUN_DIR = "/run/istio-cni";
-/** Where upstream keeps plugin, conflist and kubeconfig, and where we keep what the plugin needs. */
-const HOST_FOLDERS = ["/opt/cni/bin", "/etc/cni/net.d", RUN_DIR];
 
 /** A sandbox whose pod the API does not have, the pod of the mesh that it is said to be of, and how the runtime calls. */
 interface Sandbox {
@@ -50,7 +49,7 @@ describe("the installed plugin on an ambient node", () => {
   before(async () => {
     node = await createAmbientNode("v4");
     ztunnel = await node.startZtunnel();
-    agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "1500ms" } });
+    agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "5s" } });
   });
   after(() => node[Symbol.asyncDispose]());
 
@@ -77,7 +76,7 @@ describe("the installed plugin on an ambient node", () => {
 
   async function assertEnrolled({ pod, object }: Sandbox): Promise<void> {
     assert.ok(await isRedirected(pod), pod.name);
-    assert.ok(servedBy(ztunnel).has(`mesh/${object.metadata.name}`), object.metadata.name);
+    await until("ztunnel says that it has it", () => servedBy(ztunnel).has(`mesh/${object.metadata.name}`));
   }
 
   async function assertUntouched({ pod, object }: Sandbox): Promise<void> {
@@ -240,7 +239,7 @@ describe("an ambient node", () => {
 
   for (const signal of ["SIGKILL", "SIGTERM"] as const) {
     test(`keeps everything when its agent ends by ${signal}, and the next agent doubles nothing (surprise 4)`, async () => {
-      agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "500ms" } });
+      agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "5s" } });
       pod = await node.startPod({ name: `kept-${signal.toLowerCase()}` });
       await untilIn(node, pod);
       const held = await everything(pod);
@@ -248,7 +247,7 @@ describe("an ambient node", () => {
       await agent.stop(signal);
       assert.deepEqual(await everything(pod), held);
       await assert.rejects(node.startPod({ name: `refused-${signal.toLowerCase()}` }), /istio-cni-node/);
-      agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "500ms" } });
+      agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "5s" } });
       // It has seen the pod, so it has looked at the node.
       node.changePod(pod, { annotations: { "ambient.istio.io/redirection": null } });
       await untilIn(node, pod);
@@ -337,15 +336,4 @@ function digest(text: string): string {
 
 function stateFiles(): string[] {
   return readdirSync(RUN_DIR).filter((name) => statSync(join(RUN_DIR, name)).isFile());
-}
-
-function errorOf({ status, stdout }: CommandResult): { readonly code: number; readonly msg: string } {
-  assert.equal(status, 1, stdout);
-  const error: { code: number; msg: string } = JSON.parse(stdout);
-  return error;
-}
-
-function readFiles(folder: string): string[] {
-  const paths = readdirSync(folder).map((name) => join(folder, name));
-  return paths.filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, "latin1"));
 }

@@ -1,7 +1,5 @@
 // What the tests of ambient mode on a real containerd stand on: a node with the namespaces `mesh` (in) and `shop` (out), pods
 // as a kubelet starts them and reports their addresses, and what can be seen of a pod from outside the agent.
-import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { isJsonObject, type JsonObject, readPath } from "../../testbed/api-server/kube-object.ts";
 import { namespace, plainPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
@@ -13,14 +11,12 @@ import {
   type ZtunnelProcess,
   type ZtunnelProcessOptions,
 } from "../../testbed/ztunnel/ztunnel-process.ts";
+import { eventually } from "./captured-pods.ts";
 
 export const IN_MESH = { "istio.io/dataplane-mode": "ambient" };
 export const OUT_OF_MESH = { "istio.io/dataplane-mode": "none" };
 export const ZTUNNEL_SOCKET = "/run/ztunnel/ztunnel.sock";
 export const REDIRECTION = "ambient.istio.io/redirection";
-
-/** A busy machine does everything late. */
-const PATIENCE_MS = 60_000;
 
 type PodOptions = Parameters<typeof plainPod>[0];
 
@@ -36,8 +32,7 @@ export interface AmbientNode extends AsyncDisposable {
   startPod(options: PodOptions & { readonly name: string }): Promise<TestPod>;
   /** Only in the API: a pod that is scheduled and has not been started. */
   putPod(options: PodOptions & { readonly name: string }): JsonObject;
-  /** The kubelet's status of a pod that runs. */
-  report(pod: TestPod, phase?: "Running" | "Succeeded"): void;
+  readonly report: MeshNode["report"];
   /** Null takes a label away. */
   labelNamespace(name: string, labels: Readonly<Record<string, string | null>>): void;
   changePod(pod: TestPod, metadata: JsonObject): void;
@@ -57,10 +52,6 @@ export async function createAmbientNode(families: NodeFamilies = "dual"): Promis
   const keyOf = ({ namespace: podNamespace, name }: Pick<TestPod, "namespace" | "name">) => `${podNamespace}/${name}`;
   const putPod: AmbientNode["putPod"] = (options) =>
     mesh.api.put(plainPod({ ...NEW_POD, namespace: "mesh", ...options }));
-  const report: AmbientNode["report"] = (pod, phase = "Running") => {
-    const ips = pod.ips.map((ip) => ({ ip }));
-    mesh.api.patch("pods", keyOf(pod), { status: { phase, podIP: pod.ips[0] ?? null, podIPs: ips } });
-  };
   return {
     mesh,
     startAgent: (options) => mesh.startAgent(inAmbient(options)),
@@ -72,11 +63,11 @@ export async function createAmbientNode(families: NodeFamilies = "dual"): Promis
     },
     async startPod(options) {
       const pod = await mesh.startPod(plainPod({ ...NEW_POD, namespace: "mesh", ...options }));
-      report(pod);
+      mesh.report(pod);
       return pod;
     },
     putPod,
-    report,
+    report: mesh.report,
     labelNamespace: (name, labels) => void mesh.api.patch("namespaces", name, { metadata: { labels } }),
     changePod: (pod, metadata) => void mesh.api.patch("pods", keyOf(pod), { metadata }),
     async removePod(pod) {
@@ -93,13 +84,12 @@ export async function createAmbientNode(families: NodeFamilies = "dual"): Promis
 }
 
 /** Looks until the condition holds. @throws {Error} that says what was waited for. */
-export async function until(
+export function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
   told: () => string = () => "",
 ): Promise<void> {
-  for (const deadline = performance.now() + PATIENCE_MS; !(await condition()); await sleep(20))
-    if (performance.now() > deadline) throw new Error(`Cannot wait longer: ${what}\n${told()}`);
+  return eventually(condition, () => `${what}\n${told()}`);
 }
 
 /** Everything that ambient mode makes in a pod's namespace, as the tools show it, one line each; empty: nothing is left. */
@@ -166,11 +156,4 @@ export function servedBy(ztunnel: ZtunnelProcess): ReadonlySet<string> {
     if (event === "del") served.delete(key);
   }
   return new Set([...served].map((uid) => names.get(uid) ?? uid));
-}
-
-export function assertOutsideOf(log: readonly string[], pattern: RegExp): void {
-  assert.equal(
-    log.find((line) => pattern.test(line)),
-    undefined,
-  );
 }

@@ -42,6 +42,7 @@ describe("two pods of the ambient mesh", () => {
       assert.partialDeepStrictEqual(outbound, { uid: client.uid, direction: "outbound", result: "forwarded" });
       assert.partialDeepStrictEqual(inbound, { uid: server.uid, direction: "inbound", result: "forwarded" });
       assert.ok(inbound?.peer.includes(peer), `${inbound?.peer} is not the client`);
+      await until("the application tells of it", () => application.connections().length > 0);
       assert.equal(application.connections().length, 1);
       assert.ok(application.connections()[0]?.peer.includes(peer), "the application sees the client's address");
     });

@@ -1,7 +1,7 @@
 // The agent is exchanged while pods start: none fails, none starts outside the mesh, whichever way the two agents follow or
 // overlap each other, and whatever becomes of the plugin's file meanwhile.
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, globSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
@@ -10,6 +10,7 @@ import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { eventually, readRules } from "./captured-pods.ts";
+import { countPlugins } from "./running-plugins.ts";
 
 enterNodeNamespaces();
 
@@ -43,7 +44,7 @@ describe("while 20 pods start", () => {
       assert.ok(agent !== undefined);
       await agent.waitReady();
       // Both had a part in it; who takes the signal in the middle of an answer may have had any.
-      assert.ok(agent.log.some((line) => line.includes("Captured pod")));
+      await agent.waitForLine((line) => line.includes("Captured pod"));
       for (const pod of pods) await pod.remove();
       await agent.stop();
     });
@@ -68,7 +69,7 @@ describe("two agents that overlap", () => {
     assert.ok(starting !== undefined);
     second = await starting;
     for (const pod of pods) await assertCapturedByRules(pod);
-    assert.ok(first.log.some((line) => line.includes("Captured pod")));
+    await first.waitForLine((line) => line.includes("Captured pod"));
     for (const pod of pods) await pod.remove();
     const seen = first.log.length;
     await assertCapturedByRules(await mesh.startPod(sidecarPod({ ...NEW_POD, name: nextName() })));
@@ -148,15 +149,4 @@ async function startInOwnPod(mesh: MeshNode, name: string): Promise<TestAgent> {
 
 async function assertCapturedByRules(pod: TestPod): Promise<void> {
   assert.match((await readRules(pod)).v4, /-A PREROUTING -p tcp -j ISTIO_INBOUND/, pod.name);
-}
-
-/** Plugins that run; only the node's own processes are seen. */
-function countPlugins(): number {
-  return globSync("/proc/[0-9]*/comm").filter((path) => {
-    try {
-      return readFileSync(path, "utf8") === "istio-cni\n";
-    } catch {
-      return false;
-    }
-  }).length;
 }

@@ -9,6 +9,7 @@ import { CriError } from "../../testbed/node/cri-error.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { NodeFamilies } from "../../testbed/node/node-network.ts";
 import { PROXY_UID, probe, startApplication, startSidecar } from "../../testbed/sidecar/sidecar.ts";
+import { eventually } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -115,6 +116,10 @@ exit 1
     const direct = await observeCapture(node.nettool, pod, peer);
     assert.equal(direct.length, 4);
     assert.ok(direct.every(({ result }) => result.outcome === "direct"));
+    await eventually(
+      () => application.connections().length > 1,
+      () => "for what the application tells of two connections",
+    );
     assert.equal(application.connections().length, 2);
 
     for (const tables of ["iptables", "ip6tables"]) {
@@ -130,6 +135,10 @@ exit 1
     const captured = await observeCapture(node.nettool, pod, peer);
     assert.equal(captured.length, 4);
     assert.ok(isCaptured(captured, "inbound") && isCaptured(captured, "outbound"), JSON.stringify(captured));
+    await eventually(
+      () => sidecar.connections().length >= captured.length,
+      () => `for what the sidecar tells of ${captured.length} connections`,
+    );
     assert.deepEqual(
       sidecar.connections().map(({ original }) => original),
       captured.map(({ target }) => target),
@@ -154,8 +163,13 @@ exit 1
     const ip = pod.ips[0] ?? "";
     let answer = await probe(node.nettool, { ip, port: 9090 });
     // The runtime answers when the program is started, which is before it listens.
-    for (const deadline = performance.now() + 5000; answer.outcome === "refused" && performance.now() < deadline; )
-      answer = await probe(node.nettool, { ip, port: 9090 });
+    await eventually(
+      async () => {
+        answer = await probe(node.nettool, { ip, port: 9090 });
+        return answer.outcome !== "refused";
+      },
+      () => "for the application to listen",
+    );
     assert.deepEqual(answer, { outcome: "direct", port: 9090 });
     await pod.remove();
   });

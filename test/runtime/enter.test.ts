@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type RunningCommand, runCommand, startCommand } from "../../testbed/node/command.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { eventually } from "./captured-pods.ts";
 import { assertNothingLeft, OUTSIDE, readMachine } from "./machine-state.ts";
 
 const NODE = join(REPOSITORY, "tools/node");
@@ -35,7 +35,7 @@ for (const [ending, { argv, signal }] of Object.entries(ENDINGS)) {
     process.kill(command.pid, signal);
     await eventually(
       () => processesOf(held).length === 0 && cgroupsOf(held).length === 0,
-      () => [...processesOf(held), ...cgroupsOf(held)].join("\n"),
+      () => `still there\n${[...processesOf(held), ...cgroupsOf(held)].join("\n")}`,
     );
     await command.exited;
     await assertNothingLeft(before);
@@ -58,7 +58,7 @@ test("enterNodeNamespaces() passes exit status, arguments and output through", a
 });
 
 async function waitUntilHeld(command: RunningCommand): Promise<Held> {
-  const line: unknown = JSON.parse(await command.waitForLine((text) => text.startsWith('{"held"'), 30_000));
+  const line: unknown = JSON.parse(await command.waitForLine((text) => text.startsWith('{"held"')));
   assert.ok(typeof line === "object" && line !== null && "initPid" in line && "cgroup" in line);
   return { initPid: Number(line.initPid), cgroup: String(line.cgroup) };
 }
@@ -76,9 +76,4 @@ function processesOf(held: Held): readonly string[] {
 
 function cgroupsOf(held: Held): readonly string[] {
   return globSync(`/sys/fs/cgroup/{,*/}${held.cgroup}`);
-}
-
-async function eventually(condition: () => boolean, describe: () => string): Promise<void> {
-  for (const deadline = performance.now() + 15_000; !condition(); await sleep(20))
-    if (performance.now() > deadline) throw new Error(`Cannot see the end of the node: still there\n${describe()}`);
 }

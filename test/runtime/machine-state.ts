@@ -1,7 +1,7 @@
 // The machine, which tests must leave as it was, and the environment for programs that are started from a test.
-import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { runCommand } from "../../testbed/node/command.ts";
+import { eventually } from "./captured-pods.ts";
 
 /** The test runner's variables make a child report to it. */
 export const OUTSIDE = { NODE_TEST_CONTEXT: "" };
@@ -19,7 +19,14 @@ export async function readMachine(): Promise<MachineState> {
   return new Set([...mounts, ...interfaces.map((line) => line.split(" ")[0] ?? ""), ...tables, ...folders]);
 }
 
-/** @throws {AssertionError} with what is there now and was not there before. */
+/** The kernel takes a moment to finish what was killed. @throws {Error} with what stays and was not there before. */
 export async function assertNothingLeft(before: MachineState): Promise<void> {
-  assert.deepEqual([...(await readMachine()).difference(before)], []);
+  let left: ReadonlySet<string> = new Set();
+  await eventually(
+    async () => {
+      left = (await readMachine()).difference(before);
+      return left.size === 0;
+    },
+    () => `left on the machine:\n${[...left].join("\n")}`,
+  );
 }
