@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { createPoller, type Poller } from "../../src/platform/linux/poller.ts";
+import { plainPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
+import { NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import {
   type StandInOptions,
@@ -80,10 +82,9 @@ describe("an agent that is killed", () => {
   const patchIsStuck = () => node.mesh.api.fault({ verb: "patch", resource: "pods" }, { kind: "never-answer" });
 
   test("while it looks for the pod: the next one captures it at the same ADD", async () => {
-    const object = node.putPod({ name: nextName() });
-    const { name, uid } = JSON.parse(JSON.stringify(object)).metadata;
-    node.mesh.api.remove("pods", `mesh/${name}`);
-    const starting = node.mesh.node.runPod({ name, namespace: "mesh", uid });
+    const object = plainPod({ ...NEW_POD, namespace: "mesh", name: nextName() });
+    const { name } = object.metadata;
+    const starting = node.mesh.node.runPod(podSpecOf(object));
     await node.mesh.api.waitFor((server) => server.requests({ name, status: 404 }).length > 0, "the agent to ask");
     await agent.kill();
     node.mesh.api.put(object);
@@ -256,7 +257,7 @@ describe("an agent that is away", () => {
   before(async () => {
     node = await createAmbientNode("v4");
     await node.startZtunnel();
-    agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "500ms" } });
+    agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "5s" } });
     const pod = await node.startPod({ name: "first" });
     await untilIn(node, pod);
     await agent.stop();
