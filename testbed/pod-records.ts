@@ -21,7 +21,7 @@ import {
 } from "../src/platform/fs/private-folder.ts";
 import { TurnedClock } from "./turned-clock.ts";
 
-export const BOOT = "2b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a10";
+const BOOT = "2b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a10";
 export const NEXT_BOOT = "3b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a11";
 
 /** A running agent's records. */

@@ -1,5 +1,5 @@
 // What `make images` left, for the tests of it.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Architecture } from "../../image/inputs/lock.ts";
 import { traitsOf, type Variant } from "../../image/variants.ts";
@@ -29,9 +29,4 @@ export function archiveOf(variant: Variant, architecture: Architecture): string 
   const path = join(IMAGES, "archives", `istio-install-cni-${tagOf(variant)}-${architecture}.tar`);
   if (!existsSync(path)) throw new Error(`Cannot test the image: ${path} is not there; run make images`);
   return path;
-}
-
-/** Names of the files in a folder of the build. */
-export function listBuilt(folder: string): string[] {
-  return readdirSync(join(IMAGES, folder)).toSorted();
 }

@@ -53,7 +53,7 @@ export function readBlob(digest: string): Buffer {
   return content;
 }
 
-export function readLayoutIndex(): { readonly manifests: readonly Descriptor[] } {
+function readLayoutIndex(): { readonly manifests: readonly Descriptor[] } {
   return JSON.parse(readFileSync(join(IMAGES, "oci/index.json"), "utf8"));
 }
 

@@ -31,7 +31,7 @@ import { aim, answeredLanding, assertLandings, type Shot, tracedLanding } from "
 import { createStage, type Stage } from "./case-table-stage.ts";
 
 /** The pods: which addresses they have, `AMBIENT_IPV6`, and which families are captured then (DESIGN 2.1, 3.2). */
-export const AMBIENT_PODS = {
+const AMBIENT_PODS = {
   "v4 pod": { families: [4], ipv6: true, captured: [4] },
   "v6 pod": { families: [6], ipv6: true, captured: [4, 6] },
   "dual pod": { families: [4, 6], ipv6: true, captured: [4, 6] },

@@ -17,7 +17,7 @@ import { LOOPBACK_PLACES, PLACES, PROBES, USERS } from "./case-table-probes.ts";
 import { aim, answeredLanding, assertLandings, type Shot, tracedLanding } from "./case-table-shots.ts";
 import { createStage, type Stage } from "./case-table-stage.ts";
 
-export const POD_FAMILIES = { v4: [4], v6: [6], dual: [4, 6] } as const satisfies Record<string, readonly Family[]>;
+const POD_FAMILIES = { v4: [4], v6: [6], dual: [4, 6] } as const satisfies Record<string, readonly Family[]>;
 type PodFamilies = keyof typeof POD_FAMILIES;
 const BOTH: readonly Family[] = [4, 6];
 

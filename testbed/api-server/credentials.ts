@@ -30,7 +30,7 @@ export interface Credentials {
 }
 
 /** The service account of the agent, allowed everything. */
-export const AGENT_USER: User = { name: "system:serviceaccount:istio-system:istio-cni" };
+const AGENT_USER: User = { name: "system:serviceaccount:istio-system:istio-cni" };
 
 /** No token is valid yet. */
 export function createCredentials(): Credentials {

@@ -191,13 +191,6 @@ export function resourceOfObject(object: { readonly apiVersion: string; readonly
   return RESOURCES.find((row) => row.kind === object.kind && apiVersionOf(row) === object.apiVersion);
 }
 
-/** The resource whose form is the stored one. */
-export function resourceOfStorage(storage: StorageName): Resource {
-  const found = RESOURCES.find((row) => row.storage === storage && row.toWire === same);
-  if (found === undefined) throw new Error(`Cannot find the stored form of ${storage}: no row in the table`);
-  return found;
-}
-
 /** `namespace/name`, or `name` for a cluster-wide object: the key in the store and the order of lists. */
 export function keyOf(object: KubeObject): string {
   const namespace = readPath(object, "metadata", "namespace");

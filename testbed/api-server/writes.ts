@@ -158,7 +158,7 @@ export function mergeInto(stored: KubeObject, patch: JsonObject): KubeObject {
 }
 
 /** Removes all that lies in a namespace, as the namespace controller does. */
-export function emptyNamespace(store: Store, namespace: string): void {
+function emptyNamespace(store: Store, namespace: string): void {
   for (const storage of ["pods", "daemonsets", "configmaps", "events"] as const) {
     for (const object of store.list(storage)) {
       if (object.metadata.namespace === namespace) store.remove(storage, keyOf(object));

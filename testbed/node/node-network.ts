@@ -13,7 +13,7 @@ const POD_SUBNETS = { v4: "10.244.0.0/24", v6: "fd00:10:244::/64" } as const;
 const INTERFACES = ["eth0", "cni0"];
 
 /** The families as single ones, v4 first (as Kubernetes orders a dual-stack pod's addresses by default). */
-export function listFamilies(families: NodeFamilies): readonly ("v4" | "v6")[] {
+function listFamilies(families: NodeFamilies): readonly ("v4" | "v6")[] {
   return families === "dual" ? ["v4", "v6"] : [families];
 }
 

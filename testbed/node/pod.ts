@@ -164,7 +164,7 @@ function describeContainer(deps: PodDeps, spec: ContainerSpec, sandbox: PodSandb
 
 /** Reads the network namespace from containerd's verbose sandbox information (the OCI spec is part of it).
  * @throws {Error} when the text is not that. */
-export function parseNetnsPath(info: string): string {
+function parseNetnsPath(info: string): string {
   const parsed: unknown = JSON.parse(info);
   const namespaces: unknown = read(read(read(parsed, "runtimeSpec"), "linux"), "namespaces");
   if (Array.isArray(namespaces)) {
