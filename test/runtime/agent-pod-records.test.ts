@@ -13,13 +13,12 @@ import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, type MeshNode, NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
-import { REPOSITORY } from "../../testbed/node/repository.ts";
 import { generationOf } from "../kernel/backend-fixture.ts";
+import { askAgent } from "./ask-agent.ts";
 import { eventually, readGolden, readRules } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
-const INSTALL_CNI = join(REPOSITORY, "out/bin/install-cni");
 const RUN_DIR = "/run/istio-cni";
 const RECORDS = `${RUN_DIR}/pods`;
 const EXCLUDED_PORT = "traffic.sidecar.istio.io/excludeOutboundPorts";
@@ -28,11 +27,10 @@ type PodStatus = StatusDocument["pods"][number];
 
 /** The pod's entry of `install-cni status` once somebody has looked. */
 async function statusOf(agent: TestAgent, name: string, isReady = (pod: PodStatus) => pod.state !== "waiting") {
-  const ask = ["nsenter", `--target=${agent.pid}`, "--mount", "--pid", "--uts", "--ipc", "--root", INSTALL_CNI];
   let pod: PodStatus | undefined;
   await eventually(
     async () => {
-      const { stdout } = await runCommand([...ask, "status", "--output", "json"]);
+      const { stdout } = await askAgent(agent, ["status", "--output", "json"]);
       const document: StatusDocument | undefined = stdout === "" ? undefined : JSON.parse(stdout);
       pod = document?.pods.find((candidate) => candidate.name === name);
       return pod !== undefined && isReady(pod);
@@ -66,14 +64,9 @@ describe("decisions on pods", () => {
   });
   after(() => mesh.destroy());
 
-  /** As a kubelet reports it, by which the namespaces of running pods are found. */
-  function report(pod: TestPod): void {
-    const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
-    mesh.api.patch("pods", `${pod.namespace}/${pod.name}`, { status });
-  }
   async function start(object: JsonObject): Promise<TestPod> {
     const pod = await mesh.startPod(object);
-    report(pod);
+    mesh.report(pod);
     return pod;
   }
   function annotate({ namespace, name }: TestPod, annotations: Readonly<Record<string, string | null>>): void {
@@ -124,7 +117,7 @@ describe("decisions on pods", () => {
     // No agent is asked about a pod without the injector's annotation, as where our plugin is not in the chain yet.
     const object = mesh.api.put(sidecarPod({ ...NEW_POD, name: "early" }));
     const pod = await mesh.node.runPod({ ...podSpecOf(object), annotations: {} });
-    report(pod);
+    mesh.report(pod);
     const first = await mesh.startAgent();
     await statusOf(first, pod.name, ({ state }) => state === "repaired");
     await untilRecorded(first, pod);
@@ -146,7 +139,7 @@ describe("decisions on pods", () => {
     const agent = await mesh.startAgent();
     const object = mesh.api.put(sidecarPod({ ...NEW_POD, name: "anew" }));
     const old = await mesh.node.runPod(podSpecOf(object));
-    report(old);
+    mesh.report(old);
     await untilRecorded(agent, old);
     await agent.stop();
     annotate(old, { [EXCLUDED_PORT]: "443" });
@@ -154,7 +147,7 @@ describe("decisions on pods", () => {
     assert.ok(existsSync(recordPath(old)), "nobody was there to remove it");
     // As above: nobody is asked.
     const anew = await mesh.node.runPod({ ...podSpecOf(object), annotations: {}, attempt: 1 });
-    report(anew);
+    mesh.report(anew);
     assert.equal(anew.uid, old.uid);
     const next = await mesh.startAgent();
     await statusOf(next, anew.name, ({ state, decidedBy }) => state === "repaired" && decidedBy === "annotations");
@@ -204,7 +197,9 @@ describe("decisions on pods", () => {
         async () => /pod_record_failures_total\{action="write"\} [2-9]/.test((await agent.get(15014, "/metrics")).text),
         () => agent.log.slice(-20).join("\n"),
       );
-      assert.equal(agent.log.filter((line) => line.includes("Cannot write what was decided on pods")).length, 1);
+      const isTold = (line: string): boolean => line.includes("Cannot write what was decided on pods");
+      await agent.waitForLine(isTold);
+      assert.equal(agent.log.filter(isTold).length, 1);
       for (const pod of pods) await remove(pod);
       await agent.stop();
     } finally {

@@ -44,7 +44,7 @@ describe("an agent that tries the way of probes", () => {
     await untilIn(node, pod);
     await untilFound({ "ipv4 works": 1, "ipv6 works": 1 });
     for (const family of ["IPv4", "IPv6"]) {
-      assert.ok(agent.log.some((line) => line.includes(`${family} probes of the node reach enrolled pods from`)));
+      await agent.waitForLine((line) => line.includes(`${family} probes of the node reach enrolled pods from`));
     }
     const sockets = (await pod.exec(["ss", "-Htan", "state", "all"])).stdout.split("\n");
     assert.deepEqual(
@@ -61,11 +61,8 @@ describe("an agent that tries the way of probes", () => {
       const pod = await node.startPod({ name: "masqueraded" });
       await untilIn(node, pod);
       await untilFound({ "ipv4 wrong-source": 1, "ipv6 wrong-source": 1 });
-      const said = agent.log.find((line) => line.includes("IPv4 probes of the node do not reach"));
-      assert.match(
-        String(said),
-        /1 of 2 tested pods \(mesh\/masqueraded\): probes end in ztunnel, because they come from /,
-      );
+      const said = await agent.waitForLine((line) => line.includes("IPv4 probes of the node do not reach"));
+      assert.match(said, /1 of 2 tested pods \(mesh\/masqueraded\): probes end in ztunnel, because they come from /);
     } finally {
       await mustRun(["nft", "delete", "table", "inet", "foreign"]);
     }

@@ -36,14 +36,15 @@ describe("a node without ztunnel", () => {
   let agent: TestAgent;
   before(async () => {
     node = await createAmbientNode("v4");
-    agent = await node.launchAgent({ env: { PLUGIN_AGENT_WAIT: "3s" } });
+    agent = await node.launchAgent({ env: { PLUGIN_AGENT_WAIT: "10s" } });
     await node.mesh.node.waitForChained();
   });
   after(() => node[Symbol.asyncDispose]());
 
   test("is not ready, says why, and starts pods outside the mesh", async () => {
     await until("only ztunnel is missing", async () => {
-      const { status, text } = await agent.get(8000, "/readyz");
+      // Nobody listens at first.
+      const { status, text } = await agent.get(8000, "/readyz").catch(() => ({ status: 0, text: "" }));
       return status === 503 && /ztunnel: no ztunnel is connected/.test(text) && !/pods:/.test(text);
     });
     const plain = await node.startPod({ name: "plain", namespace: "shop" });
@@ -66,7 +67,7 @@ describe("a node without ztunnel", () => {
     const ztunnel = await node.startZtunnel();
     const patient = await starting;
     await untilIn(node, patient);
-    assert.equal((await agent.get(8000, "/readyz")).status, 200);
+    await until("it is ready", async () => (await agent.get(8000, "/readyz")).status === 200);
     const told = ztunnel.events().flatMap(({ pod }) => (typeof pod === "string" && pod !== "/" ? pod : []));
     assert.deepEqual([...new Set(told)], ["mesh/patient"]);
     await ztunnel.stop("SIGKILL");
@@ -218,7 +219,7 @@ describe("ztunnel is exchanged", () => {
     await until("the next has both", () => servedBy(next).size === 2);
     const late = await node.startPod({ name: "late" });
     await untilIn(node, late);
-    assert.ok(servedBy(next).has("mesh/late"));
+    await until("the next says that it has it", () => servedBy(next).has("mesh/late"));
     assert.ok(!servedBy(old).has("mesh/late"));
     await old.stop();
     for (let count = 0; count < 5; count++) await ask(failures);
