@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { createPoller, type Poller } from "../../src/platform/linux/poller.ts";
-import type { FaultAction, FaultMatch } from "../../testbed/api-server/faults.ts";
+import type { FaultMatch } from "../../testbed/api-server/faults.ts";
 import type { KubeObject } from "../../testbed/api-server/kube-object.ts";
 import { plainPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
@@ -27,6 +27,7 @@ import {
   untilIn,
   ZTUNNEL_SOCKET,
 } from "./ambient-node.ts";
+import { LASTING_ANSWERS, PASSING_ANSWERS } from "./api-answers.ts";
 import { assertAlive } from "./captured-pods.ts";
 
 enterNodeNamespaces();
@@ -34,29 +35,6 @@ enterNodeNamespaces();
 const WATCH: FaultMatch = { verb: "watch", resource: "pods" };
 const GET: FaultMatch = { verb: "get", resource: "pods" };
 const OWN_POD = { ...NEW_POD, name: "istio-cni-node-x7k2p", namespace: "istio-system" };
-
-/** What every request for a pod meets, and what the refusal then says of it. */
-const LASTING: Readonly<Record<string, { readonly fault: "stopped" | FaultAction; readonly says: RegExp }>> = {
-  "is down": { fault: "stopped", says: /Cannot get pods\/mesh\/\S+: .*ECONNREFUSED/ },
-  "answers 401": { fault: { kind: "status", code: 401 }, says: /401/ },
-  "answers 403": { fault: { kind: "status", code: 403 }, says: /403/ },
-  "answers 429 with Retry-After": { fault: { kind: "status", code: 429, retryAfterSeconds: 1 }, says: /429/ },
-  "answers 500": { fault: { kind: "status", code: 500 }, says: /500/ },
-  "accepts and never answers": { fault: { kind: "never-answer" }, says: /was not asked in time|no answer/ },
-};
-
-/** What the first requests for a pod meet; then the server is well. */
-const PASSING: Readonly<Record<string, { readonly action: FaultAction; readonly times: number }>> = {
-  "answers 2 s late": { action: { kind: "latency", delayMs: 2000 }, times: 1 },
-  "answers 500 once, then well": { action: { kind: "status", code: 500 }, times: 1 },
-  // One try each half second.
-  "answers 500 for 2.5 s, then well": { action: { kind: "status", code: 500 }, times: 5 },
-  "answers 429 with Retry-After once, then well": {
-    action: { kind: "status", code: 429, retryAfterSeconds: 1 },
-    times: 1,
-  },
-  "does not answer the first request": { action: { kind: "never-answer" }, times: 1 },
-};
 
 describe("in ambient mode, while the API server", () => {
   let node: AmbientNode;
@@ -96,12 +74,12 @@ describe("in ambient mode, while the API server", () => {
   describe("for longer than the plugin may wait", () => {
     let peer: TestPod;
     before(async () => {
-      agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "1500ms" } });
+      agent = await node.startAgent({ env: { PLUGIN_AGENT_WAIT: "4s" } });
       peer = await node.startPod({ name: "peer", namespace: "shop" });
     });
     after(() => agent.stop());
 
-    for (const [what, { fault, says }] of Object.entries(LASTING)) {
+    for (const [what, { fault, says }] of Object.entries(LASTING_ANSWERS)) {
       test(`${what}: known pods start where they belong, others are refused with the reason and taken in later`, async () => {
         const { api } = node.mesh;
         const known = api.put(nextPod("known"));
@@ -171,7 +149,7 @@ describe("in ambient mode, while the API server", () => {
     });
     after(() => agent.stop());
 
-    for (const [what, { action, times }] of Object.entries(PASSING)) {
+    for (const [what, { action, times }] of Object.entries(PASSING_ANSWERS)) {
       test(`${what}: a pod of the mesh starts inside (baseline, surprise 1)`, async () => {
         await silenceWatch();
         const fault = node.mesh.api.fault(GET, action, times);
@@ -257,6 +235,7 @@ describe("a dual-stack pod where AMBIENT_IPV6 is false", () => {
       if (dialect === "iptables-nft")
         assert.equal((await pod.exec(["ip6tables-nft-save"])).stdout.includes("ISTIO"), false);
       await until("it is annotated", () => node.redirection(pod) === "enabled");
+      await until("ztunnel says that it has it", () => servedBy(ztunnel).has("mesh/dual"));
       assert.equal(ztunnel.events().filter(({ event, uid }) => event === "add" && uid === pod.uid).length, 1);
       await node.removePod(pod);
       await agent.stop();
@@ -276,11 +255,9 @@ describe("a node without a process named kubelet", () => {
     const pod = await node.startPod({ name: "native" });
     assert.match((await pod.exec(["nft", "list", "ruleset"])).stdout, /redirect to :15006/);
     await until("it is annotated", () => node.redirection(pod) === "enabled");
-    assert.ok(servedBy(ztunnel).has("mesh/native"));
-    assert.ok(
-      agent.log.some((line) => /kubelet/.test(line) && /uid 0/.test(line)),
-      "and says whom it takes for it",
-    );
+    await until("ztunnel says that it has it", () => servedBy(ztunnel).has("mesh/native"));
+    // And it says whom it takes for it.
+    await agent.waitForLine((line) => /kubelet/.test(line) && /uid 0/.test(line));
     await node.removePod(pod);
     await agent.stop();
   });
