@@ -129,8 +129,7 @@ describe("our agent becomes ready, captures pods, is forbidden nothing and leave
   /** As the kubelet would start and report it. */
   async function enrolPod(name: string, labels: Readonly<Record<string, string>>): Promise<TestPod> {
     const pod = await mesh.startPod(plainPod({ ...NEW_POD, namespace: "mesh", name, labels }));
-    const podIPs = pod.ips.map((ip) => ({ ip }));
-    mesh.api.patch("pods", `mesh/${name}`, { status: { phase: "Running", podIP: pod.ips[0] ?? null, podIPs } });
+    mesh.report(pod);
     const read = (): string => readText(mesh.api.get("pods", `mesh/${name}`), "metadata", "annotations", REDIRECTION);
     await eventually(
       () => read() === "enabled",
