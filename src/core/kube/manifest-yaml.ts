@@ -306,6 +306,7 @@ function readPlain(lines: readonly string[], at: number, value: string, indent: 
   }
   if (used === 1) return undefined;
   const text = foldFlow([value, ...lines.slice(at + 1, at + used)].join("\n")).trimEnd();
-  // A key within would be read as text in silence.
-  return /:(?:\s|$)/.test(text) ? undefined : { text: JSON.stringify(text), used };
+  // A key within would be read as text in silence: the lines stay as they are, all of them, for the reader behind us to refuse.
+  // To try again from each of the lines would take the square of the time.
+  return { text: /:(?:\s|$)/.test(text) ? undefined : JSON.stringify(text), used };
 }
