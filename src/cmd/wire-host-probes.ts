@@ -101,7 +101,15 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
     const monitorDeps = { openNetlink, joinGroup: joinNetlinkGroup, watchReadable };
     return keepHostProbes(
       {
-        probes,
+        probes: {
+          dialect: probes.dialect,
+          async ensure(move) {
+            const ensured = await probes.ensure(move);
+            // Addresses may have been taken over from another dialect's sets, of pods that are gone among them.
+            if (ensured.changed) await readBook();
+            return ensured;
+          },
+        },
         openMonitor: (onChange) =>
           openChangeMonitor(monitorDeps, netnsFd, (generations) => {
             // Every pod that comes or goes makes one of ours, and a look takes as long as all pods together.
@@ -125,6 +133,10 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
     );
   }
 
+  async function readBook(): Promise<void> {
+    await book.read().catch((error: unknown) => log.warn(`Cannot read the node's probe set: ${messageOf(error)}`));
+  }
+
   async function serve(ending: AbortSignal): Promise<void> {
     const { path, ino } = proc.nodeNetns();
     using netns = openNetnsFile(path);
@@ -142,7 +154,7 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
     const isExempt = dialect !== "nftables" || uid === ownUid();
     nodeNetns = isExempt ? netns.fd : `only connections of the kubelet's user, ${uid}, pass, and the agent is another`;
     const keeping = keep(probes, netns.fd, ending);
-    await book.read().catch((error: unknown) => log.warn(`Cannot read the node's probe set: ${messageOf(error)}`));
+    await readBook();
     try {
       await keeping;
     } finally {

@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { createPoller, type Poller } from "../../src/platform/linux/poller.ts";
 import { plainPod } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
+import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { NEW_POD, podSpecOf } from "../../testbed/node/mesh-node.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
@@ -249,6 +250,28 @@ describe("an agent that is exchanged", () => {
       await ztunnel.stop();
     });
   }
+});
+
+describe("an agent of another dialect", () => {
+  test("forgets the addresses of pods that went while nobody looked", async () => {
+    await using node = await createAmbientNode("dual");
+    await node.startZtunnel();
+    const native = await node.startAgent({ env: { NATIVE_NFTABLES: "true" } });
+    const [stays, goes] = [await node.startPod({ name: "stays" }), await node.startPod({ name: "goes" })];
+    for (const pod of [stays, goes]) await until("it is enrolled", () => node.redirection(pod) === "enabled");
+    const listed = async (): Promise<string> => (await runCommand(["ipset", "save"])).stdout;
+    await native.kill();
+    await node.removePod(goes);
+    await node.startAgent();
+    await until("the one that stays is listed", async () => {
+      const text = await listed();
+      return stays.ips.every((ip) => text.includes(` ${ip} `));
+    });
+    await until("the other is not", async () => {
+      const text = await listed();
+      return !goes.ips.some((ip) => text.includes(` ${ip} `));
+    });
+  });
 });
 
 describe("an agent that is away", () => {
