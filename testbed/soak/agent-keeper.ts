@@ -8,6 +8,8 @@ export interface AgentKeeper {
   /** The one that runs. @throws {Error} between two. */
   current(): TestAgent;
   isThere(): boolean;
+  /** Milliseconds since the latest was started, whatever became of it. */
+  ageMs(): number;
   /** Resolves when its process runs; in the dialect told. */
   start(dialect: "iptables" | "native"): Promise<void>;
   end(signal: NodeJS.Signals): Promise<void>;
@@ -20,6 +22,7 @@ export interface AgentKeeper {
 /** @param logPath gets what the agents write; undefined: nothing does. */
 export function createAgentKeeper(mesh: MeshNode, ledger: Ledger, logPath: string | undefined): AgentKeeper {
   let agent: TestAgent | undefined;
+  let startedMs = 0;
   const ending = new WeakSet<TestAgent>();
 
   const current = (): TestAgent => {
@@ -29,7 +32,9 @@ export function createAgentKeeper(mesh: MeshNode, ledger: Ledger, logPath: strin
   return {
     current,
     isThere: () => agent !== undefined,
+    ageMs: () => performance.now() - startedMs,
     async start(dialect) {
+      startedMs = performance.now();
       const started = await mesh.launchAgent({
         ambient: true,
         env: { NATIVE_NFTABLES: String(dialect === "native") },

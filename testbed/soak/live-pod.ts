@@ -30,8 +30,8 @@ export interface SoakWorld {
   /** Outside the mesh, with an application; it talks with every pod. */
   readonly peer: TestPod;
   readonly live: Set<LivePod>;
-  /** UIDs of pods that went while no agent was there, and when: their records stay for a while (ADR 10.6). */
-  readonly goneUnseen: Map<string, number>;
+  /** UIDs of pods that went so far. */
+  readonly gone: Set<string>;
 }
 
 /** A fault lasts 20 s at most; two lanes of them. What takes longer than this is stuck. */
@@ -72,7 +72,7 @@ async function runPodLife(world: SoakWorld, plan: PodPlan, end: AbortSignal, onS
   } catch (error) {
     ledger.breach(`${key}: ${error instanceof Error ? error.stack : String(error)}`);
   } finally {
-    if (!world.agent.isThere()) world.goneUnseen.set(object.metadata.uid ?? "", witnessNowMs());
+    world.gone.add(object.metadata.uid ?? "");
     mesh.api.remove("pods", key);
   }
 }

@@ -65,7 +65,9 @@ function listProcessNames(): readonly string[] {
     .flatMap((pid) => {
       const [name] = readLines(`/proc/${pid}/comm`);
       // Helpers of the moment, and kernel threads, which have no command line.
-      return name === undefined || readLines(`/proc/${pid}/cmdline`).length === 0 ? [] : name;
+      if (name === undefined || readLines(`/proc/${pid}/cmdline`).length === 0) return [];
+      // A runtime that is killed in the middle of a start forgets the shim that it has just started.
+      return name.startsWith("containerd-shim") ? [] : name;
     });
 }
 

@@ -72,7 +72,7 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await node.waitForChained(PATIENCE_MS);
   const peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
   await using _application = await startApplication(node.nettool, peer, [APPLICATION_PORT]);
-  const world: SoakWorld = { mesh, agent, ledger, peer, live: new Set(), goneUnseen: new Map() };
+  const world: SoakWorld = { mesh, agent, ledger, peer, live: new Set(), gone: new Set() };
   const churn = createChurn(world, seed, createFaultInjector(world, ztunnel));
   const inventory = await readInventory(node);
 
@@ -83,6 +83,8 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await churn.run(seconds * FIRST_PART, []);
   await agent.end("SIGTERM");
   await settle();
+  // From here on no agent misses an end.
+  const unseen = new Set(world.gone);
   const rest = seconds * (1 - FIRST_PART);
   await churn.run(rest * WARM_UP, ENDS_AGENT);
   await settle();
@@ -102,7 +104,9 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await until("ztunnel has no pod", () => ztunnel.podCount() === 0);
   let leftovers: readonly string[] = [];
   await until("nothing is left", async () => {
-    leftovers = findMore(inventory, await readInventory(node)).filter((line) => !isAwaited(world, line));
+    leftovers = findMore(inventory, await readInventory(node)).filter(
+      (line) => !isAwaited({ agent, gone: unseen }, line),
+    );
     return leftovers.length === 0;
   });
   await agent.end("SIGTERM");
@@ -147,11 +151,9 @@ async function settleDescriptors(pid: number): Promise<readonly string[]> {
   return last;
 }
 
-/** The record of a pod that went while no agent was there, and not long ago. */
-function isAwaited({ goneUnseen }: SoakWorld, line: string): boolean {
-  if (!line.startsWith("record ")) return false;
-  const goneMs = goneUnseen.get(basename(line, ".json"));
-  return goneMs !== undefined && witnessNowMs() - goneMs < RECORD_STAYS_MS;
+/** The record of a pod whose end this agent has not seen, and not been there for long. */
+function isAwaited({ agent, gone }: Pick<SoakWorld, "agent" | "gone">, line: string): boolean {
+  return line.startsWith("record ") && gone.has(basename(line, ".json")) && agent.ageMs() < RECORD_STAYS_MS;
 }
 
 function makeResident(kind: "sidecar" | "ambient", plan: Partial<PodPlan>): PodPlan {
