@@ -13,6 +13,7 @@ import { plainPod, sidecarPod } from "../../testbed/api-server/pod-fixtures.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import { createMeshNode, NEW_POD } from "../../testbed/node/mesh-node.ts";
 import { REPOSITORY } from "../../testbed/node/repository.ts";
+import { eventually } from "./captured-pods.ts";
 
 enterNodeNamespaces();
 
@@ -171,7 +172,10 @@ test("nothing that a pod's author wrote does anything in the browser, and nothin
     // The second wall: a program and an image that had got in all the same.
     await page.evaluate(INTRUDE);
     assert.equal(await page.evaluate("window.pwned"), undefined);
-    assert.match(visited.complaints.join("\n"), /Content Security Policy/);
+    await eventually(
+      () => /Content Security Policy/.test(visited.complaints.join("\n")),
+      () => `for the browser's complaint: ${visited.complaints.join("\n")}`,
+    );
     assert.deepEqual(
       visited.requests.filter((asked) => asked.endsWith("/metrics")),
       [],
@@ -232,15 +236,19 @@ test("a real agent shows the page where STATUS_PAGE says so, with its pods, and 
   await using mesh = await createMeshNode({ families: "v4" });
   const agent = await mesh.startAgent({ env: { STATUS_PAGE: "true" } });
   const web = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "web" }));
-  for (const pod of [web, await mesh.startPod(plainPod({ ...NEW_POD, name: "plain" }))]) {
-    const status = { phase: "Running", podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) };
-    mesh.api.patch("pods", `${pod.namespace}/${pod.name}`, { status });
-  }
+  for (const pod of [web, await mesh.startPod(plainPod({ ...NEW_POD, name: "plain" }))]) mesh.report(pod);
   const url = `http://${agent.address}:15014/status`;
   await using visited = await visit(url);
   const { page } = visited;
   // It is made once a second; a pod is verified some time after its start.
-  while (!(await page.getByRole("row", { name: /web in sidecar verified/ }).isVisible())) await page.reload();
+  await eventually(
+    async () => {
+      const isShown = await page.getByRole("row", { name: /web in sidecar verified/ }).isVisible();
+      if (!isShown) await page.reload();
+      return isShown;
+    },
+    () => agent.log.slice(-10).join("\n"),
+  );
   assert.equal(await page.getByRole("heading", { level: 1 }).textContent(), "istio-cni on testbed-node");
   assert.equal(await page.title(), "istio-cni on testbed-node: ready, all good");
   assert.ok(await page.getByRole("row", { name: /plain out no-proxy-container/ }).isVisible());
