@@ -47,7 +47,7 @@ describe("100 plugins at once", () => {
   let template: { readonly sidecar: PluginInput; readonly plain: PluginInput };
   before(async () => {
     mesh = await createMeshNode({ families: "v4" });
-    agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "3s" } });
+    agent = await mesh.startAgent({ env: { PLUGIN_AGENT_WAIT: "15s" } });
     const sidecar = await mesh.startPod(sidecarPod({ ...NEW_POD, name: "template" }));
     const plain = await mesh.startPod(plainPod({ ...NEW_POD, name: "plain-template" }));
     template = { sidecar: readPluginInput(mesh.node, sidecar), plain: readPluginInput(mesh.node, plain) };

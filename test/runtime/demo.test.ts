@@ -10,7 +10,7 @@ const DEMO = [join(REPOSITORY, "tools/node"), join(REPOSITORY, "testbed/demo/mai
 
 test("the demo finds every pod as expected, in plain text of 100 columns, and leaves the machine as it was", async () => {
   const before = await readMachine();
-  const { status, stdout, stderr } = await runCommand(DEMO, { env: OUTSIDE, timeoutMs: 120_000 });
+  const { status, stdout, stderr } = await runCommand(DEMO, { env: OUTSIDE, timeoutMs: 300_000 });
   assert.equal(stderr, "");
   assert.equal(status, 0, stdout);
   assert.match(stdout, /As expected: 5 pods are in the mesh and captured, 4 are outside and untouched\./);
@@ -23,7 +23,7 @@ test("the demo finds every pod as expected, in plain text of 100 columns, and le
 test("the demo with --keep stays until it is told to end, in the way it says", async () => {
   const before = await readMachine();
   await using demo = startCommand([...DEMO, "--keep"], { env: OUTSIDE });
-  const line = await demo.waitForLine((text) => /^ {4}kill \d+$/.test(text), 60_000);
+  const line = await demo.waitForLine((text) => /^ {4}kill \d+$/.test(text), 180_000);
   const enter =
     demo.lines
       .find((text) => text.startsWith("    nsenter -t "))
