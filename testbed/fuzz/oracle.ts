@@ -9,6 +9,8 @@ export type Parser = (input: Uint8Array) => unknown;
 
 /** Longest message of an error: some are a list of twenty sentences. */
 const MAX_MESSAGE = 8192;
+/** And so much more where every option has a sentence of its own. */
+const MAX_LISTED = 56 * 1024;
 /** What was read may have so many parts for each byte read, and so many besides. */
 const PARTS_PER_BYTE = 24;
 const PARTS_BESIDES = 20_000;
@@ -40,7 +42,8 @@ export function expectDeclared(input: Uint8Array, declared: readonly ErrorClass[
       if (!declared.some((known) => error instanceof known)) {
         return { features, failure: error instanceof Error ? error : new Error(String(error)) };
       }
-      checkMessage(error instanceof Error ? error.message : "");
+      const { message } = error instanceof Error ? error : { message: "" };
+      checkMessage(message, error);
       return { features };
     } catch (failure) {
       return { features, failure: failure instanceof Error ? failure : new Error(String(failure)) };
@@ -61,8 +64,10 @@ export function skeletonOf(error: unknown): string {
 
 /** Errors are read in logs, terminals and Events: never long, and none of the characters that end lines or strings there. What
  * prints them escapes the others (core/text-columns.ts). */
-function checkMessage(message: string): void {
-  holds(message.length <= MAX_MESSAGE, `Unbounded: the message of an error has ${message.length} characters`);
+function checkMessage(message: string, error: unknown): void {
+  // A configuration may be wrong in every option.
+  const lists = typeof error === "object" && error !== null && "problems" in error ? MAX_LISTED : 0;
+  holds(message.length <= MAX_MESSAGE + lists, `Unbounded: the message of an error has ${message.length} characters`);
   holds(message !== "", "Silent: an error says nothing");
   holds(!/[^\P{Cc}\n\x7f-\x9f]/u.test(message), "Raw: the message of an error has control characters");
 }

@@ -30,6 +30,8 @@ export interface ResolvedConfig {
 /** Hints about unknown variables; a pod has hundreds of them. */
 const HINTS_MAX = 5;
 const ENV_NAME_MAX = 64;
+/** So many texts of one option are named where they are refused; a flag can be given a thousand times. */
+const REFUSED_TEXTS_MAX = 5;
 
 /** @throws ConfigError naming every option whose value is refused, what it was and what is accepted */
 export function resolveConfig(input: ConfigInput): ResolvedConfig {
@@ -86,9 +88,12 @@ function findGiven(option: Option<unknown>, input: ConfigInput, notes: string[])
 function parseGiven(entry: OptionEntry, given: GivenValue, problems: ConfigProblem[], warnings: string[]): unknown {
   const { type, repeatable } = entry.option;
   const values: unknown[] = [];
+  let refused = 0;
   for (const text of given.texts) {
     const value = type.parse(text);
-    if (value === undefined) problems.push(malformedValue(given.name, text, type.accepts, type.fault?.(text)));
+    if (value === undefined && ++refused <= REFUSED_TEXTS_MAX) {
+      problems.push(malformedValue(given.name, text, type.accepts, type.fault?.(text)));
+    }
     const caution = type.caution?.(text);
     if (caution !== undefined) warnings.push(`${given.name}: ${caution}`);
     values.push(value);
