@@ -20,6 +20,10 @@ const SHAPES = {
 };
 type ShapeName = keyof typeof SHAPES;
 
+function isShapeName(name: string): name is ShapeName {
+  return Object.hasOwn(SHAPES, name);
+}
+
 const OPTION = { name: "A", flag: null, env: "A", value: "1", standsFor: null, source: "default", hasEffect: true };
 const SEEDS = {
   config: { schemaVersion: 1, options: [OPTION] },
@@ -67,7 +71,7 @@ const documents = createTarget(
       return undefined;
     }
     const { kind, document } = { kind: "status", document: value, ...(typeof value === "object" ? value : {}) };
-    const name: ShapeName = Object.hasOwn(SHAPES, String(kind)) ? (String(kind) as ShapeName) : "status";
+    const name: ShapeName = typeof kind === "string" && isShapeName(kind) ? kind : "status";
     if (name === "config") return readOptions(CONFIG_DOCUMENT.read(document, "").options);
     if (name === "levels") return renderLogLevels(LOG_LEVELS_DOCUMENT.read(document, ""));
     if (name === "status") return renderStatus(STATUS_DOCUMENT.read(document, ""), { hasColours: false });
