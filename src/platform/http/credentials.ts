@@ -137,8 +137,15 @@ function parseEndpoint(text: string): KubeEndpoint {
     protocol: url.protocol,
     host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
     port: url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port),
-    basePath: url.pathname.replace(/\/+$/, ""),
+    basePath: withoutTrailingSlashes(url.pathname),
   };
+}
+
+/** In linear time: an expression begins anew at each slash of a long row. */
+function withoutTrailingSlashes(path: string): string {
+  let end = path.length;
+  while (end > 0 && path[end - 1] === "/") end--;
+  return path.slice(0, end);
 }
 
 function readBlob(blob: KubeconfigBlob, dir: string): string {
