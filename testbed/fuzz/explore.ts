@@ -18,8 +18,8 @@ export interface ExploreOptions {
   /** Kept inputs; all of them are run first. */
   readonly corpus: readonly Uint8Array[];
   readonly seed: number;
-  /** No new batch is begun when this says so. */
-  isOver(): boolean;
+  /** No new batch is begun when this says so of the number of inputs that there were. */
+  isOver(executions: number): boolean;
   /** Called before each input, or each batch where the target runs them in another process. */
   started(input: Uint8Array): void;
   found(finding: Finding): void;
@@ -69,7 +69,7 @@ export async function explore(target: FuzzTarget, options: ExploreOptions): Prom
   const first = [...options.corpus, ...target.seeds, new Uint8Array()];
   for (let at = 0; at < first.length; at += target.batch) await run(first.slice(at, at + target.batch));
   const mutation = mutationFrom(random, pool, target.words.map(bytesOf));
-  while (!options.isOver())
+  while (!options.isOver(executions))
     await run(Array.from({ length: target.batch }, () => mutate(target, choose(pool, random), mutation)));
   const kept = pool.toSorted((left, right) => left.length - right.length);
   return { executions, features: seen.size, kept };

@@ -10,6 +10,8 @@ export interface FuzzOptions {
   readonly seed: number;
   /** Of the target; its corpus and seeds are run whatever it is. */
   readonly seconds: number;
+  /** No more than so many inputs: then a machine that is faster does no other ones, and finds nothing else. Default: no bound. */
+  readonly maxExecutions?: number;
   /** Inputs to begin with. */
   readonly corpus: readonly Uint8Array[];
 }

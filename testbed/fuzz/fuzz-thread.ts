@@ -12,11 +12,12 @@ const target = findTarget(name);
 // Without an input, so that what has to be compiled or opened is there before the time begins.
 await target.run([], () => {});
 const endMs = performance.now() + options.seconds * 1000;
+const { maxExecutions = Number.POSITIVE_INFINITY } = options;
 
 const explored = await explore(target, {
   corpus: options.corpus,
   seed: options.seed,
-  isOver: () => performance.now() >= endMs,
+  isOver: (executions) => performance.now() >= endMs || executions >= maxExecutions,
   started(input) {
     const shown = input.subarray(0, MAX_SHARED_INPUT);
     place.set(shown);

@@ -1,6 +1,6 @@
 /**
  * Fuzzes the readers of hostile input, all or some, for as long as asked; every finding is kept in the corpus and printed.
- * Usage: tools/node testbed/fuzz/main.ts [--seconds N (for all together)] [--seed N] [--keep DIRECTORY] [TARGET…]
+ * Usage: tools/node testbed/fuzz/main.ts [--seconds N (all together)] [--inputs N (each)] [--seed N] [--keep DIRECTORY] [TARGET…]
  */
 import { mkdirSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -12,16 +12,17 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: "string", default: "3600" },
+    inputs: { type: "string", default: "Infinity" },
     seed: { type: "string", default: String(Date.now() % 2 ** 31) },
     keep: { type: "string" },
   },
 });
 const names = positionals.length === 0 ? TARGET_NAMES : positionals.map((name) => findTarget(name).name);
 const [seconds, seed] = [Number(values.seconds) / names.length, Number(values.seed)];
-if (!(seconds > 0) || !Number.isSafeInteger(seed)) {
-  console.error(
-    `fuzz: Cannot use --seconds ${values.seconds} --seed ${values.seed}: accepted are a positive and a whole number`,
-  );
+const maxExecutions = Number(values.inputs);
+if (!(seconds > 0) || !(maxExecutions > 0) || !Number.isSafeInteger(seed)) {
+  const given = `--seconds ${values.seconds} --inputs ${values.inputs} --seed ${values.seed}`;
+  console.error(`fuzz: Cannot use ${given}: accepted are two positive numbers and a whole one`);
   process.exit(2);
 }
 console.log(`seed ${seed}, ${names.length} targets, ${seconds.toFixed(1)} s each`);
@@ -32,7 +33,7 @@ let found = 0;
 for (const name of names) {
   const startedMs = performance.now();
   const corpus = readCorpus(name).map(({ input }) => input);
-  const result = await fuzz(name, { seed, seconds, corpus });
+  const result = await fuzz(name, { seed, seconds, maxExecutions, corpus });
   print(result, (performance.now() - startedMs) / 1000);
   found += result.findings.length;
   if (values.keep !== undefined) keepAll(name, result, values.keep);

@@ -56,6 +56,11 @@ const states: readonly (readonly [text: string, state: ListItemsState])[] = [
   ["7", "malformed"],
   ['{"items":[1]}', "malformed"],
   ['{"items":["a"]}', "malformed"],
+  ['{"items":[{},]}', "malformed"],
+  ['{"items":[{},,{}]}', "malformed"],
+  ['{"items":[,{}]}', "malformed"],
+  ['{"items":[{} {}]}', "malformed"],
+  ['{"items":[{}],"items":[{},{}]}', "complete"],
 ];
 for (const [text, state] of states) {
   test(`createListItems() says of ${JSON.stringify(text)} that it is ${state}`, () => {

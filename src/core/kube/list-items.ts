@@ -40,6 +40,8 @@ export function createListItems(maxBytes: number): ListItems {
   /** The last byte was a backslash that escapes the next. */
   let isEscaped = false;
   let isInItems = false;
+  /** What may come between items: an item or the end after the bracket, a comma or the end after an item, an item after a comma. */
+  let expected: "item-or-end" | "comma-or-end" | "item" = "item-or-end";
   /** How much of `"items"` the string at depth 1 has shown so far; -1: it is another text. */
   let keyMatch = -1;
   /** The key that was read is `"items"`, and so far only blanks and its colon followed. */
@@ -62,12 +64,13 @@ export function createListItems(maxBytes: number): ListItems {
       const byte = chunk[at] ?? 0;
       if (isInItems && depth === 2) {
         // Between items: their separators go nowhere.
-        if (byte === OPEN_BRACE) from = at;
-        else if (byte === CLOSE_BRACKET) {
+        if (byte === OPEN_BRACE && expected !== "comma-or-end") from = at;
+        else if (byte === CLOSE_BRACKET && expected !== "item") {
           isInItems = false;
           from = at;
         } else {
-          if (!isBlank(byte) && byte !== COMMA) state = "malformed";
+          if (byte === COMMA && expected === "comma-or-end") expected = "item";
+          else if (!isBlank(byte)) state = "malformed";
           at += 1;
           from = at;
           continue;
@@ -76,10 +79,13 @@ export function createListItems(maxBytes: number): ListItems {
       at += 1;
       passByte(byte);
       if (isInItems && depth === 2) {
-        if (byte === OPEN_BRACKET) put(envelope, at);
-        else {
+        if (byte === OPEN_BRACKET) {
+          put(envelope, at);
+          expected = "item-or-end";
+        } else {
           put(item, at);
           items.push(item.take());
+          expected = "comma-or-end";
         }
       }
     }
