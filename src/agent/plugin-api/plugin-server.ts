@@ -93,6 +93,7 @@ export async function servePlugins(
   const budget = createByteBudget(options.maxHeldBytes);
   const idle = Promise.withResolvers<void>();
   const queue: (() => void)[] = [];
+  let isTurnTaken = false;
   let listener = deps.listen();
   let listenWatch = watchOver(listener);
   let acceptPause: NodeJS.Timeout | undefined;
@@ -268,15 +269,25 @@ export async function servePlugins(
       () => connection.abort.abort("deadline" satisfies RequestEnd),
       Math.max(0, Math.min(options.answerTimeoutMs, remainingMs)),
     );
-    queue.push(() => answer(connection, request, wantsAnswer));
-    if (queue.length === 1) setImmediate(beginNext);
+    beginInTurn(() => answer(connection, request, wantsAnswer));
   }
 
   /** One in each turn of the loop: what needs no waiting is answered before the next is begun, where requests that go on side
-   * by side would all be answered at the end; and the loop has time for others. */
-  function beginNext(): void {
-    queue.shift()?.();
-    if (queue.length > 0) setImmediate(beginNext);
+   * by side would all be answered at the end; and the loop has time for others. One that comes alone is begun at once. */
+  function beginInTurn(begin: () => void): void {
+    if (isTurnTaken) {
+      queue.push(begin);
+      return;
+    }
+    isTurnTaken = true;
+    setImmediate(endTurn);
+    begin();
+  }
+
+  function endTurn(): void {
+    isTurnTaken = false;
+    const next = queue.shift();
+    if (next !== undefined) beginInTurn(next);
   }
 
   function answer(connection: Connection, request: PluginRequest, wantsAnswer: boolean): void {
