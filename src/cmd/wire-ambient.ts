@@ -234,6 +234,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     removed(podUid, { dev, ino }) {
       const signal = AbortSignal.timeout(WITHDRAW_TIMEOUT_MS);
       void ztunnel.withdraw(podUid, signal, { dev, ino });
+      enrolment.removed(podUid);
     },
     runs: [
       hostProbes.run,

@@ -7,6 +7,7 @@ import type { FaultAction } from "../../testbed/api-server/faults.ts";
 import { isJsonObject, type JsonObject, readPath } from "../../testbed/api-server/kube-object.ts";
 import { namespace } from "../../testbed/api-server/pod-fixtures.ts";
 import type { TestAgent } from "../../testbed/node/agent.ts";
+import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import type { ZtunnelProcess } from "../../testbed/ztunnel/ztunnel-process.ts";
@@ -109,6 +110,23 @@ describe("an API server with faults", () => {
     await untilIn(node, first, second);
     for (const pod of [first, second]) await node.removePod(pod);
     await untilServed();
+  });
+
+  test("a watch that shows nothing and is too old then: a pod that came and went meanwhile leaves nothing", async () => {
+    const { api } = node.mesh;
+    using fault = api.fault({ verb: "watch", resource: "pods" }, { kind: "silent-watch" });
+    api.closeWatches("end");
+    await api.waitFor(() => fault.hits() > 0, "the watch to be silent");
+    const pod = await node.startPod({ name: nextName() });
+    const isListed = async () => (await runCommand(["ipset", "save"])).stdout.includes(` ${pod.ips[0]} `);
+    assert.ok(await isListed());
+    await node.removePod(pod);
+    fault.clear();
+    // What happened is not told any more: there is only the list, and the pod is not in it.
+    api.compact();
+    api.closeWatches("expired");
+    await until("its address is no probe's any more", async () => !(await isListed()));
+    assert.ok(!agent.log.some((line) => line.includes("Cannot bring a pod to its place")));
   });
 
   test("errors for good refuse pods that nobody knows, and start those that are known", async () => {

@@ -89,6 +89,8 @@ export interface Enrolment {
   /** The pod was captured and taken by ztunnel at its ADD; what is left to do is not waited for. The watch may not have shown
    * it yet. */
   added(pod: Pod): void;
+  /** The sandbox that it was added with is gone: if the watch has not shown the pod by now, it is not waited for any longer. */
+  removed(podUid: string): void;
   records(): readonly EnrolmentRecord[];
   record(podUid: string): EnrolmentRecord | undefined;
 }

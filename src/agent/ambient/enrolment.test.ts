@@ -135,6 +135,30 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("waits no longer for a pod that was never shown once its sandbox has gone, unless the watch itself is away", async () => {
+    const mesh = new FakeMesh();
+    const enrolment = mesh.start();
+    await mesh.settle();
+    const pod = mesh.addPod("early");
+    mesh.pods.delete(pod.uid);
+    mesh.listed.set(pod.uid, [{ family: 4, bytes: Uint8Array.of(10, 0, 0, 5) }]);
+    enrolment.added(pod);
+    mesh.isWatchCurrent = false;
+    enrolment.removed(pod.uid);
+    enrolment.removed("nobody");
+    await mesh.advance(3_600_000);
+    assert.ok(!mesh.done.includes("unlist early"), "its sandbox may be made again");
+    enrolment.added(pod);
+    mesh.isWatchCurrent = true;
+    await mesh.advance(60_000);
+    assert.ok(!mesh.done.includes("unlist early"), "it has a sandbox");
+    enrolment.removed(pod.uid);
+    await mesh.advance(1000);
+    assert.ok(mesh.done.includes("unlist early"));
+    assert.deepEqual(enrolment.records(), []);
+    await mesh.end();
+  });
+
   it("leaves a pod alone while its ADD is under way, whatever happens, and looks at it afterwards", async () => {
     const { mesh, pod } = await enrolled();
     const enrolment = mesh.enrolment;

@@ -355,6 +355,12 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       if (shown === undefined) state.unseenUntilMs = deps.clock.nowMs() + UNSEEN_MS;
       ask(pod.uid);
     },
+    removed(podUid) {
+      const state = states.get(podUid);
+      if (state?.unseenUntilMs === undefined) return;
+      state.unseenUntilMs = deps.clock.nowMs();
+      ask(podUid);
+    },
     records: () => [...states.values()].map(({ record }) => record),
     record: (podUid) => states.get(podUid)?.record,
   };
