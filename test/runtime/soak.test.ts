@@ -1,6 +1,6 @@
 // A soak of five minutes on a real containerd: pods of all kinds come and go while faults are injected by a seed; no pod of the mesh is
-// ever outside, and nothing is left of any. SOAK_SECONDS (300 unless told) and SOAK_SEED (any unless told) choose another one;
-// `make soak` is one of an hour, docs/soak.md tells what is done and what was seen.
+// ever outside, and nothing is left of any. SOAK_SECONDS and SOAK_SEED choose another one; unless told they are always the same, so
+// that a change is judged by what it changed. `make soak` is one of an hour and of any seed; docs/soak.md tells what was seen.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
@@ -11,7 +11,7 @@ import { runSoak } from "../../testbed/soak/run-soak.ts";
 enterNodeNamespaces();
 
 const SECONDS = readCount("SOAK_SECONDS", 300, 86_400);
-const SEED = readCount("SOAK_SEED", 1 + (Date.now() % 1_000_000), 2 ** 31);
+const SEED = readCount("SOAK_SEED", 534_347, 2 ** 31);
 
 test(`pods of all kinds come and go for ${SECONDS} s under faults of seed ${SEED}: none is outside its mesh, nothing is left`, async () => {
   const said: string[] = [];
