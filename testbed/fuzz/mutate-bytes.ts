@@ -2,6 +2,7 @@
  * Mutations that know nothing of the input's form: bits, bytes, numbers, ranges cut, doubled, repeated, taken from other
  * inputs, words put in.
  */
+import { joinBytes } from "../../src/core/join-bytes.ts";
 import type { Mutation, Mutator } from "./fuzz-target.ts";
 
 const INTERESTING = [
@@ -44,14 +45,7 @@ export function someRange(length: number, { below }: Pick<Mutation, "below">): r
 
 /** `bytes` with what stands from `start` to `end` replaced. */
 export function splice(bytes: Uint8Array, start: number, end: number, ...pieces: readonly Uint8Array[]): Uint8Array {
-  const all = [bytes.subarray(0, start), ...pieces, bytes.subarray(end)];
-  const whole = new Uint8Array(all.reduce((length, piece) => length + piece.length, 0));
-  let at = 0;
-  for (const piece of all) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
+  return joinBytes([bytes.subarray(0, start), ...pieces, bytes.subarray(end)]);
 }
 
 function flipBit(bytes: Uint8Array, { below }: Mutation): Uint8Array {

@@ -2,6 +2,7 @@
  * Mutations of netlink datagrams as trees of attributes: attributes left out, doubled, exchanged, of another type or length,
  * their lengths and those around them made right again, so that what lies deep is reached.
  */
+import { joinBytes } from "../../src/core/join-bytes.ts";
 import type { Mutation, Mutator } from "./fuzz-target.ts";
 import { mutateBytes } from "./mutate-bytes.ts";
 
@@ -18,7 +19,7 @@ export const mutateNetlink: Mutator = (input, mutation) => {
   const messages = mutation.below(2) === 0 ? undefined : readMessages(input);
   if (messages === undefined || messages.length === 0) return mutateBytes(input, mutation);
   for (let left = 1 + mutation.below(3); left > 0; left--) changeOne(messages, mutation);
-  return concat(messages.slice(0, 512).map(writeMessage));
+  return joinBytes(messages.slice(0, 512).map(writeMessage));
 };
 
 function viewOf(bytes: Uint8Array): DataView {
@@ -118,33 +119,23 @@ function mutateSameLength(bytes: Uint8Array, mutation: Mutation): Uint8Array {
 }
 
 function writeMessage({ header, fixed, attributes }: Message): Uint8Array {
-  const message = concat([header, fixed, writeAttributes(attributes)]);
+  const message = joinBytes([header, fixed, writeAttributes(attributes)]);
   if (message.length >= MESSAGE_HEADER) viewOf(message).setUint32(0, message.length, true);
   return padded(message);
 }
 
 function writeAttributes(attributes: readonly Attribute[]): Uint8Array {
-  return concat(
+  return joinBytes(
     attributes.map(({ type, payload, nested }) => {
       const body = (nested === undefined ? payload : writeAttributes(nested)).subarray(0, 0xfff0);
       const head = new Uint8Array(4);
       viewOf(head).setUint16(0, body.length + 4, true);
       viewOf(head).setUint16(2, type, true);
-      return padded(concat([head, body]));
+      return padded(joinBytes([head, body]));
     }),
   );
 }
 
 function padded(bytes: Uint8Array): Uint8Array {
-  return concat([bytes, new Uint8Array(-bytes.length & 3)]);
-}
-
-function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
+  return joinBytes([bytes, new Uint8Array(-bytes.length & 3)]);
 }

@@ -3,6 +3,7 @@
  * write stays as it was, to the last digit and blank. Taking out what was put in gives the file's own bytes back.
  */
 
+import { joinBytes } from "../join-bytes.ts";
 import { isSameBytes } from "../same-bytes.ts";
 import { type Conflist, type ConflistPlugin, parseConf, type SingleConf } from "./conflist.ts";
 import { isEntryText, PLUGIN_TYPE, type PluginEntry } from "./plugin-entry.ts";
@@ -167,11 +168,5 @@ function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Array {
     at = edit.end;
   }
   parts.push(bytes.subarray(at));
-  const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    result.set(part, offset);
-    offset += part.length;
-  }
-  return result;
+  return joinBytes(parts);
 }

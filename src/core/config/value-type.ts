@@ -28,7 +28,7 @@ export interface ValueType<T> {
 /** Longest value of any option; an environment can hold megabytes. */
 const TEXT_MAX = 4096;
 /** Longest value of the options that carry a document (selectors, plugin object). */
-const DOCUMENT_MAX = 65_536;
+export const DOCUMENT_MAX = 65_536;
 /** Linux PATH_MAX and sun_path, both without the closing zero. */
 const PATH_MAX = 4095;
 const FILE_NAME_MAX = 255;

@@ -1,7 +1,8 @@
 // The messages of ZDS, by which the agent tells ztunnel of its node's workloads: exactly those of package
 // istio.workload.zds (istio/istio pkg/zdsapi/zds.proto@1.30.3), in both directions, since the stand-in for ztunnel reads what
 // the agent writes. One datagram holds one message; the namespace travels beside `add` as a descriptor.
-import { concat, messageField, numberField, readFields, readText, textField, ZdsFormatError } from "./wire-format.ts";
+import { joinBytes } from "../join-bytes.ts";
+import { messageField, numberField, readFields, readText, textField, ZdsFormatError } from "./wire-format.ts";
 
 /** What ztunnel's read buffer holds (ztunnel src/inpod/protocol.rs): a longer request can never be read. */
 export const MAX_REQUEST_BYTES = 1024;
@@ -81,7 +82,8 @@ export function decodeRequest(bytes: Uint8Array): WorkloadRequest {
     if (field.kind !== "bytes") continue;
     if (field.number === uidField && number !== REQUEST.snapshotSent) texts.set(uidField, readText(field.value));
     if (number === REQUEST.add && field.number === ADD.info)
-      infoBytes = concat(infoBytes === undefined ? [field.value] : [infoBytes, field.value]);
+      // Several parts of one nested message, joined, are that message merged (protobuf's encoding).
+      infoBytes = joinBytes(infoBytes === undefined ? [field.value] : [infoBytes, field.value]);
   }
   const uid = texts.get(uidField) ?? "";
   if (number === REQUEST.add)
@@ -129,7 +131,7 @@ function decodeOneof(bytes: Uint8Array, members: readonly number[]): { number: n
   for (const field of readFields(bytes)) {
     if (field.kind !== "bytes" || !members.includes(field.number)) continue;
     const isSame = last?.number === field.number;
-    last = { number: field.number, body: isSame && last ? concat([last.body, field.value]) : field.value };
+    last = { number: field.number, body: isSame && last ? joinBytes([last.body, field.value]) : field.value };
   }
   if (last === undefined) throw new ZdsFormatError("it has no payload that is known");
   return last;

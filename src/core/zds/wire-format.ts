@@ -1,5 +1,6 @@
 // Protocol Buffers' wire format, as much as ZDS needs: varints, strings, nested messages, and skipping what is unknown
 // (protobuf.dev "Encoding"). Which field means what is messages.ts.
+import { joinBytes } from "../join-bytes.ts";
 
 /** Bytes that are no message of the protocol. */
 export class ZdsFormatError extends Error {
@@ -86,27 +87,16 @@ export function textField(number: number, text: string): Uint8Array {
 
 /** A nested message, also when it is empty: that it is there says something. */
 export function messageField(number: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  return bytesField(number, concat(parts));
+  return bytesField(number, joinBytes(parts));
 }
 
 /** A number field; nothing when it is 0, as proto3 has it. */
 export function numberField(number: number, value: number): Uint8Array {
-  return value === 0 ? new Uint8Array(0) : concat([varintBytes(number * 8 + WIRE.varint), varintBytes(value)]);
-}
-
-/** Joins parts of a message; several parts of one nested message joined are that message merged. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return value === 0 ? new Uint8Array(0) : joinBytes([varintBytes(number * 8 + WIRE.varint), varintBytes(value)]);
 }
 
 function bytesField(number: number, value: Uint8Array): Uint8Array {
-  return concat([varintBytes(number * 8 + WIRE.bytes), varintBytes(value.length), value]);
+  return joinBytes([varintBytes(number * 8 + WIRE.bytes), varintBytes(value.length), value]);
 }
 
 function varintBytes(value: number): Uint8Array {

@@ -15,23 +15,14 @@ import { isIstioCniKubeconfig, renderHostKubeconfig } from "../../../src/core/cn
 import { type JsonNode, JsonScanError, MAX_JSON_DEPTH, scanJson } from "../../../src/core/cni/json-scan.ts";
 import { parseNetconf, peekCniVersion } from "../../../src/core/cni/netconf.ts";
 import { createPluginEntry, isEntryText, PLUGIN_TYPE } from "../../../src/core/cni/plugin-entry.ts";
+import { SAMPLE_ENTRY_OPTIONS } from "../../../src/core/cni/testing.ts";
 import { bytesOf, createTarget, type FuzzTarget, textOf } from "../fuzz-target.ts";
 import { mutateJson } from "../mutate-json.ts";
 import { mutateText } from "../mutate-text.ts";
 import { holds } from "../oracle.ts";
 import { NETCONF_SEEDS, NETCONF_WORDS } from "./netconf-seeds.ts";
 
-const ENTRY = createPluginEntry({
-  ambientEnabled: true,
-  agentRunDir: "/var/run/istio-cni",
-  ambientDetectionRetry: false,
-  enablementSelectors: [],
-  excludeNamespaces: ["kube-system"],
-  nativeNftables: false,
-  pluginLogLevel: "info",
-  podNamespace: "istio-system",
-  agentWaitMs: 15_000,
-});
+const ENTRY = createPluginEntry({ ...SAMPLE_ENTRY_OPTIONS, ambientEnabled: true, agentWaitMs: 15_000 });
 
 const CONFLIST = {
   cniVersion: "0.3.1",

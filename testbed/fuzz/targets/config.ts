@@ -1,4 +1,5 @@
 /** Targets: command line, environment, and what is typed at the admin socket (cmd, core/config, core/trace, log levels). */
+
 import assert from "node:assert/strict";
 import { isIP } from "node:net";
 import { parseInvocation, usageStatusOf } from "../../../src/cmd/flags.ts";
@@ -7,6 +8,7 @@ import { COMMANDS } from "../../../src/core/config/commands.ts";
 import { ConfigError } from "../../../src/core/config/config-error.ts";
 import { ALL_OPTIONS } from "../../../src/core/config/options.ts";
 import { listValues, resolveConfig } from "../../../src/core/config/resolve-config.ts";
+import { DOCUMENT_MAX } from "../../../src/core/config/value-type.ts";
 import { type LogLevelChange, parseLogChange, renderLogChange } from "../../../src/core/log-change.ts";
 import { parseScopeLevels, renderScopeLevels } from "../../../src/core/log-levels.ts";
 import { parseTraceQuery, readTraceTexts, renderTraceTexts } from "../../../src/core/trace/trace-query.ts";
@@ -106,9 +108,6 @@ const environment = createTarget(
   },
 );
 
-/** Bound of a document (value-type.ts). */
-const MAX_WRITTEN = 65_536;
-
 /** The first line chooses the option, the rest is its text. */
 const valueTypes = createTarget(
   {
@@ -153,7 +152,7 @@ const valueTypes = createTarget(
     const again = type.parse(written);
     // An empty text is "not given" and never parsed; lists that may be repeated are joined; what was written in a short form may be
     // longer than a document may be. What is compared is the text: a value may also hold what was said of the one it was read from.
-    if (written !== "" && repeatable !== true && written.length <= MAX_WRITTEN) {
+    if (written !== "" && repeatable !== true && written.length <= DOCUMENT_MAX) {
       holds(again !== undefined && type.render(again) === written, `What ${entry.id} writes reads back`);
     }
     return [entry.id, value];

@@ -2,6 +2,7 @@
 
 import type { Cidr, IpAddress } from "../../../src/core/address.ts";
 import { parseIpAddress } from "../../../src/core/address.ts";
+import { joinBytes } from "../../../src/core/join-bytes.ts";
 import { decodeAddresses } from "../../../src/core/netlink/addresses.ts";
 import { decodeTcpConnections } from "../../../src/core/netlink/inet-diag.ts";
 import { decodeIndex, encodeIndexRequest } from "../../../src/core/netlink/ip-set-index.ts";
@@ -73,16 +74,6 @@ const TOLD = (() => {
 })();
 const ROUTE_HEADER = [2, 32, 0, 0, 254, 3, 254, 2, 0, 0, 0, 0];
 
-function joined(...pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
-}
-
 const POD_NETWORK = encodeAddPodNetwork(ambientNetwork(DEFAULT_AMBIENT_CAPTURE)) ?? new Uint8Array();
 const STEERING = encodeAddSteeringRule({
   family: 4,
@@ -121,7 +112,7 @@ const replies = createTarget(
     ],
     mutators: [mutateNetlink],
     words: ["\0\0\0\0", "\x01\0\0\0"],
-    seeds: [ACK, ERROR, TOLD, joined(ACK, ERROR, DONE), encodeGetGeneration()],
+    seeds: [ACK, ERROR, TOLD, joinBytes([ACK, ERROR, DONE]), encodeGetGeneration()],
   },
   DECLARED,
   (input) => {
@@ -157,10 +148,10 @@ const routing = createTarget(
     mutators: [mutateNetlink],
     words: ["\0\0\0\0", "eth0\0", "\x0a\0\0\x05"],
     seeds: [
-      joined(POD_NETWORK, DONE),
-      joined(STEERING, DONE),
-      joined(ROUTE, LINK, DONE),
-      joined(POD_NETWORK, STEERING, ROUTE, DONE),
+      joinBytes([POD_NETWORK, DONE]),
+      joinBytes([STEERING, DONE]),
+      joinBytes([ROUTE, LINK, DONE]),
+      joinBytes([POD_NETWORK, STEERING, ROUTE, DONE]),
     ],
   },
   DECLARED,
@@ -198,7 +189,7 @@ const lookup = createTarget(
     parsers: ["core/netlink/route-lookup.ts", "core/netlink/loopback-ipv6.ts", "core/netlink/inet-diag.ts"],
     mutators: [mutateNetlink],
     words: ["\0\0\0\0"],
-    seeds: [ROUTE, LINK, joined(DIAG, DONE), encodeRouteLookup({ destination: V6, source: V6, mark: 1, uid: 0 })],
+    seeds: [ROUTE, LINK, joinBytes([DIAG, DONE]), encodeRouteLookup({ destination: V6, source: V6, mark: 1, uid: 0 })],
   },
   DECLARED,
   (input) => {
@@ -222,13 +213,13 @@ const ipset = createTarget(
     mutators: [mutateNetlink],
     words: ["hash:ip\0", "\x02", "\x0a", "\0\0\0\x10"],
     seeds: [
-      joined(
+      joinBytes([
         asAnswer(encodeIpsetCreate("a", 4)),
         ...encodeIpsetAdd("a", [
           { ip: V4, comment: "uid" },
           { ip: V6, comment: "" },
         ]).map(asAnswer),
-      ),
+      ]),
     ],
   },
   DECLARED,

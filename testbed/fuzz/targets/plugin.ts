@@ -9,7 +9,7 @@ import { scanJson } from "../../../src/core/cni/json-scan.ts";
 import { parseNetconf } from "../../../src/core/cni/netconf.ts";
 import { encodeFrame, FRAME_ANSWER } from "../../../src/core/plugin-protocol/frame.ts";
 import { encodeAnswer, encodeVersionRefused } from "../../../src/core/plugin-protocol/request.ts";
-import { parsePluginState, renderPluginState } from "../../../src/core/plugin-protocol/state-file.ts";
+import { parsePluginState } from "../../../src/core/plugin-protocol/state-file.ts";
 import { bytesOf, type FuzzTarget, type Mutator, type Outcome, textOf } from "../fuzz-target.ts";
 import { mutateBytes } from "../mutate-bytes.ts";
 import { mutateJson } from "../mutate-json.ts";
@@ -17,6 +17,7 @@ import { mutateText } from "../mutate-text.ts";
 import { holds } from "../oracle.ts";
 import { type ProgramResult, runPluginReader } from "../plugin-program.ts";
 import { NETCONF_SEEDS, NETCONF_WORDS } from "./netconf-seeds.ts";
+import { STATE_SEEDS, STATE_WORDS } from "./state-seeds.ts";
 
 type Told = ProgramResult["told"];
 /** What the harness told of an input is held against what the agent reads of it. @throws for a difference */
@@ -309,30 +310,8 @@ const state = createPluginTarget(
     name: "plugin-state",
     parsers: ["plugin:state.c"],
     mutators: [mutateJson],
-    words: [
-      "version",
-      "1",
-      "mode",
-      "ambient",
-      "sidecar",
-      "when_away",
-      "strict",
-      "enroll-later",
-      "excluded_namespaces",
-      "enrolling_namespaces",
-      "pod_enrolling_namespaces",
-      "[]",
-      "[".repeat(65) + "]".repeat(65),
-    ],
-    seeds: [
-      renderPluginState({
-        mode: "ambient",
-        whenAway: "enroll-later",
-        excludedNamespaces: ["a"],
-        enrollment: { byNamespace: ["b"], byPod: ["c"] },
-      }),
-      renderPluginState({ mode: "sidecar", whenAway: "strict", excludedNamespaces: [], enrollment: undefined }),
-    ],
+    words: [...STATE_WORDS, "[]", "[".repeat(65) + "]".repeat(65)],
+    seeds: STATE_SEEDS,
   },
   checkState,
 );

@@ -29,6 +29,7 @@ import { mutateBytes } from "../mutate-bytes.ts";
 import { mutateJson } from "../mutate-json.ts";
 import { holds } from "../oracle.ts";
 import { NETCONF_SEEDS } from "./netconf-seeds.ts";
+import { STATE_SEEDS, STATE_WORDS } from "./state-seeds.ts";
 
 const REQUEST = encodeFrame(
   FRAME_REQUEST,
@@ -70,28 +71,8 @@ const pluginState = createTarget(
     name: "state-file",
     parsers: ["core/plugin-protocol/state-file.ts"],
     mutators: [mutateJson],
-    words: [
-      "version",
-      "1",
-      "mode",
-      "ambient",
-      "sidecar",
-      "when_away",
-      "strict",
-      "enroll-later",
-      "excluded_namespaces",
-      "enrolling_namespaces",
-      "pod_enrolling_namespaces",
-    ],
-    seeds: [
-      renderPluginState({
-        mode: "ambient",
-        whenAway: "enroll-later",
-        excludedNamespaces: ["a"],
-        enrollment: { byNamespace: ["b"], byPod: ["c"] },
-      }),
-      renderPluginState({ mode: "sidecar", whenAway: "strict", excludedNamespaces: [], enrollment: undefined }),
-    ],
+    words: STATE_WORDS,
+    seeds: STATE_SEEDS,
   },
   [],
   (input) => {
