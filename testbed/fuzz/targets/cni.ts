@@ -1,5 +1,6 @@
 /** Targets: what a runtime and the files of its CNI folder hold (core/cni). */
 import assert from "node:assert/strict";
+import { runInNewContext } from "node:vm";
 import { parseCniArgs } from "../../../src/core/cni/cni-args.ts";
 import { CniError } from "../../../src/core/cni/cni-error.ts";
 import { type Conflist, MAX_CONFLIST_BYTES, parseConf } from "../../../src/core/cni/conflist.ts";
@@ -68,6 +69,12 @@ function parseOrUndefined(text: string): { readonly value: unknown } | undefined
   }
 }
 
+/** V8 14.6 may take an escaped key for one that ends in a backslash and that it has read before (nodejs/node#63785); a
+ * context of its own has read none. Nothing the agent reads has such keys beside ones that are asked for. */
+function parseAnew(text: string): unknown {
+  return runInNewContext("JSON.parse(text)", { text });
+}
+
 const jsonScan = createTarget(
   {
     name: "json-scan",
@@ -103,10 +110,9 @@ const jsonScan = createTarget(
       const node = scanJson(input);
       holds(expected !== undefined, "Accepts: what JSON.parse refuses");
       holds(
-        node.kind === "object" || node.kind === "array" || isSameAs(node, expected.value),
+        isSameAs(node, expected.value) || isSameAs(node, parseAnew(textOf(input))),
         "Reads: not what JSON.parse reads",
       );
-      holds(isSameAs(node, expected.value), "Reads: not what JSON.parse reads");
       return { kind: node.kind };
     } catch (error) {
       const isTooDeep = error instanceof JsonScanError && error.code === "too-deep";
