@@ -1,8 +1,10 @@
 // Joins the self-test of the probes' way with the node, its pods and those who are told. Part of wire-ambient.ts.
+
 import { randomBytes } from "node:crypto";
 import { createProbeSelfTest, type ProbeSelfTest, type SelfTestPod } from "../agent/ambient/probe-self-test.ts";
 import { tryProbePath } from "../agent/ambient/try-probe-path.ts";
 import type { EventRecorder } from "../agent/events/event-recorder.ts";
+import { FAMILIES } from "../core/address.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
@@ -33,8 +35,6 @@ export interface ProbeSelfTestInput {
   readonly poller: Poller;
   readonly log: Logger;
 }
-
-const FAMILIES = [4, 6] as const;
 
 export function wireProbeSelfTest(input: ProbeSelfTestInput): ProbeSelfTest {
   const { host, hostProbes, metrics, clock, poller } = input;

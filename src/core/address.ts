@@ -3,8 +3,14 @@
 // difference: an address with a zone ("fe80::1%eth0") is refused, nothing in a pod's configuration can mean one.
 // Not here: which addresses are captured (rules, policy).
 
+/** What an address, a rule or a table is for. */
+export type Family = 4 | 6;
+
+/** Both, in the order in which they are gone through. */
+export const FAMILIES = [4, 6] as const;
+
 /** An IPv4 (4 bytes) or IPv6 (16 bytes) address in network byte order. An IPv4-mapped address stays family 6. */
-export type IpAddress = { readonly family: 4 | 6; readonly bytes: Uint8Array };
+export type IpAddress = { readonly family: Family; readonly bytes: Uint8Array };
 
 /** An address with a prefix length. Bits behind the prefix are kept as written, as netip.ParsePrefix keeps them. */
 export type Cidr = IpAddress & { readonly prefixLength: number };

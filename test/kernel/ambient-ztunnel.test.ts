@@ -1,10 +1,12 @@
 // A request between two ambient pods on the way that the mesh gives it: out of pod A into ztunnel's listener in A's namespace,
 // into B through ztunnel's listener in B's. The agent's own server, rules and backend; ztunnel.c in place of ztunnel.
+
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FAMILIES } from "../../src/core/address.ts";
 import { encodeRequest, type WorkloadRequest } from "../../src/core/zds/messages.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
 import { SOCK_SEQPACKET } from "../../src/platform/linux/socket-numbers.ts";
@@ -28,7 +30,7 @@ for (const dialect of DIALECTS)
     const how = tunnel ? "through port 15008" : "in plain text";
     test(`${dialect}: a request from pod to pod passes ztunnel in both, ${how}, and keeps its source`, async () => {
       await using mesh = await createMesh(dialect, { tunnel });
-      for (const family of [4, 6] as const) {
+      for (const family of FAMILIES) {
         const [from, to] = [MESH_ADDRESSES.a[family], MESH_ADDRESSES.b[family]];
         const destination = endpoint(to, MESH_PORT);
         const seen = mesh.ztunnel.connections().length;
@@ -66,7 +68,7 @@ for (const dialect of DIALECTS)
   test(`${dialect}: with inbound capture bypassed, what comes through port 15008 is still answered`, async () => {
     const capture = AMBIENT_CASES["bypass"] ?? DEFAULT_AMBIENT_CAPTURE;
     await using mesh = await createMesh(dialect, { tunnel: true, capture });
-    for (const family of [4, 6] as const)
+    for (const family of FAMILIES)
       assert.deepEqual(await ask(mesh.a, MESH_ADDRESSES.b[family]), { outcome: "direct", port: MESH_PORT });
     await mesh.rig.until("all connections", () => mesh.ztunnel.connections().length === 4);
     assert.deepEqual(

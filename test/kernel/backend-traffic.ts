@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { FAMILIES } from "../../src/core/address.ts";
 import type { PodCapture } from "../../src/core/rules/pod-capture.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { compileStatic } from "../../testbed/node/compile.ts";
@@ -44,7 +45,7 @@ export async function startPodWithTraffic(mode: PodCapture["mode"]) {
 
   const held: { readonly child: Child; readonly expected: string }[] = [];
   const hammers: { readonly child: Child; readonly expected: string }[] = [];
-  const paths = ([4, 6] as const).flatMap((family) => [
+  const paths = FAMILIES.flatMap((family) => [
     { family, where: outside, ip: POD[family], port: APPLICATION_PORT, expected: "15006" },
     { family, where: netns, ip: OUTSIDE[family], port: SERVER_PORT, expected: "15001" },
   ]);

@@ -3,13 +3,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FAMILIES, type Family } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import type { AmbientCapture } from "../../src/core/rules/ambient-capture.ts";
 import { AMBIENT_CASES } from "../../testbed/ambient/ambient-cases.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { backendOf, DIALECTS, generationOf } from "./backend-fixture.ts";
 
-type Family = 4 | 6;
 type Line = { readonly table: "mangle" | "nat" | "raw"; readonly rule: string };
 
 const P = { 4: "169.254.7.127", 6: "fd16:9254:7127:1337:ffff:ffff:ffff:ffff" } as const;
@@ -115,7 +115,7 @@ function upstreamNft({ captureInbound, captureDns, virtualInterfaces, families }
 }
 
 function familiesOf({ families }: AmbientCapture): Family[] {
-  return ([4, 6] as const).filter((family) => (family === 4 ? families.v4 : families.v6));
+  return FAMILIES.filter((family) => (family === 4 ? families.v4 : families.v6));
 }
 
 /** What upstream's agent does, by the programs it runs or their equal (7.6, 7.7). */

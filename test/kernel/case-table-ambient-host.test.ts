@@ -2,8 +2,10 @@
 // masquerading does not come first. The rules' text goes in by the tools; that ours say the same is netlink-against-tool's.
 //
 //   kubelet [node] cni0 ── pod (captured, ztunnel inside)      [node] cni1 ── neighbour (another pod)
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FAMILIES, type Family } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { ambientHostInetRules, ambientHostRules } from "../../src/core/rules/ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "../../src/core/rules/ambient-numbers.ts";
@@ -12,10 +14,8 @@ import { renderNft } from "../../src/core/rules/render-nft.ts";
 import { DEFAULT_AMBIENT_CAPTURE } from "../../testbed/ambient/ambient-cases.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { backendOf, DIALECTS } from "./backend-fixture.ts";
-import type { Family } from "./case-table-probes.ts";
 import { listen, NETTOOL, type Question, startAsking } from "./case-table-stage.ts";
 
-const FAMILIES: readonly Family[] = [4, 6];
 const NODE = { 4: "10.77.0.1", 6: "fd77::1" } as const;
 const POD = { 4: "10.77.0.2", 6: "fd77::2" } as const;
 const NEIGHBOUR = { 4: "10.77.1.2", 6: "fd77:0:0:1::2" } as const;

@@ -1,8 +1,10 @@
 // Runs the ambient case table for one dialect: a pod of each kind is taken from every case to every other, in place, and in
 // each of them golden text, tracer, tools and real connections have to agree with the landings written by hand.
+
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { FAMILIES, type Family } from "../../src/core/address.ts";
 import { decideAmbientFamilies } from "../../src/core/policy/ambient-families.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import type { AmbientCapture } from "../../src/core/rules/ambient-capture.ts";
@@ -26,7 +28,7 @@ import {
 } from "./case-table-ambient-probes.ts";
 import { familyText } from "./case-table-golden.ts";
 import { assertToolsPrint } from "./case-table-listing.ts";
-import { type Family, LOOPBACK_PLACES, PLACES, type Place, USERS } from "./case-table-probes.ts";
+import { LOOPBACK_PLACES, PLACES, type Place, USERS } from "./case-table-probes.ts";
 import { aim, answeredLanding, assertLandings, type Shot, tracedLanding } from "./case-table-shots.ts";
 import { createStage, type Stage } from "./case-table-stage.ts";
 
@@ -52,7 +54,6 @@ export type Scene = {
   readonly nextPort: () => number;
 };
 
-const BOTH: readonly Family[] = [4, 6];
 const GOLDEN = new URL("../../src/core/rules/testdata/ambient/", import.meta.url);
 
 /** One test for each kind of pod, and one that finds no step missing. */
@@ -176,7 +177,7 @@ export async function checkPod(
 
 /** Policy rules by mark and what the table of the way back holds, per family that has any. */
 function routingOf(netns: TestNetns): string[] {
-  return BOTH.flatMap((family) => {
+  return FAMILIES.flatMap((family) => {
     const lines = (...argv: string[]) =>
       netns
         .exec(["ip", `-${family}`, ...argv])
@@ -196,7 +197,7 @@ function wantedRouting(family: Family): string {
 }
 
 function aimAll(kind: PodKind, testCase: AmbientCase, nextPort: () => number): readonly Shot[] {
-  return BOTH.flatMap((family) => {
+  return FAMILIES.flatMap((family) => {
     const isInMesh = testCase.effects !== undefined;
     const isCaptured = isInMesh && (AMBIENT_PODS[kind].captured as readonly Family[]).includes(family);
     let sourcePort = nextPort();

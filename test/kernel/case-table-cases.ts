@@ -1,10 +1,11 @@
 // The pods of the case table: one for every parameter of contract 5.1, with what it changes against a pod that sets none.
 // What is written here comes from contract/05; the code under test never made it.
 
+import type { Family } from "../../src/core/address.ts";
 import { CAPTURE_ANNOTATIONS } from "../../src/core/policy/sidecar-annotations.ts";
 import type { SidecarPlan } from "../../src/core/policy/sidecar-decision.ts";
 import { type PodWords, planOfPod } from "../../testbed/sidecar/pod-words.ts";
-import type { Family, Landing, Mode, ProbeName, User } from "./case-table-probes.ts";
+import type { Landing, Mode, ProbeName, User } from "./case-table-probes.ts";
 import { PROBES } from "./case-table-probes.ts";
 
 /** One landing for all, or what differs by mode or family. */

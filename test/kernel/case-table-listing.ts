@@ -1,5 +1,7 @@
 // What the tools of each dialect print of a pod, compared with the text our rules have: the third opinion of the case table.
+
 import assert from "node:assert/strict";
+import { FAMILIES } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { renderIptables } from "../../src/core/rules/render-iptables.ts";
@@ -17,7 +19,7 @@ export function assertToolsPrint(netns: TestNetns, dialect: BackendDialect, rule
     assert.equal(netns.mustExec(["nft", "-s", "list", "ruleset"]), rulesets.map((each) => renderNft(each)).join(""));
     return;
   }
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     const ruleset = rulesets.find((each) => each.family === family);
     const printed = chainsOf(netns.mustExec([SAVE[family][dialect]]));
     assert.deepEqual(printed, ruleset === undefined ? [] : chainsOf(renderIptables(ruleset)), `IPv${family}`);

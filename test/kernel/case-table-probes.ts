@@ -3,6 +3,8 @@
 //
 //   guest ── vnet0 [pod] eth0, eth1 ── peer      peer also holds an address in a range, in a hole of it, and elsewhere
 
+import type { Family } from "../../src/core/address.ts";
+
 /** The default landings of each mode of interception, or one for both. */
 export type Landings = Landing | { readonly REDIRECT: Landing; readonly TPROXY: Landing };
 
@@ -10,7 +12,6 @@ export type Landings = Landing | { readonly REDIRECT: Landing; readonly TPROXY: 
 export type Landing = "direct" | "15001" | "15006" | "15053" | "reset" | "dropped";
 
 export type Mode = "REDIRECT" | "TPROXY";
-export type Family = 4 | 6;
 
 /** User and group of the sender. */
 export interface User {

@@ -1,7 +1,9 @@
 // Runs the case table: each combination of dialect, families, mode and case is checked by golden text, by the packet tracer
 // and by real connections, all against the landings written in case-table-probes.ts and case-table-cases.ts.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FAMILIES, type Family } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { decideFamilies } from "../../src/core/policy/capture-families.ts";
 import { CAPTURE_ANNOTATIONS } from "../../src/core/policy/sidecar-annotations.ts";
@@ -12,14 +14,13 @@ import { backendOf, DIALECTS } from "./backend-fixture.ts";
 import { CASES, type Case, expectedLanding, planOf, proxyUser } from "./case-table-cases.ts";
 import { assertGolden, caseText, familyText } from "./case-table-golden.ts";
 import { assertToolsPrint } from "./case-table-listing.ts";
-import type { Family, Mode, Place, Probe } from "./case-table-probes.ts";
+import type { Mode, Place, Probe } from "./case-table-probes.ts";
 import { LOOPBACK_PLACES, PLACES, PROBES, USERS } from "./case-table-probes.ts";
 import { aim, answeredLanding, assertLandings, type Shot, tracedLanding } from "./case-table-shots.ts";
 import { createStage, type Stage } from "./case-table-stage.ts";
 
 const POD_FAMILIES = { v4: [4], v6: [6], dual: [4, 6] } as const satisfies Record<string, readonly Family[]>;
 type PodFamilies = keyof typeof POD_FAMILIES;
-const BOTH: readonly Family[] = [4, 6];
 
 /** What a combination is. */
 interface Combination {
@@ -71,7 +72,7 @@ async function checkCombination(stage: Stage, combination: Combination, nextPort
   assertGolden(testCase);
   assertRulesAreOfGolden(combination, rulesets);
 
-  const shots = BOTH.flatMap((family) => aimAll(combination, family, captured, nextPort));
+  const shots = FAMILIES.flatMap((family) => aimAll(combination, family, captured, nextPort));
   assertLandings(shots, (shot) => tracedLanding(rulesets, shot), "the tracer");
 
   try {

@@ -1,10 +1,10 @@
 // Packets of the case tables: a probe with its addresses, where the tracer sees it land, and where the kernel let it land.
 import assert from "node:assert/strict";
-import { parseIpAddress } from "../../src/core/address.ts";
+import { type Family, parseIpAddress } from "../../src/core/address.ts";
 import type { Packet } from "../../src/core/rules/match-packet.ts";
 import type { Ruleset } from "../../src/core/rules/model.ts";
 import { trace } from "../../src/core/rules/tracer.ts";
-import { type Family, type Landing, LOOPBACK_PLACES, PLACES, type Place, type Probe } from "./case-table-probes.ts";
+import { type Landing, LOOPBACK_PLACES, PLACES, type Place, type Probe } from "./case-table-probes.ts";
 import type { Question } from "./case-table-stage.ts";
 
 /** A probe with its addresses, ready to be traced and sent. */

@@ -1,11 +1,13 @@
 // The stage of the case table: a pod, a peer and a guest behind the pod's virtual interface, each a network namespace, with
 // the applications that answer, and one process that asks. Nothing is left when it is disposed of.
+
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import type { Family } from "../../src/core/address.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { type RunningCommand, startCommand } from "../../testbed/node/command.ts";
 import { compileStatic } from "../../testbed/node/compile.ts";
-import { APPLICATION_PORTS, type Family, type Mode, PLACES, type Place, type User } from "./case-table-probes.ts";
+import { APPLICATION_PORTS, type Mode, PLACES, type Place, type User } from "./case-table-probes.ts";
 
 const SIDECAR_PROGRAMS = `${import.meta.dirname}/../../testbed/sidecar`;
 export const NETTOOL = compileStatic(`${SIDECAR_PROGRAMS}/nettool.c`);

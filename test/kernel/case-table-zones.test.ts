@@ -3,13 +3,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseIpAddress } from "../../src/core/address.ts";
+import { FAMILIES, type Family, parseIpAddress } from "../../src/core/address.ts";
 import type { Packet } from "../../src/core/rules/match-packet.ts";
 import { sidecarInetRules, sidecarRules } from "../../src/core/rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../src/core/rules/sidecar-capture.ts";
 import { trace } from "../../src/core/rules/tracer.ts";
 import { backendOf, DIALECTS } from "./backend-fixture.ts";
-import { type Family, PLACES, USERS } from "./case-table-probes.ts";
+import { PLACES, USERS } from "./case-table-probes.ts";
 import { createStage, type Stage } from "./case-table-stage.ts";
 
 const PROXY = { uid: 1337, gid: 1337 };
@@ -29,7 +29,7 @@ for (const dialect of DIALECTS) {
     await using stage = await createStage([4, 6]);
     await backendOf(dialect).apply(stage.pod.fd, capture);
     await using _proxy = await stage.startProxy(PROXY, "REDIRECT");
-    for (const family of [4, 6] as const) {
+    for (const family of FAMILIES) {
       const destination = PLACES.peer[family];
       const traced = ASKING.map(({ user, sourcePort }) => {
         const packet = packetOf(family, user, sourcePort);

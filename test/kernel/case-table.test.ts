@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FAMILIES } from "../../src/core/address.ts";
 import { CAPTURE_ANNOTATIONS } from "../../src/core/policy/sidecar-annotations.ts";
 import { CASES, expectedLanding, PARAMETERS, parametersOf } from "./case-table-cases.ts";
 import { assertDefaultsGolden, assertGolden } from "./case-table-golden.ts";
@@ -20,7 +21,7 @@ test("every case changes where a packet lands, or says why it cannot, and no cha
   for (const testCase of CASES) {
     const landings = [...PROBES.keys()].flatMap((probe) =>
       (["REDIRECT", "TPROXY"] as const).flatMap((mode) =>
-        ([4, 6] as const).map((family) => {
+        FAMILIES.map((family) => {
           const isChanged =
             expectedLanding(testCase, probe, mode, family, true) !==
             expectedLanding(DEFAULTS, probe, mode, family, true);

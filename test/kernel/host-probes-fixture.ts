@@ -9,7 +9,7 @@ import {
   type HostProbesDeps,
   type HostProbesOptions,
 } from "../../src/agent/netfilter/host-probes.ts";
-import { type IpAddress, parseIpAddress } from "../../src/core/address.ts";
+import { FAMILIES, type IpAddress, parseIpAddress } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "../../src/core/rules/ambient-numbers.ts";
 import { exec } from "../../src/platform/exec/exec.ts";
@@ -99,7 +99,7 @@ const IPTABLES_TABLE = /^table ip6? (raw|mangle|nat|filter|security) /;
 
 /** The addresses of both sets as "address uid", sorted, as the tools print them. */
 export function listedIn(netns: TestNetns, dialect: BackendDialect): string[] {
-  const lines = ([4, 6] as const).flatMap((family) => {
+  const lines = FAMILIES.flatMap((family) => {
     const name = PROBE_SETS[family];
     const argv =
       dialect === "nftables" ? ["nft", "list", "set", "inet", "istio-ambient-nat", name] : ["ipset", "list", name];

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FAMILIES } from "../../src/core/address.ts";
 import { readLegacyTables } from "../../src/platform/exec/legacy-tables.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { DIALECTS, generationOf } from "./backend-fixture.ts";
@@ -305,7 +306,7 @@ function makeUpstreamSets(netns: TestNetns): void {
 }
 
 function makeUpstreamRules(netns: TestNetns, prefix: "iptables" | "iptables-legacy"): void {
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     const tool = prefix.replace("ip", family === 4 ? "ip" : "ip6").replace(/tables$/, "tables-nft");
     const source = family === 4 ? "169.254.7.127" : "fd16:9254:7127:1337:ffff:ffff:ffff:ffff";
     const set = `istio-inpod-probes-v${family}`;

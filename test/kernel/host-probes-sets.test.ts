@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createHostIpsets } from "../../src/agent/netfilter/host-ipsets.ts";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
-import { formatIp } from "../../src/core/address.ts";
+import { FAMILIES, formatIp } from "../../src/core/address.ts";
 import {
   encodeIpsetAdd,
   encodeIpsetCreate,
@@ -51,7 +51,7 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-for (const family of [4, 6] as const) {
+for (const family of FAMILIES) {
   const name = PROBE_SETS[family];
   const address = ADDRESSES[family];
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exchange } from "../../src/agent/netfilter/netlink-conversation.ts";
 import { readAddresses } from "../../src/agent/netfilter/read-addresses.ts";
-import { type Cidr, formatIp } from "../../src/core/address.ts";
+import { type Cidr, FAMILIES, formatIp } from "../../src/core/address.ts";
 import { ADDRESS_FLAGS } from "../../src/core/netlink/addresses.ts";
 import type { HeldPodNetwork } from "../../src/core/netlink/pod-network.ts";
 import {
@@ -25,7 +25,6 @@ import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns } from "../../testbed/netns.ts";
 import { SIDECAR_CASES } from "../../testbed/sidecar/sidecar-cases.ts";
 
-const FAMILIES = [4, 6] as const;
 const NOTHING = { addresses: [], policyRules: [], routes: [] };
 
 test("address, policy rules and routes are added as ip does it, twice without harm, seen as held, and removed", () => {

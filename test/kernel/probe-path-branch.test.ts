@@ -3,10 +3,12 @@
 // they do not.
 //
 //   pod ── vlanabc [node] eth0 ── VPC ── vlan.eth.1 [node]        table 101: pod dev vlanabc, default by the VPC
+
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { tryProbePath } from "../../src/agent/ambient/try-probe-path.ts";
+import { FAMILIES, type Family } from "../../src/core/address.ts";
 import { renderProbePathHint } from "../../src/core/policy/probe-path-hints.ts";
 import { decideSelfTest } from "../../src/core/policy/probe-self-test.ts";
 import { DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
@@ -18,8 +20,6 @@ import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { DIALECTS } from "./backend-fixture.ts";
 import { hostProbesOf, ip, ips, UID } from "./host-probes-fixture.ts";
 
-type Family = 4 | 6;
-const FAMILIES: readonly Family[] = [4, 6];
 const POD = { 4: "10.99.1.5", 6: "fd99:1::5" } as const;
 const NODE = { 4: "10.99.0.2", 6: "fd99::2" } as const;
 const VPC = { 4: "10.99.0.1", 6: "fd99::1" } as const;

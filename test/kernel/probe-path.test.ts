@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { type ProbePathDeps, type ProbePathOptions, tryProbePath } from "../../src/agent/ambient/try-probe-path.ts";
-import { formatIp } from "../../src/core/address.ts";
+import { FAMILIES, type Family, formatIp } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { decideSelfTest, type ProbeEvidence, type SelfTestOutcome } from "../../src/core/policy/probe-self-test.ts";
 import { DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
@@ -22,8 +22,6 @@ import { backendOf, DIALECTS } from "./backend-fixture.ts";
 import { listen, NETTOOL } from "./case-table-stage.ts";
 import { createHostWithPods, hostProbesOf, ip, ips, UID } from "./host-probes-fixture.ts";
 
-type Family = 4 | 6;
-const FAMILIES: readonly Family[] = [4, 6];
 const SOURCE = { 4: DEFAULT_PROBE_SOURCE.v4, 6: DEFAULT_PROBE_SOURCE.v6 } as const;
 const NODE = { 4: "10.77.0.1", 6: "fd77::1:1" } as const;
 /** Longer than a neighbour is looked for on a busy machine. */

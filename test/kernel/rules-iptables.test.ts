@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FAMILIES } from "../../src/core/address.ts";
 import { encodeIptablesNft, encodeIptablesNftChange } from "../../src/core/netlink/iptables-nft.ts";
 import { NETLINK_PROTOCOL } from "../../src/core/netlink/rtnetlink.ts";
 import { ruleKey } from "../../src/core/rules/compare.ts";
@@ -29,7 +30,7 @@ for (const [name, capture] of Object.entries(SIDECAR_CASES)) {
     using theirSocket = openNetlink(NETLINK_PROTOCOL.netfilter, theirs.fd);
     mustSendBatch(ourSocket, encodeIptablesNft(rulesets));
     for (const ruleset of rulesets) restore(theirs, ruleset);
-    for (const family of [4, 6] as const) {
+    for (const family of FAMILIES) {
       const rendered = rulesets.find((ruleset) => ruleset.family === family);
       assert.ok(rendered);
       assert.equal(save(ours, family), save(theirs, family));

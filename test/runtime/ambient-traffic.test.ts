@@ -1,7 +1,9 @@
 // Requests of ambient pods, on a real containerd: out of one pod through ztunnel's listener in its namespace, and in through
 // that of the other; DNS likewise; probes of the node past them.
+
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { FAMILIES } from "../../src/core/address.ts";
 import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
@@ -27,7 +29,7 @@ describe("two pods of the ambient mesh", () => {
   });
   after(() => node[Symbol.asyncDispose]());
 
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     test(`a request over IPv${family} leaves one pod and enters the other by ztunnel's listeners`, async () => {
       const ip = ipOf(server, family);
       const peer = ipOf(client, family);

@@ -1,4 +1,5 @@
 // Who receives a pod's connections: real ones are made, in and out, in each family, and each tells who accepted it.
+import { FAMILIES } from "../../src/core/address.ts";
 import { type PodNetwork, type ProbeResult, probe } from "../sidecar/sidecar.ts";
 
 /** One connection that was tried. */
@@ -23,7 +24,7 @@ export async function observeCapture(
   port = 8080,
 ): Promise<readonly CaptureObservation[]> {
   const observations: CaptureObservation[] = [];
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     const podIp = pod.ips.find((ip) => familyOf(ip) === family);
     const peerIp = peer.ips.find((ip) => familyOf(ip) === family);
     if (podIp === undefined || peerIp === undefined) continue;

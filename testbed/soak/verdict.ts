@@ -1,5 +1,6 @@
 // Whether a pod was ever outside of its mesh, or one that has nothing to do with it inside, judged by nothing but the connections
 // that were made: who answered. Pure. No rule, record or decision of the product is looked at.
+import { FAMILIES } from "../../src/core/address.ts";
 import { type Expectation, expectationOf, type PodPlan } from "./plan.ts";
 
 /** One connection that was tried, in or out, by one family. Times in milliseconds of CLOCK_MONOTONIC. */
@@ -28,7 +29,7 @@ export interface Judgement {
 
 /** @param observations of one pod, those of each way in the order of their end. */
 export function judgePod(plan: PodPlan, observations: readonly Observation[], excuses: readonly Excuse[]): Judgement {
-  const judgements = ([4, 6] as const).map((family) => {
+  const judgements = FAMILIES.map((family) => {
     const ofFamily = observations.filter(({ way }) => way.endsWith(String(family)));
     return judgeConnections(expectationOf(plan, family), ofFamily, excuses);
   });

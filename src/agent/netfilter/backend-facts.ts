@@ -1,5 +1,6 @@
 // Gathers what this node can do with netfilter, once at start. Everything that writes does so in a network namespace made
 // for it and thrown away; iptables legacy is looked at and never asked (its answer would make the table it is about).
+import { FAMILIES } from "../../core/address.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { encodeIptablesNft } from "../../core/netlink/iptables-nft.ts";
 import { encodeNativeNft } from "../../core/netlink/native-nft.ts";
@@ -49,7 +50,7 @@ export function gatherBackendFacts(deps: BackendFactsDeps): BackendFacts {
 
 /** All features in one batch; only where the kernel refuses that, each alone. */
 function probeDialect(socket: NetlinkSocket, dialect: NetlinkDialect): MissingFeature[] {
-  return ([4, 6] as const).flatMap((family) => {
+  return FAMILIES.flatMap((family) => {
     if (refusal(socket, dialect, FEATURE_NAMES, family) === undefined) return [];
     return FEATURE_NAMES.flatMap((feature) => {
       const errno = refusal(socket, dialect, [feature], family);

@@ -1,6 +1,6 @@
 // Keeps the ways of probes to pods with branch network interfaces (contract 7.9), in the node's own namespace. Level-triggered
 // and without memory: looks at the node's routing and makes it what the pods need. A look costs three dumps.
-import type { IpAddress } from "../../core/address.ts";
+import { FAMILIES, type IpAddress } from "../../core/address.ts";
 import type { NetlinkMessage } from "../../core/netlink/message.ts";
 import { encodeGetPolicyRules, encodeGetRoutes } from "../../core/netlink/policy-routing.ts";
 import { KernelRefusalError, parseReplies } from "../../core/netlink/reply.ts";
@@ -25,7 +25,6 @@ export interface BranchRouting {
   converge(addresses: readonly IpAddress[]): boolean;
 }
 
-const FAMILIES = [4, 6] as const;
 const ENOENT = 2;
 const EEXIST = 17;
 const EAFNOSUPPORT = 97;

@@ -1,13 +1,11 @@
 // The ipsets that the host's rules of iptables look into: made before the rules, replaced where one of our name does not serve,
 // gone when no rule of ours needs them. What is in them is looked after by host-probes.ts.
+import { FAMILIES, type Family } from "../../core/address.ts";
 import { PROBE_SETS } from "../../core/rules/ambient-numbers.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
 import type { HostIpsets, IpsetState } from "./host-ipsets.ts";
 import type { HostFinding, HostRuleStore } from "./host-rule-store.ts";
 import { NetfilterError } from "./rule-store.ts";
-
-type Family = 4 | 6;
-const FAMILIES = [4, 6] as const;
 
 export interface IpsetUpkeepDeps {
   readonly ipsets: HostIpsets;

@@ -1,4 +1,5 @@
 // The host's probe sets as ipsets: for the rules of iptables, over nf_tables or legacy. Over netlink, nothing is executed.
+import { FAMILIES } from "../../core/address.ts";
 import { codeOf } from "../../core/error-message.ts";
 import { decodeIndex, encodeIndexRequest, IP_SET_OPTION } from "../../core/netlink/ip-set-index.ts";
 import {
@@ -37,8 +38,6 @@ export interface HostIpsets extends ProbeSets {
   /** The numbers by which rules know our sets, as they are now. */
   numbers(): SetNumbers;
 }
-
-const FAMILIES = [4, 6] as const;
 
 /** The sets of one namespace. `netnsFd` has to stay open. `settle` returns when rules that were deleted before are freed. */
 export function createHostIpsets(deps: IpsetDeps, netnsFd: number, settle: () => void = () => {}): HostIpsets {

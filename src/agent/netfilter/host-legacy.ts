@@ -1,6 +1,7 @@
 // The host's rules in iptables legacy, by its own programs: one save per family for a look, one restore per family for a
 // change, none at all where the namespace has no legacy table and none is wanted. Looking makes no table.
 
+import { FAMILIES, type Family } from "../../core/address.ts";
 import { type HostPlan, type HostStep, planHostRules } from "../../core/rules/ambient-host-plan.ts";
 import type { Change, HeldTables } from "../../core/rules/diff.ts";
 import type { Ruleset } from "../../core/rules/model.ts";
@@ -24,9 +25,6 @@ export interface HostLegacyDeps {
   legacyLock(): string | undefined;
 }
 
-type Family = 4 | 6;
-
-const FAMILIES = [4, 6] as const;
 const TOOL = { 4: "iptables-legacy", 6: "ip6tables-legacy" } as const;
 const TIMEOUT_MS = 20_000;
 /** Seconds to wait for the lock, below our own deadline: kube-proxy may hold it for long. */

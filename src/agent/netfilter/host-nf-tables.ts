@@ -1,7 +1,7 @@
 // The host's rules in nf_tables, as iptables-nft or as nft writes them, and the sets of the native table. Over netlink; what
 // was read and what is written belong to one generation, so nothing of others is overwritten that was not seen.
 
-import { formatIp, type IpAddress } from "../../core/address.ts";
+import { FAMILIES, type Family, formatIp, type IpAddress } from "../../core/address.ts";
 import {
   decodeIptablesHost,
   decodeNativeHost,
@@ -42,10 +42,8 @@ export interface HostNfTablesDeps {
   openNetlink(protocol: number, netnsFd: number): NetlinkSocket;
 }
 
-type Family = 4 | 6;
 type Refused = Extract<BatchOutcome, { kind: "refused" }>;
 
-const FAMILIES = [4, 6] as const;
 const ENOENT = 2;
 const EEXIST = 17;
 const ERESTART = 85;

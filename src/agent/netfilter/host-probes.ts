@@ -6,7 +6,7 @@
 // Level-triggered: what should be there is kept here, what is there is asked of the kernel. Rules are looked after by one at a
 // time; addresses go in and out in between, at once and in the order they are told in, because a pod that starts does not wait
 // for a program of iptables legacy. Not here: when to look (host-probes-keeper.ts), which pods there are.
-import { formatIp, type IpAddress, isSameIp, unmapIp } from "../../core/address.ts";
+import { FAMILIES, type Family, formatIp, type IpAddress, isSameIp, unmapIp } from "../../core/address.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { BackendDialect } from "../../core/policy/backend-features.ts";
 import { addressesInUse } from "../../core/policy/capture-families.ts";
@@ -59,8 +59,6 @@ export type HostProbes = ReturnType<typeof createHostProbes>;
 
 const BRANCHES_AMISS = "the rules that lead probes to branch network interfaces are not as they should be";
 
-type Family = 4 | 6;
-const FAMILIES = [4, 6] as const;
 /** A UID goes beside each address; the kernel's comments end at 127 characters in nf_tables. */
 const POD_UID = /^[-.\w]{1,127}$/;
 

@@ -4,6 +4,7 @@
 //
 // The lock is a file lock on the namespace itself: the child holds it as descriptor 3, and upstream's agents lock the same
 // file by its path (contract 5.8). The host's /run/xtables.lock is never touched.
+import { FAMILIES } from "../../core/address.ts";
 import { drainSteps } from "../../core/policy/backend-drain.ts";
 import { type Change, diffRulesets } from "../../core/rules/diff.ts";
 import type { Rule, Ruleset } from "../../core/rules/model.ts";
@@ -44,7 +45,7 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
 
   async function read(netnsFd: number): Promise<Ruleset<LegacyRule>[]> {
     const tables = deps.legacyTables(netnsFd);
-    const families = ([4, 6] as const).map((family) =>
+    const families = FAMILIES.map((family) =>
       tables[family].length === 0 ? { family, tables: [] } : save(netnsFd, family),
     );
     return Promise.all(families);
@@ -78,7 +79,7 @@ export function createLegacyStore(deps: LegacyDeps): RuleStore {
       const held = await read(netnsFd);
       const changes = stepsFrom(held);
       if (changes.length === 0) return round > 0;
-      for (const family of [4, 6] as const) {
+      for (const family of FAMILIES) {
         const input = renderLegacyRestore(changes, family);
         if (input !== "") await restore(netnsFd, family, input);
       }

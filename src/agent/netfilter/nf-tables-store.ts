@@ -1,5 +1,6 @@
 // Rules in nf_tables, in either of its dialects: one batch over netlink, no program executed, no lock taken (DESIGN 3.4).
 // Synchronous; the thread is in the pod's namespace only while the socket is made.
+import { FAMILIES } from "../../core/address.ts";
 import {
   decodeIptablesNft,
   encodeIptablesNft,
@@ -67,7 +68,7 @@ export function createIptablesNftStore(deps: NfTablesDeps): NfTablesStore {
     rulesFor: podRules,
     create: encodeIptablesNft,
     change: encodeIptablesNftChange,
-    read: (socket) => ([4, 6] as const).map((family) => decodeIptablesNft(dumpAll(socket, family), family)),
+    read: (socket) => FAMILIES.map((family) => decodeIptablesNft(dumpAll(socket, family), family)),
   });
 }
 

@@ -1,6 +1,6 @@
 // What a capture needs beside netfilter (contract 5.6, 7.7), over rtnetlink: an address on lo, policy rules and routes by mark.
 // Looks before it writes: what stands is left as it is, at whatever priority it stands, and nothing is added twice (D18).
-import { formatCidr, type IpAddress } from "../../core/address.ts";
+import { FAMILIES, formatCidr, type IpAddress } from "../../core/address.ts";
 import { decodeLoopbackHasIpv6, encodeGetLoopback } from "../../core/netlink/loopback-ipv6.ts";
 import { decodeLoopbackIsUp, encodeRaiseLoopback, parseRaiseLoopback } from "../../core/netlink/loopback-up.ts";
 import {
@@ -36,7 +36,6 @@ export interface RoutingDrift {
   readonly surplus: PodNetwork;
 }
 
-const FAMILIES = [4, 6] as const;
 const READ = "read the pod's network";
 const EAFNOSUPPORT = 97;
 const ENETDOWN = 100;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
+import { FAMILIES, formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { createProbeOwners, type ProbeOwners } from "./probe-owners.ts";
 
 const ips = (...texts: string[]): IpAddress[] => texts.map((text) => parseIpAddress(text) ?? assert.fail(text));
@@ -9,8 +9,7 @@ const all = (pods: Record<string, string[]>) =>
   new Map(Object.entries(pods).map(([uid, texts]) => [uid, ips(...texts)]));
 
 function held(owners: ProbeOwners): string[] {
-  return ([4, 6] as const)
-    .flatMap((family) => owners.entries(family))
+  return FAMILIES.flatMap((family) => owners.entries(family))
     .map(({ ip, podUid }) => `${formatIp(ip)} ${podUid}`)
     .toSorted();
 }

@@ -1,5 +1,6 @@
 // Who in a namespace still talks to its proxy: connections that the proxy accepted there and has not finished. The kernel is
 // asked for sockets, not for conntrack entries: those outlive their connections by minutes.
+import { FAMILIES } from "../../core/address.ts";
 import {
   decodeTcpConnections,
   encodeGetTcpConnections,
@@ -26,7 +27,7 @@ export function countProxiedConnections(
 ): number | undefined {
   using socket = openNetlink(SOCK_DIAG_PROTOCOL, netnsFd);
   let count = 0;
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     for (const localPort of PROXY_PORTS) {
       try {
         const request = encodeGetTcpConnections(family, { localPort, states: STATES });

@@ -1,4 +1,5 @@
 // The addresses in a network namespace, of both families, without waiting for anybody who makes or ends another one.
+import { FAMILIES } from "../../core/address.ts";
 import { decodeAddresses, encodeGetAddresses, type InterfaceAddress } from "../../core/netlink/addresses.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import { exchange, whole } from "./netlink-conversation.ts";
@@ -6,7 +7,7 @@ import { exchange, whole } from "./netlink-conversation.ts";
 /** Those of IPv4 first, each family in the kernel's order.
  * @param socket of rtnetlink. @throws {KernelRefusalError}; Error when something changes every time. */
 export function readAddresses(socket: NetlinkSocket): readonly InterfaceAddress[] {
-  return ([4, 6] as const).flatMap((family) => {
+  return FAMILIES.flatMap((family) => {
     const read = () => decodeAddresses(exchange(socket, encodeGetAddresses(family)));
     return whole("read the addresses", read).addresses.filter(({ ip }) => ip.family === family);
   });

@@ -1,6 +1,6 @@
 // Reads one ipset back out of the kernel's dump: how it is defined, and the addresses in it with their comments.
 
-import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
+import { ADDRESS_BYTES, FAMILIES, type IpAddress } from "../address.ts";
 import { IPSET_ADDRESS, IPSET_ATTR, IPSET_CMD, IPSET_DATA, type IpsetEntry, WITH_COMMENT } from "./ipset.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, parseAttributes, readNumber, readString, readU32be } from "./message.ts";
@@ -67,7 +67,7 @@ function parseEntry(attributes: ReadonlyMap<number, Uint8Array>): IpsetEntry | u
 }
 
 function parseAddress(attributes: ReadonlyMap<number, Uint8Array>): IpAddress | undefined {
-  for (const family of [4, 6] as const) {
+  for (const family of FAMILIES) {
     const bytes = attributes.get(IPSET_ADDRESS[family]);
     if (bytes?.length === ADDRESS_BYTES[family]) return { family, bytes: bytes.slice() };
   }

@@ -1,14 +1,13 @@
 // One rule in the dialect of iptables-nft 1.8.9: what it writes natively (interface, protocol, address, port, mark) and
 // what it leaves to xtables (the rest), in both directions. Reading also understands the forms of older iptables.
 
+import type { Family } from "../address.ts";
 import type { Match, Opaque, Rule, Verdict } from "../rules/model.ts";
 import type { Expression } from "./nft-expression.ts";
 import { decodePlainMatch, encodePlainMatch } from "./nft-match.ts";
 import { decodePlainVerdict, encodePlainVerdict } from "./nft-verdict.ts";
 import { decodeXtMatch, encodeXtMatch, NO_SETS, type SetNumbers } from "./xt-match.ts";
 import { decodeXtTarget, encodeXtTarget } from "./xt-target.ts";
-
-type Family = 4 | 6;
 
 /**
  * The expressions of a rule. `sets`: the ipsets it looks into. Throws RangeError or TypeError when it cannot be written

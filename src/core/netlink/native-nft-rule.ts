@@ -1,6 +1,7 @@
 // One rule in native nftables, in both directions: what `nft` 1.0.6 writes for the rules of contract 5.5. A list of ports
 // is an anonymous set of its own; the rule refers to it by an id within the batch, and by name when it is read back.
 
+import { FAMILIES } from "../address.ts";
 import type { Match, Rule } from "../rules/model.ts";
 import { CONNTRACK_STATES } from "../rules/model.ts";
 import { orderMatches } from "../rules/planned-rule.ts";
@@ -181,7 +182,7 @@ function decodeCompared(
     return [{ kind, id: readNumber(value), negated }];
   }
   if (load.kind === "meta" && load.key === META.nfproto) {
-    const other = ([4, 6] as const).find((candidate) => NFPROTO[candidate] === value[0]);
+    const other = FAMILIES.find((candidate) => NFPROTO[candidate] === value[0]);
     const isPlain = mask === undefined && value.length === 1 && negated && other !== undefined;
     return isPlain ? [{ kind: "nfproto", family: other, negated }] : undefined;
   }
@@ -209,7 +210,7 @@ function decodeConntrack(
 function decodeFamily(load: Expression | undefined, compared: Expression | undefined): 4 | 6 | undefined {
   if (load?.kind !== "meta" || load.key !== META.nfproto) return undefined;
   if (compared?.kind !== "cmp" || compared.operator !== "eq" || compared.value.length !== 1) return undefined;
-  return ([4, 6] as const).find((family) => NFPROTO[family] === compared.value[0]);
+  return FAMILIES.find((family) => NFPROTO[family] === compared.value[0]);
 }
 
 function isSameLoad(left: Expression, right: Extract<Expression, { kind: "payload" }>): boolean {

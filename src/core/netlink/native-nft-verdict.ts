@@ -1,7 +1,7 @@
 // What a native nftables rule does, counter first, in both directions. The counter stands where upstream puts it: before
 // the statement, with TPROXY before the accept (contract 5.5).
 
-import { ADDRESS_BYTES } from "../address.ts";
+import { ADDRESS_BYTES, FAMILIES } from "../address.ts";
 import type { Verdict } from "../rules/model.ts";
 import { readNumber, viewOf } from "./message.ts";
 import { NFPROTO } from "./nfnetlink.ts";
@@ -67,7 +67,7 @@ export function decodeNativeVerdict(rest: readonly Expression[], family: 4 | 6 |
     if (second?.kind === "ct-set" && second.key === CT.zone) return { kind: "ct-zone", zone: readNumber(first.value) };
   }
   if (rest.length === 2 && first?.kind === "value" && second?.kind === "snat") {
-    const addressFamily = ([4, 6] as const).find((candidate) => NFPROTO[candidate] === second.family);
+    const addressFamily = FAMILIES.find((candidate) => NFPROTO[candidate] === second.family);
     if (addressFamily === undefined || first.value.length !== ADDRESS_BYTES[addressFamily]) return undefined;
     return { kind: "snat", address: { family: addressFamily, bytes: first.value } };
   }

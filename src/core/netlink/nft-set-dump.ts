@@ -1,6 +1,6 @@
 // Reads named sets of addresses back out of the kernel's dumps of native nftables: how they are defined, what is in them.
 
-import { ADDRESS_BYTES } from "../address.ts";
+import { ADDRESS_BYTES, FAMILIES } from "../address.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { attributeMap, parseAttributes, readString, readU32be } from "./message.ts";
 import { NFGENMSG_BYTES, NFT_MSG, NFTA_DATA, NFTA_SET, NFTA_SET_ELEM, NFTA_SET_ELEM_LIST } from "./nfnetlink.ts";
@@ -19,7 +19,7 @@ export function decodeSets(messages: readonly NetlinkMessage[]): HeldSet[] {
     if (type !== NFT_MSG.NEWSET) return [];
     const attributes = attributeMap(payload.subarray(NFGENMSG_BYTES));
     const number = (attribute: number): number => readU32be(attributes.get(attribute) ?? new Uint8Array(4));
-    const keys = ([4, 6] as const).find(
+    const keys = FAMILIES.find(
       (family) =>
         number(NFTA_SET.KEY_LEN) === ADDRESS_BYTES[family] &&
         number(NFTA_SET.KEY_TYPE) === ADDRESS_TYPE[family] &&
@@ -41,7 +41,7 @@ export function decodeElements(messages: readonly NetlinkMessage[]): SetElement[
 
 function parseElement(attributes: ReadonlyMap<number, Uint8Array>): SetElement | undefined {
   const key = attributeMap(attributes.get(NFTA_SET_ELEM.KEY) ?? new Uint8Array()).get(NFTA_DATA.VALUE);
-  const family = ([4, 6] as const).find((candidate) => key?.length === ADDRESS_BYTES[candidate]);
+  const family = FAMILIES.find((candidate) => key?.length === ADDRESS_BYTES[candidate]);
   if (key === undefined || family === undefined) return undefined;
   const comment = parseComment(attributes.get(NFTA_SET_ELEM.USERDATA) ?? new Uint8Array());
   return { ip: { family, bytes: key.slice() }, comment };

@@ -1,12 +1,12 @@
 // The kernel structs of the xtables targets we write and read (uapi/linux/netfilter/xt_*.h, nf_nat.h). Sizes are those
 // the kernel checks: XT_ALIGN rounds up to 8. Fields without a value here are zero.
 
+import type { Family } from "../address.ts";
 import type { Verdict } from "../rules/model.ts";
 import { viewOf } from "./message.ts";
 import { type Expression, NAT_RANGE } from "./nft-expression.ts";
 
 type XtTarget = Extract<Expression, { kind: "match" | "target" }>;
-type Family = 4 | 6;
 
 const NAT_RANGE_V4_BYTES = 24;
 const NAT_RANGE_V6_BYTES = 40;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "../../../testbed/ambient/ambient-cases.ts";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
+import { FAMILIES } from "../address.ts";
 import { type PodCapture, podInetRules, podRules } from "../rules/pod-capture.ts";
 import { sidecarRules } from "../rules/sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
@@ -32,7 +33,7 @@ test("every kind of match and verdict that any capture uses belongs to a feature
 
 test("the probe of a feature uses that feature, in both dialects and families", () => {
   for (const feature of FEATURE_NAMES) {
-    for (const family of [4, 6] as const) {
+    for (const family of FAMILIES) {
       const [first] = featuresOf([featureProbe("iptables-nft", [feature], family)]);
       assert.deepEqual(first, { feature, family });
       const native = featuresOf([featureProbe("nftables", [feature], family)]);

@@ -1,7 +1,7 @@
 // What of the kernel a capture needs, by name: the rules a probe tries one by one, and which of them a given
 // ruleset uses. A feature is one extension of netfilter; what every nf_tables has (addresses, ports, jumps) is none.
 
-import { LOOPBACK } from "../address.ts";
+import { FAMILIES, LOOPBACK } from "../address.ts";
 import type { Match, Ruleset, Verdict } from "../rules/model.ts";
 import { type PlannedRule, resolveInetPlan, resolvePlan } from "../rules/planned-rule.ts";
 import {
@@ -124,7 +124,7 @@ export function featureProbe(dialect: NetlinkDialect, features: readonly Feature
 export function featuresOf(rulesets: readonly Ruleset[]): { feature: FeatureName; family: 4 | 6 }[] {
   return rulesets.flatMap((ruleset) => {
     const kinds = kindsIn(ruleset);
-    const families = ruleset.family === "inet" ? ([4, 6] as const) : [ruleset.family];
+    const families = ruleset.family === "inet" ? FAMILIES : [ruleset.family];
     return FEATURE_NAMES.filter((name) => FEATURES[name].kinds.some((kind) => kinds.has(kind))).flatMap((feature) =>
       families.map((family) => ({ feature, family })),
     );

@@ -9,7 +9,7 @@
 //
 // Not here: the sets' making and elements, and the numbers iptables knows them by.
 
-import type { IpAddress } from "../address.ts";
+import type { Family, IpAddress } from "../address.ts";
 import { AMBIENT_CHAIN, PROBE_SETS, probeSourceOf } from "./ambient-numbers.ts";
 import { type Families, familiesOf } from "./families.ts";
 import type { Match, Ruleset } from "./model.ts";
@@ -23,8 +23,6 @@ export type AmbientHost = {
   /** `HOST_PROBE_SNAT_IP` and `HOST_PROBE_SNAT_IPV6`. */
   readonly probeSource: { readonly v4: IpAddress; readonly v6: IpAddress };
 };
-
-type Family = 4 | 6;
 
 const INTENT = "Probes of the node reach enrolled pods from an address that their rules let pass";
 

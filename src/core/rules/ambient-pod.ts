@@ -8,7 +8,7 @@
 // Chains, marks and order are upstream's, so that either implementation can take over a running pod. Families are written
 // one by one: neither depends on what became of the other (D13), and one that is not captured is not touched.
 
-import { everyAddress, LOOPBACK } from "../address.ts";
+import { everyAddress, type Family, LOOPBACK } from "../address.ts";
 import { quoteText } from "../short-text.ts";
 import type { AmbientCapture } from "./ambient-capture.ts";
 import {
@@ -52,7 +52,6 @@ import {
 } from "./rule-words.ts";
 
 type Dialect = "iptables" | "nftables";
-type Family = 4 | 6;
 
 const DNS_PORT = 53;
 const FROM_ZTUNNEL = mark(ZTUNNEL_MARK, MARK_MASK);

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AMBIENT_CASES, DEFAULT_AMBIENT_CAPTURE } from "../../../testbed/ambient/ambient-cases.ts";
-import { formatIp, parseIpAddress } from "../address.ts";
+import { FAMILIES, type Family, formatIp, parseIpAddress } from "../address.ts";
 import { ambientHostInetRules, ambientHostRules } from "./ambient-host.ts";
 import { DEFAULT_PROBE_SOURCE, PROBE_SETS } from "./ambient-numbers.ts";
 import { ambientInetRules, ambientNetwork, ambientRules } from "./ambient-pod.ts";
@@ -13,14 +13,12 @@ import { and, type Packet } from "./match-packet.ts";
 import type { PodNetwork, PolicyRule, Ruleset } from "./model.ts";
 import { type Trace, TraceError, trace } from "./tracer.ts";
 
-type Family = 4 | 6;
 type Sent = Partial<Omit<Packet, "source" | "destination">> & {
   from?: Record<Family, string>;
   to?: Record<Family, string>;
 };
 type Row = [name: string, direction: "inbound" | "outbound", sent: Sent, end: string, zone?: number];
 
-const FAMILIES = [4, 6] as const;
 const DIALECTS = { "iptables-nft": ambientRules, nftables: ambientInetRules };
 const POD = { 4: "10.1.0.7", 6: "fd00:1::7" } as const;
 const PEER = { 4: "10.2.0.9", 6: "fd00:2::9" } as const;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
+import { FAMILIES } from "../address.ts";
 import type { Change, HeldTables } from "./diff.ts";
 import { diffRulesets } from "./diff.ts";
 import { describeDrift } from "./drift.ts";
@@ -266,7 +267,7 @@ function apply(held: readonly HeldTables[], changes: readonly Change[]): Ruleset
 
 /** Both together, rules of `second` behind those of `first`, tables and chains in the order the product uses. */
 function merge(first: readonly Ruleset[], second: readonly Ruleset[]): Ruleset[] {
-  return ([4, 6] as const).flatMap((family) => {
+  return FAMILIES.flatMap((family) => {
     const all = [...first, ...second].filter((ruleset) => ruleset.family === family).flatMap(({ tables }) => tables);
     const tables = ["mangle", "raw", "nat"].flatMap((name) => {
       const chains = all.filter((table) => table.name === name).flatMap((table) => table.chains);

@@ -1,5 +1,6 @@
 // Connections into the pod: contract 5.4 rows 5 to 12.
 
+import { FAMILIES } from "../address.ts";
 import type { Match, Verdict } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import {
@@ -20,8 +21,6 @@ import {
 import type { SidecarCapture } from "./sidecar-capture.ts";
 import { SIDECAR_PORTS } from "./sidecar-capture.ts";
 import { CHAIN, loopbackOf, TPROXY_MARK } from "./sidecar-numbers.ts";
-
-const FAMILIES = [4, 6] as const;
 
 /** Rows 5 to 7: there whatever is captured. */
 export function planTunnelAndRedirects(): PlannedRule[] {

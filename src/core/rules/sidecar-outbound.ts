@@ -1,7 +1,7 @@
 // Connections out of the pod: contract 5.4 rows 13 to 22 (who sends) and 27 to 31 (where to).
 
 import type { Cidr } from "../address.ts";
-import { isLoopback } from "../address.ts";
+import { FAMILIES, isLoopback } from "../address.ts";
 import type { Match, Verdict } from "./model.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import {
@@ -24,7 +24,6 @@ import type { SidecarCapture } from "./sidecar-capture.ts";
 import { SIDECAR_PORTS } from "./sidecar-capture.ts";
 import { CHAIN, loopbackOf, passthroughSourceOf } from "./sidecar-numbers.ts";
 
-const FAMILIES = [4, 6] as const;
 const DNS_PORT = 53;
 
 /** Rows 13 and 14. */

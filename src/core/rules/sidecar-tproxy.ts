@@ -1,6 +1,7 @@
 // The marks that let TPROXY tell three kinds of packets on `lo` apart: contract 5.4 row 32. There in TPROXY mode even
 // when no inbound port is captured.
 
+import { FAMILIES } from "../address.ts";
 import type { PlannedRule } from "./planned-rule.ts";
 import {
   connmark,
@@ -21,8 +22,6 @@ import {
 } from "./rule-words.ts";
 import type { SidecarCapture } from "./sidecar-capture.ts";
 import { CHAIN, loopbackOf, OUTBOUND_MARK, passthroughSourceOf, TPROXY_MARK } from "./sidecar-numbers.ts";
-
-const FAMILIES = [4, 6] as const;
 
 /** Row 32. */
 export function planTproxyMarks(capture: SidecarCapture): PlannedRule[] {

@@ -6,7 +6,7 @@
 //
 // Chains, order and quirks are upstream's (contract 10.3), so that either implementation can take over a running pod.
 
-import { everyAddress } from "../address.ts";
+import { everyAddress, FAMILIES } from "../address.ts";
 import { familiesOf, isIn } from "./families.ts";
 import { findBaseChain } from "./iptables-tables.ts";
 import type { PodNetwork, Ruleset } from "./model.ts";
@@ -35,7 +35,7 @@ export function sidecarRules(capture: SidecarCapture): Ruleset[] {
 export function sidecarInetRules(capture: SidecarCapture): Ruleset {
   const isCaptured = (family: 4 | 6): boolean => isIn(capture.families, family);
   const plan = planSidecar(capture, "nftables").filter(({ family }) => family === undefined || isCaptured(family));
-  const [left, other] = ([4, 6] as const).filter((family) => !isCaptured(family));
+  const [left, other] = FAMILIES.filter((family) => !isCaptured(family));
   if (other !== undefined) return { family: "inet", tables: [] };
   return resolveInetPlan(left === undefined ? plan : [...plan, ...planLeavingAlone(left, plan)]);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SIDECAR_CASES } from "../../../testbed/sidecar/sidecar-cases.ts";
-import { parseIpAddress } from "../address.ts";
+import { FAMILIES, type Family, parseIpAddress } from "../address.ts";
 import type { Packet } from "./match-packet.ts";
 import type { Rule, Ruleset } from "./model.ts";
 import { sidecarInetRules, sidecarRules } from "./sidecar.ts";
@@ -15,10 +15,8 @@ const LOOPBACK = { 4: "127.0.0.1", 6: "::1" } as const;
 const PASSTHROUGH = { 4: "127.0.0.6", 6: "::6" } as const;
 const PROXY = { uid: 1337, gid: 1337 };
 const APP = { uid: 1000, gid: 1000 };
-const FAMILIES = [4, 6] as const;
 const DIALECTS = [sidecarRules, (capture: SidecarCapture) => [sidecarInetRules(capture)]];
 const OPAQUE = { kind: "opaque", summary: "match set revision 4" } as const;
-type Family = 4 | 6;
 
 /** What is sent, from where to where. Fields left out: TCP, port 9000, by eth0 (out) or to the pod (in). */
 type Sent = Partial<Omit<Packet, "source" | "destination">> & {

@@ -1,6 +1,8 @@
 // Which tables of iptables legacy a network namespace has. Reading the list makes nothing and loads nothing, other than
 // any question put to the programs (`iptables-legacy -L` creates the table it lists).
+
 import { existsSync, readFileSync } from "node:fs";
+import { FAMILIES } from "../../core/address.ts";
 import { codeOf } from "../../core/error-message.ts";
 import { runInNetns } from "../linux/netns.ts";
 
@@ -8,7 +10,7 @@ const LIST = { 4: "ip_tables_names", 6: "ip6_tables_names" } as const;
 
 /** Whether this kernel has iptables legacy now, for both families. A module that nobody has loaded yet does not show. */
 export function hasLegacyTables(): boolean {
-  return ([4, 6] as const).every((family) => existsSync(`/proc/thread-self/net/${LIST[family]}`));
+  return FAMILIES.every((family) => existsSync(`/proc/thread-self/net/${LIST[family]}`));
 }
 
 /** The names of the tables per family; empty without any, and on a kernel without iptables legacy. Needs CAP_NET_ADMIN. */

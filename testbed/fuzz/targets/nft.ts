@@ -1,5 +1,7 @@
 /** Targets: dumps of nf_tables in every dialect (core/netlink), and that what was understood is written as it was read. */
+
 import assert from "node:assert/strict";
+import { FAMILIES } from "../../../src/core/address.ts";
 import { decodeHeldRules, encodeHeldSetRequests } from "../../../src/core/netlink/held-rules.ts";
 import { decodeIptablesHost, decodeNativeHost, encodeNativeHostSteps } from "../../../src/core/netlink/host-rules.ts";
 import { decodeIptablesNft, encodeIptablesNft } from "../../../src/core/netlink/iptables-nft.ts";
@@ -102,7 +104,7 @@ const iptables = createTarget(
   [NetlinkFormatError],
   (input) => {
     const messages = asDump(parseMessages(input));
-    return ([4, 6] as const).map((family) => {
+    return FAMILIES.map((family) => {
       const held = decodeIptablesNft(messages, family);
       decodeIptablesHost(messages, family, SETS);
       for (const rule of rulesOf(held).filter(isWritable)) {
