@@ -90,6 +90,8 @@ export interface LookOutcome {
 /** A namespace that is not found at the first tries is a pod that is just starting or ending. */
 const TELL_UNVERIFIED_AFTER = 4;
 const SENTENCES_TOLD = 3;
+/** The kernel redirects the first packet of a connection it tracks; what it tracks is not changed here. */
+const PAST_CONNECTIONS = "Connections opened without it may stay so until they end; a restart of the pod ends them";
 /** So many repairs of one pod within a minute are made at once; before each further one the wait doubles. */
 const FREE_REPAIRS = 5;
 const REPAIR_WINDOW_MS = 60_000;
@@ -203,7 +205,7 @@ export function createPodReporter(deps: PodReporterDeps) {
     const what = isKnown
       ? `redirection of this pod was altered${by} and has been repaired`
       : "pod ran without its redirection, which is in place now";
-    const message = `${what}: ${summary(drift)}`;
+    const message = `${what}: ${summary(drift)}. ${PAST_CONNECTIONS}`;
     deps.recordEvent({ pod, type: "Warning", reason: "RedirectionRepaired", message });
     warn(pod, isKnown ? "Redirection was altered, and repaired" : "pod repaired", {
       drift: summary(drift),

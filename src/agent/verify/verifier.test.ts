@@ -28,7 +28,7 @@ test("a pod that started without redirection is repaired at once when the agent 
   assert.deepEqual(node.netnsOf(pod).capture, CAPTURE);
   assert.deepEqual(node.counted, ["drift repaired", "repair success"]);
   assert.deepEqual(node.events, [
-    "web RedirectionRepaired: pod ran without its redirection, which is in place now: chain nat/ISTIO_OUTPUT of IPv4 is missing",
+    "web RedirectionRepaired: pod ran without its redirection, which is in place now: chain nat/ISTIO_OUTPUT of IPv4 is missing. Connections opened without it may stay so until they end; a restart of the pod ends them",
   ]);
   await node.end();
 });
