@@ -58,6 +58,14 @@ describe("parseInvocation()", () => {
     assertRefused(["---"], "unknown-flag", /"---"/);
   });
 
+  it("sends who typed an unknown flag to the help of the command it stands behind, or to the command it names", () => {
+    assertRefused(["--nope"], "unknown-flag", /; see install-cni --help$/);
+    assertRefused(["explain", "-n", "shop", "web"], "unknown-flag", /"-n".*; see install-cni explain --help$/);
+    assertRefused(["--version"], "unknown-flag", /; did you mean install-cni version\?$/);
+    assertRefused(["status", "--version"], "unknown-flag", /; see install-cni status --help$/);
+    assertRefused(["--confg"], "unknown-flag", /; did you mean install-cni config\?$/);
+  });
+
   it("refuses a flag without its value", () => {
     assertRefused(["--monitoring-port"], "missing-value", /Cannot use --monitoring-port: it needs a value/);
   });

@@ -77,6 +77,8 @@ export type Invocation =
   /** `topic`: the command whose text is wanted; undefined: that of install-cni. */
   | { readonly command: "help"; readonly topic: CommandName | undefined };
 
+const COMMAND_NAMES: readonly string[] = COMMANDS.map(({ name }) => name);
+
 /** What a command makes of its own flags and arguments. @throws {ConfigError} */
 const READERS: Readonly<
   Record<Exclude<CommandName, "help">, (line: CommandLine, words: readonly string[]) => Invocation>
@@ -143,7 +145,11 @@ const READERS: Readonly<
 export function parseInvocation(argv: readonly string[]): Invocation {
   const name = nameCommand(argv);
   const spec = name === undefined ? AGENT_COMMAND : (findCommand(name) ?? unknownCommand(name));
-  const line = parseCommandLine(argv, [...spec.flags, ...spec.optionFlags]);
+  const help =
+    name === undefined
+      ? { path: "install-cni", commands: COMMAND_NAMES }
+      : { path: `install-cni ${name}`, commands: [] };
+  const line = parseCommandLine(argv, [...spec.flags, ...spec.optionFlags], help);
   const words = name === undefined ? line.positionals : line.positionals.slice(1);
   const surplus = words[spec.maxArguments];
   if (surplus !== undefined) unknownCommand(surplus, spec);
@@ -185,9 +191,8 @@ function nameCommand(argv: readonly string[]): CommandName | undefined {
 
 /** @throws {ConfigError} always; behind a command the word is one argument too many. */
 function unknownCommand(name: string, { name: command, argumentText }: CommandSpec = AGENT_COMMAND): never {
-  const names = COMMANDS.map((known) => known.name);
-  const near = name.length > 40 ? undefined : findNearMiss(name, names);
-  const known = near === undefined ? `known: ${names.join(", ")}` : `did you mean ${near}?`;
+  const near = name.length > 40 ? undefined : findNearMiss(name, COMMAND_NAMES);
+  const known = near === undefined ? `known: ${COMMAND_NAMES.join(", ")}` : `did you mean ${near}?`;
   const [path, hint] =
     command === "" ? ["install-cni", known] : [`install-cni ${command}`, `accepted: ${argumentText || "no argument"}`];
   const message = `Cannot run: unknown command ${quoteValue(name)} for "${path}"; ${hint}`;

@@ -27,7 +27,10 @@ describe("describeStandalone()", () => {
     assert.match(lines[0] ?? "", /^Cannot run by itself: /);
     assert.match(lines[1] ?? "", /^Missing: the API server; KUBERNETES_SERVICE_HOST and .* KUBECONFIG/);
     assert.ok(lines.some((line) => /^Missing in this container: \/missing\/net\.d, \/host\/missing;/.test(line)));
-    assert.match(lines.at(-1) ?? "", /^What to do: .*helm install .*--help, version and config$/);
+    assert.match(
+      lines.at(-1) ?? "",
+      /^What to do: .*helm install .*image=IMAGE.*; what works here is .*--help, version and config$/,
+    );
   });
 
   it("says nothing where an API server is named", async () => {

@@ -17,6 +17,6 @@ export async function describeStandalone(config: AgentConfig): Promise<readonly 
     ...(account === undefined ? [`Missing: a service account; the kubelet mounts it at ${SERVICE_ACCOUNT_DIR}`] : []),
     ...(await findMountProblems(config)),
     ...findRightsProblems(),
-    "What to do: install it as a DaemonSet with Istio's chart (helm install istio-cni istio/cni, or istioctl install --set components.cni.enabled=true); what works here is install-cni --help, version and config",
+    "What to do: install it as a DaemonSet, with the chart of its repository (helm install istio-cni chart --set image=IMAGE) or Istio's (helm install istio-cni istio/cni --set cni.image=IMAGE, or istioctl install --set components.cni.enabled=true --set values.cni.image=IMAGE); what works here is install-cni render, doctor, --help, version and config",
   ];
 }

@@ -51,7 +51,10 @@ describe("askAgent()", () => {
   it("says what is in the way where nobody answers", async () => {
     const { stdout, stderr, exitCode } = await showStatus({ ...INPUT, env: { CNI_AGENT_RUN_DIR: "/var/empty/x" } });
     assert.deepEqual([stdout, exitCode], ["", 2]);
-    assert.match(stderr, /^Cannot ask over \/var\/empty\/x\/admin\.sock: .*no agent runs with this run directory.*\n$/);
+    assert.match(
+      stderr,
+      /^Cannot ask over \/var\/empty\/x\/admin\.sock: .*no agent runs with this run directory; ask on .*kubectl .* exec .*CNI_AGENT_RUN_DIR.*\n$/,
+    );
   });
 
   for (const body of ["", "<html>", "null", "{}", '{"schemaVersion":2}', '{"schemaVersion":1}', "[".repeat(100_000)]) {

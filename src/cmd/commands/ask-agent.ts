@@ -29,7 +29,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const RUN_DIR_VARIABLE = "CNI_AGENT_RUN_DIR";
 
 const HINTS: Readonly<Partial<Record<UnixRequestErrorCode, string>>> = {
-  "no-socket": `no agent runs with this run directory; ${RUN_DIR_VARIABLE} or --cni-agent-run-dir names another one`,
+  "no-socket": `no agent runs with this run directory; ask on the agent's node, or in its container (kubectl -n istio-system exec POD -- install-cni …), or name the agent's own by ${RUN_DIR_VARIABLE} or --cni-agent-run-dir`,
   "no-listener": "no agent listens there; it may be starting or ending",
   denied: "only root may ask the agent",
   "hung-up": "the agent hung up; it may be ending, be asked by too many, or not take this user for root",

@@ -25,8 +25,20 @@ export interface CommandLine {
 const ARGUMENTS_MAX = 1000;
 const LISTED_PROBLEMS_MAX = 20;
 
+/** What a reader of a refused command line is sent to. */
+export interface CommandHelp {
+  /** "install-cni", or with a command behind it. */
+  readonly path: string;
+  /** Words that may follow it, which somebody may have typed as flags. */
+  readonly commands: readonly string[];
+}
+
 /** @throws ConfigError for unknown flags and missing values, all of them at once */
-export function parseCommandLine(argv: readonly string[], specs: readonly FlagSpec[]): CommandLine {
+export function parseCommandLine(
+  argv: readonly string[],
+  specs: readonly FlagSpec[],
+  help: CommandHelp = { path: "install-cni", commands: [] },
+): CommandLine {
   const flags = new Map<string, string[]>();
   const positionals: string[] = [];
   const problems: ConfigProblem[] = [];
@@ -44,7 +56,7 @@ export function parseCommandLine(argv: readonly string[], specs: readonly FlagSp
     const { name, value, spec, others } = readFlag(arg, specs);
     if (others !== undefined) args.splice(index + 1, 0, others);
     if (spec === undefined) {
-      problems.push(unknownFlag(name, specs));
+      problems.push(unknownFlag(name, specs, help));
       continue;
     }
     let text = value ?? (spec.isSwitch ? "true" : undefined);
@@ -76,16 +88,18 @@ function readFlag(arg: string, specs: readonly FlagSpec[]) {
   return spec?.isSwitch ? { name, spec, others: `-${rest}` } : { name, spec, value: rest };
 }
 
-function unknownFlag(name: string, specs: readonly FlagSpec[]): ConfigProblem {
+function unknownFlag(name: string, specs: readonly FlagSpec[], { path, commands }: CommandHelp): ConfigProblem {
   const bare = name.replace(/^-+/, "");
-  const near =
-    bare.length > 40
-      ? undefined
-      : findNearMiss(
-          bare,
-          specs.map((spec) => spec.name),
-        );
-  const hint = near === undefined ? "see install-cni --help" : `did you mean --${near}?`;
+  const isNameable = bare.length <= 40;
+  const near = isNameable
+    ? findNearMiss(
+        bare,
+        specs.map((spec) => spec.name),
+      )
+    : undefined;
+  const command = isNameable && near === undefined ? findNearMiss(bare, commands) : undefined;
+  const meant = near === undefined ? command && `${path} ${command}` : `--${near}`;
+  const hint = meant === undefined ? `see ${path} --help` : `did you mean ${meant}?`;
   return {
     code: "unknown-flag",
     option: name,
