@@ -2,7 +2,7 @@
 // descriptions by the identity of the CI job that runs this. Refuses images whose tests have not passed.
 // Usage: tools/node image/publish-images.ts --to REGISTRY/NAME [--latest] [--subjects FILE] [--dry-run] [--images FOLDER]
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { TEST_RESULT } from "./describe/predicates.ts";
@@ -32,7 +32,7 @@ function main(): number {
   const { manifests } = readJson("oci/index.json") as { manifests: Descriptor[] };
   const readIndex = (digest: string): readonly Descriptor[] =>
     (readJson("oci/blobs", digest.replace(":", "/")) as { manifests: Descriptor[] }).manifests;
-  const commands = planPublication({ manifests, readIndex }, { folder: images, to, latest });
+  const commands = planPublication({ manifests, readIndex, isThere: existsSync }, { folder: images, to, latest });
   if (values.subjects !== undefined) writeFileSync(values.subjects, readSubjects(manifests, to));
   for (const argv of commands) {
     console.log(argv.join(" "));

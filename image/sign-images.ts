@@ -5,9 +5,9 @@ import { createPrivateKey, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { PREDICATES, PROFILE_RESULT, TEST_RESULT } from "./describe/predicates.ts";
 import { type Blob, type Descriptor, MEDIA_TYPES } from "./oci/blob.ts";
 import { writeLayout } from "./oci/layout.ts";
+import { listAttestedFiles } from "./sign/attested-files.ts";
 import { attest, type Referrer, signImage } from "./sign/referrers.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "..");
@@ -43,22 +43,14 @@ function signVariant(folder: string, variant: Descriptor, key: KeyObject): Refer
   return [
     signImage(variant, repository, key, created),
     ...manifests.flatMap((image) => {
-      const described = join(folder, "descriptions", `${tag}-${image.platform?.architecture}`);
-      const predicates: [type: string, path: string][] = Object.entries(PREDICATES).map(([type, file]) => [
-        type,
-        join(described, file),
-      ]);
-      const testResult = join(folder, TEST_RESULT.file);
-      if (existsSync(testResult)) predicates.push([TEST_RESULT.type, testResult]);
-      const profileResult = join(described, PROFILE_RESULT.file);
-      if (existsSync(profileResult)) predicates.push([PROFILE_RESULT.type, profileResult]);
+      const attested = { tag: `${tag}`, architecture: `${image.platform?.architecture}` };
       return [
         signImage(image, repository, key, created),
-        ...predicates.map(([predicateType, path]) => {
+        ...listAttestedFiles(folder, attested, existsSync).map(({ type, path }) => {
           const predicate: unknown = JSON.parse(readFileSync(path, "utf8"));
           return attest(
             image,
-            { subjectName: NAME, subjectDigest: image.digest, predicateType, predicate },
+            { subjectName: NAME, subjectDigest: image.digest, predicateType: type, predicate },
             key,
             created,
           );

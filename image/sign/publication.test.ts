@@ -13,6 +13,8 @@ const SIGNATURE: Descriptor = { mediaType: MEDIA_TYPES.manifest, digest: "sha256
 const MANIFESTS = [index("1.2.3-dev", "aaaa"), index("1.2.3", "bbbb"), SIGNATURE];
 const LAYOUT = {
   manifests: MANIFESTS,
+  isThere: (path: string) =>
+    ["out/test-result.json", "out/descriptions/1.2.3-arm64/profile-result.json"].includes(path),
   readIndex: (digest: string): readonly Descriptor[] =>
     ["amd64", "arm64"].map((architecture) => ({
       mediaType: MEDIA_TYPES.manifest,
@@ -39,6 +41,12 @@ test("planPublication() pushes each tag unchanged, signs it, and attests every d
   assert.ok(first.slice(2, 8).every((line) => line.endsWith("-amd64")));
   assert.ok(first.slice(8).every((line) => line.endsWith("-arm64")));
   assert.match(first[7] ?? "", /test-result\/v0\.1 --predicate out\/test-result\.json/);
+});
+
+test("planPublication() attests the result of a profile for the images that were held against one", () => {
+  const attested = plan("r.example/a").filter((line) => line.includes("profile-result"));
+  assert.equal(attested.length, 1);
+  assert.match(attested[0] ?? "", /1\.2\.3-arm64\/profile-result\.json r\.example\/a@sha256:bbbb-arm64$/);
 });
 
 test("planPublication() moves `latest` last, to the runtime image", () => {

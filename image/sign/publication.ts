@@ -1,13 +1,15 @@
 // What has to be executed to publish a build: pure, so that it can be looked at and tested without a registry.
 import { join } from "node:path";
-import { PREDICATES, TEST_RESULT } from "../describe/predicates.ts";
 import { type Descriptor, MEDIA_TYPES } from "../oci/blob.ts";
+import { listAttestedFiles } from "./attested-files.ts";
 
 /** The layout in `oci/` of a build. */
 export interface Layout {
   readonly manifests: readonly Descriptor[];
   /** The images of an index, by its digest. */
   readonly readIndex: (digest: string) => readonly Descriptor[];
+  /** Whether the build has that file. */
+  readonly isThere: (path: string) => boolean;
 }
 
 export interface PublicationOptions {
@@ -40,7 +42,16 @@ export function planPublication(layout: Layout, { folder, to, latest }: Publicat
     ...variants.flatMap(([tag, index]) => [
       copy(tag, tag),
       ["cosign", "sign", "--yes", "--recursive", `${to}@${index.digest}`],
-      ...layout.readIndex(index.digest).flatMap((image) => attestations(image, tag, { folder, to })),
+      ...layout
+        .readIndex(index.digest)
+        .flatMap(({ digest, platform }) =>
+          listAttestedFiles(folder, { tag, architecture: `${platform?.architecture}` }, layout.isThere).map(
+            ({ type, path }) => [
+              ...["cosign", "attest", "--yes", "--type", type, "--predicate", path],
+              `${to}@${digest}`,
+            ],
+          ),
+        ),
     ]),
     ...(latest && runtime !== undefined ? [copy(runtime, "latest")] : []),
   ];
@@ -51,19 +62,6 @@ export function readSubjects(manifests: readonly Descriptor[], to: string): stri
   return tagged(manifests)
     .map(([tag, { digest }]) => `${digest.replace(/^sha256:/, "")}  ${to}:${tag}\n`)
     .join("");
-}
-
-function attestations(
-  { digest, platform }: Descriptor,
-  tag: string,
-  { folder, to }: Pick<PublicationOptions, "folder" | "to">,
-): readonly Command[] {
-  const described = join(folder, "descriptions", `${tag}-${platform?.architecture ?? ""}`);
-  const predicates = Object.entries(PREDICATES).map(([type, file]) => [type, join(described, file)] as const);
-  return [...predicates, [TEST_RESULT.type, join(folder, TEST_RESULT.file)] as const].map(([type, path]) => [
-    ...["cosign", "attest", "--yes", "--type", type, "--predicate", path],
-    `${to}@${digest}`,
-  ]);
 }
 
 function tagged(manifests: readonly Descriptor[]): readonly (readonly [tag: string, index: Descriptor])[] {
