@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { BOOL, duration, FILE_MODE, integer } from "./value-type.ts";
+import fc from "fast-check";
+import { absolutePath, BOOL, duration, FILE_MODE, integer } from "./value-type.ts";
 
 describe("BOOL", () => {
   it("accepts what strconv.ParseBool accepts and nothing else", () => {
@@ -61,5 +62,12 @@ describe("duration()", () => {
   it("shows what it reads", () => {
     for (const text of ["15s", "1m30s", "250ms", "1m", "1500ms"])
       assert.equal(type.render(type.parse(text) ?? 0), text);
+  });
+});
+
+describe("absolutePath()", () => {
+  it("takes the slashes off the end, and leaves the first one", () => {
+    const path = fc.string({ unit: fc.constantFrom("/", "a", ".") }).map((rest) => `/${rest}`);
+    fc.assert(fc.property(path, (text) => assert.equal(absolutePath().parse(text), text.replace(/(?!^)\/+$/, ""))));
   });
 });

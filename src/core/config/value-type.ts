@@ -5,6 +5,7 @@
 
 import { GO_BOOLEAN_ACCEPTED, parseGoBoolean } from "../go-boolean.ts";
 import { isRecord, parseJson } from "../json-value.ts";
+import { withoutTrailingSlashes } from "../without-trailing-slashes.ts";
 
 /** What a shell can offer as a value: these words, or what lies on the disk. */
 export type Completion = readonly string[] | "file" | "directory";
@@ -80,7 +81,7 @@ export function absolutePath(
     parse: (text) => {
       if (text === "" && limits.orNone === true) return "";
       if (!text.startsWith("/") || CONTROL.test(text) || utf8Length(text) > maxLength) return undefined;
-      return text.replace(/(?!^)\/+$/, "");
+      return `/${withoutTrailingSlashes(text.slice(1))}`;
     },
     render: (value) => value,
     completes: "file",

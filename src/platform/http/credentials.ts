@@ -9,6 +9,7 @@ import { dirname, resolve } from "node:path";
 import { messageOf } from "../../core/error-message.ts";
 import { KubeApiError } from "../../core/kube/kube-api-error.ts";
 import { type Kubeconfig, type KubeconfigBlob, parseKubeconfig } from "../../core/kube/kubeconfig.ts";
+import { withoutTrailingSlashes } from "../../core/without-trailing-slashes.ts";
 
 /** Where requests go. */
 export type KubeEndpoint = {
@@ -139,13 +140,6 @@ function parseEndpoint(text: string): KubeEndpoint {
     port: url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port),
     basePath: withoutTrailingSlashes(url.pathname),
   };
-}
-
-/** In linear time: an expression begins anew at each slash of a long row. */
-function withoutTrailingSlashes(path: string): string {
-  let end = path.length;
-  while (end > 0 && path[end - 1] === "/") end--;
-  return path.slice(0, end);
 }
 
 function readBlob(blob: KubeconfigBlob, dir: string): string {
