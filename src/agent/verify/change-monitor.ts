@@ -5,7 +5,6 @@ import { codeOf } from "../../core/error-message.ts";
 import { attributeMap, parseMessages, readString, readU32be } from "../../core/netlink/message.ts";
 import { encodeGetGeneration, NFGENMSG_BYTES, NFT_MSG } from "../../core/netlink/nfnetlink.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
-import { NetlinkWriter } from "../../core/netlink/writer.ts";
 import type { PodNetwork } from "../../core/rules/model.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 
@@ -40,7 +39,6 @@ const RTNLGRP = { IPV4_ROUTE: 7, IPV4_RULE: 8, IPV6_IFADDR: 9, IPV6_ROUTE: 11, I
 const NFTA_GEN = { ID: 1, PROC_PID: 2, PROC_NAME: 3 } as const;
 /** Sequence number that tells our own question from other people's commits; any number that tools do not use. */
 const QUESTION = 0x67_65_6e_3f;
-const NLMSG_NOOP = 1;
 /** For one call, so that a namespace in which somebody writes without end does not keep the thread. */
 const MAX_DATAGRAMS = 512;
 
@@ -126,9 +124,6 @@ function listen(
 ): { readonly socket: NetlinkSocket; close(): void } {
   using opening = new DisposableStack();
   const socket = opening.use(deps.openNetlink(protocol, netnsFd));
-  // Sending binds the socket. One that is not bound has port id 0, and rtnetlink leaves that out of its notifications
-  // (net/netlink/af_netlink.c, nlmsg_notify: exclude_portid).
-  socket.send(encodeNoop());
   for (const group of new Set(groups)) deps.joinGroup(socket.fd, group);
   const watch = opening.use(
     deps.watchReadable(socket.fd, () => {
@@ -143,13 +138,6 @@ function listen(
   );
   const owned = opening.move();
   return { socket, close: () => owned.dispose() };
-}
-
-/** A message that the kernel does not answer. */
-function encodeNoop(): Uint8Array {
-  const writer = new NetlinkWriter();
-  writer.message({ type: NLMSG_NOOP, flags: 0, sequence: QUESTION }, () => {});
-  return writer.finish();
 }
 
 function receiveFrom(socket: NetlinkSocket): Uint8Array | "lost" | undefined {

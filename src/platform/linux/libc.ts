@@ -60,6 +60,10 @@ export const send = bind<(fd: Fd, bytes: Uint8Array, length: number, flags: numb
 export const recv = bind<(fd: Fd, bytes: Uint8Array, length: number, flags: number) => number>(
   "int64_t recv(int fd, void *bytes, uint64_t length, int flags)",
 );
+/** recvfrom(2). */
+export const recvfrom = bind<
+  (fd: Fd, bytes: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: Uint8Array) => number
+>("int64_t recvfrom(int fd, void *bytes, uint64_t length, int flags, void *address, void *address_length)");
 /** sendmsg(2); the header is laid out by message-header.ts. */
 export const sendmsg = bind<(fd: Fd, header: Uint8Array, flags: number) => number>(
   "int64_t sendmsg(int fd, const void *header, int flags)",
