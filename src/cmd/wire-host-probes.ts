@@ -101,21 +101,14 @@ export function wireHostProbes(input: HostProbesInput): WiredHostProbes {
     const monitorDeps = { openNetlink, joinGroup: joinNetlinkGroup, watchReadable };
     return keepHostProbes(
       {
-        probes: {
-          dialect: probes.dialect,
-          async ensure(move) {
-            const ensured = await probes.ensure(move);
-            // Addresses may have been taken over from another dialect's sets, of pods that are gone among them.
-            if (ensured.changed) await readBook();
-            return ensured;
-          },
-        },
+        probes,
         openMonitor: (onChange) =>
           openChangeMonitor(monitorDeps, netnsFd, (generations) => {
             // Every pod that comes or goes makes one of ours, and a look takes as long as all pods together.
             if (generations === undefined || !generations.every(probes.isOwnGeneration)) onChange();
           }),
         clock,
+        readSet: readBook,
         onRepaired(sentences) {
           metrics.drift.increment({ object: "host-probes", action: "repaired" });
           log.warn("The node's rules for probes were altered, and repaired", { drift: sentences.join("; ") });

@@ -63,6 +63,7 @@ function createScene(
             };
           },
           clock,
+          readSet: async () => void told.push("read"),
           onRepaired: (sentences) => void told.push(`repaired: ${sentences.join("; ")}`),
           onReplaced: (dialects) => void told.push(`replaced: ${dialects.join(", ")}`),
           onNotes: (notes) => void told.push(`notes: ${notes.join("; ")}`),
@@ -118,6 +119,13 @@ test("what was put right is told, what cannot be changed once, and a failure unt
   ]);
 });
 
+test("who is in the set is read anew when something was changed, before that is told", async () => {
+  const scene = createScene();
+  scene.answers.push({ ...FINE, changed: true, repaired: ["ipset x is missing"] }, FINE, { ...FINE, changed: true });
+  await scene.run();
+  assert.deepEqual(scene.told, ["read", "repaired: ipset x is missing", "read"]);
+});
+
 test("who puts his rules first each time is answered more and more rarely, and told of", async () => {
   const scene = createScene({ intervalMs: 10_000 });
   const behind = { ...FINE, isBehind: true, repaired: ["rules of others stand before ours"] };
@@ -156,6 +164,7 @@ test("without a monitor the timer looks", async () => {
         throw new Error("EPERM");
       },
       clock: { nowMs: () => 0, sleep: async () => undefined },
+      readSet: () => assert.fail(),
       onRepaired: () => assert.fail(),
       onReplaced: () => assert.fail(),
       onNotes: () => assert.fail(),

@@ -15,6 +15,9 @@ export interface HostProbesKeeperDeps {
    * @throws where nobody can be asked to tell; then the timer has to do. */
   openMonitor?(onChange: () => void): Disposable;
   readonly clock: Clock;
+  /** What is there was changed: who is in the set has to be read anew, for addresses may have been taken over from another
+   * dialect's sets, of pods that are gone among them. */
+  readSet(): Promise<void>;
   /** Things were not as they should be, and are now; one sentence each. */
   onRepaired(sentences: readonly string[]): void;
   /** Rules of another dialect are gone, in favour of this one's. */
@@ -76,6 +79,7 @@ export async function keepHostProbes(
     try {
       const isHeld = movedMs !== undefined && clock.nowMs() - movedMs < holdMs;
       const done = await probes.ensure({ mayMove: !isHeld });
+      if (done.changed) await deps.readSet();
       if (done.isBehind) noteBehind(isHeld);
       else if (movedMs !== undefined && clock.nowMs() - movedMs > 2 * holdMs)
         [holdMs, movedMs] = [FIRST_HOLD_MS, undefined];
