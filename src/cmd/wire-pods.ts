@@ -94,7 +94,10 @@ export function wirePods(input: PodsInput): WiredPods {
   const sandboxWork = createPreference();
   const lookup = createPodLookup(
     { api, clock, pods: informers.pods },
-    { askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2) },
+    {
+      askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2),
+      patienceMs: config.install.pluginAgentWaitMs,
+    },
   );
 
   // Pods: from the plugin's request to the rules in their namespace.
@@ -135,13 +138,7 @@ export function wirePods(input: PodsInput): WiredPods {
   };
   const settings = sidecarSettings(config);
   const findPod: FindPod = async (pod, deadline) => {
-    // Nearly always: then it is not worth a signal to wait by.
-    const known = lookup.known(pod);
-    if (known !== undefined) return { found: true, pod: known };
-    const result = await lookup.findPod(
-      pod,
-      AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]),
-    );
+    const result = await lookup.findPod(pod, deadline);
     return result.found ? result : { found: false, reason: result.message };
   };
   const adopt = (podUid: string, containerId: string, netnsFd: number) => {

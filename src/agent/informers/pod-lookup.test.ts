@@ -12,7 +12,7 @@ function podJson(metadata: object = {}): unknown {
 }
 
 /** A lookup whose API and clock wait for the test to move them. */
-function createScene() {
+function createScene({ patienceMs = 60_000 } = {}) {
   const store = createInformerStore<Pod>("pods", 100, { onReport: () => undefined, onChange: () => undefined });
   const alarm = Promise.withResolvers<void>();
   let answer = Promise.withResolvers<unknown>();
@@ -23,38 +23,46 @@ function createScene() {
   let requests = 0;
   let sleptMs = 0;
   let refreshes = 0;
-  const lookup = createPodLookup({
-    pods: store.objects,
-    clock: {
-      nowMs: () => 0,
-      sleep: (ms, signal) => {
-        const aborted = Promise.withResolvers<never>();
-        signal.addEventListener("abort", () => aborted.reject(signal.reason));
-        if (sleptMs === 0) {
-          sleptMs = ms;
-          return Promise.race([alarm.promise, aborted.promise]);
-        }
-        return Promise.race([new Promise<void>((resolve) => timers.set(ms, resolve)), aborted.promise]);
+  const lookup = createPodLookup(
+    {
+      pods: store.objects,
+      clock: {
+        nowMs: () => 0,
+        sleep: (ms, signal) => {
+          const aborted = Promise.withResolvers<never>();
+          signal.addEventListener("abort", () => aborted.reject(signal.reason));
+          if (sleptMs === 0) {
+            sleptMs = ms;
+            return Promise.race([alarm.promise, aborted.promise]);
+          }
+          return Promise.race([new Promise<void>((resolve) => timers.set(ms, resolve)), aborted.promise]);
+        },
+      },
+      api: {
+        get: (_ref, signal) => {
+          requests += 1;
+          asked.resolve();
+          const aborted = Promise.withResolvers<never>();
+          signal.addEventListener("abort", () => aborted.reject(signal.reason));
+          return Promise.race([answer.promise, aborted.promise]);
+        },
+        refreshCredentials: () => {
+          refreshes += 1;
+        },
       },
     },
-    api: {
-      get: (_ref, signal) => {
-        requests += 1;
-        asked.resolve();
-        const aborted = Promise.withResolvers<never>();
-        signal.addEventListener("abort", () => aborted.reject(signal.reason));
-        return Promise.race([answer.promise, aborted.promise]);
-      },
-      refreshCredentials: () => {
-        refreshes += 1;
-      },
-    },
-  });
+    { patienceMs },
+  );
   return {
     sync: () => store.sink.synced(),
     show: (metadata?: object) => store.sink.upsert([parsePod(podJson(metadata))]),
     find: (identity: PodIdentity = wanted) => lookup.findPod(identity, deadline.signal),
-    known: (identity: PodIdentity = wanted) => lookup.known(identity)?.uid,
+    /** Whether the answer is there without anything to wait for. */
+    isKnown: (identity: PodIdentity = wanted) =>
+      Promise.race([
+        lookup.findPod(identity, deadline.signal).then(({ found }) => found),
+        new Promise((resolve) => setImmediate(() => resolve(false))),
+      ]),
     /** Lets the patience end and the API answer. */
     async api(value: unknown): Promise<void> {
       alarm.resolve();
@@ -87,16 +95,24 @@ test("findPod() answers from the store without a request", async () => {
   assert.deepEqual([scene.requests(), scene.sleptMs()], [0, 0]);
 });
 
-test("known() has what findPod() would answer from the store, and nothing that needs the API's word", () => {
+test("findPod() answers at once with what the watch has shown, and with nothing that needs the API's word", async () => {
   const scene = createScene();
-  assert.equal(scene.known(), undefined);
+  assert.equal(await scene.isKnown(), false);
   scene.show();
-  assert.equal(scene.known(), "u1");
-  assert.equal(scene.known({ ...wanted, uid: "" }), "u1");
-  assert.equal(scene.known({ ...wanted, uid: "u2" }), undefined);
+  assert.equal(await scene.isKnown(), true);
+  assert.equal(await scene.isKnown({ ...wanted, uid: "" }), true);
+  assert.equal(await scene.isKnown({ ...wanted, uid: "u2" }), false);
   scene.show({ resourceVersion: "2", deletionTimestamp: "2026-01-01T00:00:00Z" });
-  assert.equal(scene.known(), "u1");
-  assert.equal(scene.known({ ...wanted, uid: undefined }), undefined);
+  assert.equal(await scene.isKnown(), true);
+  assert.equal(await scene.isKnown({ ...wanted, uid: undefined }), false);
+  scene.expire();
+});
+
+test("findPod() has patience of its own beside the caller's deadline", { timeout: 60_000 }, async () => {
+  const scene = createScene({ patienceMs: 1 });
+  const alive = setTimeout(() => undefined, 60_000);
+  assert.match(brief(await scene.find()), /^not-synced: /);
+  clearTimeout(alive);
 });
 
 test("findPod() waits for the watch", async () => {

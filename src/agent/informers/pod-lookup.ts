@@ -28,12 +28,10 @@ export type PodLookupResult =
 
 export interface PodLookup {
   /**
-   * The pod by UID, or by name when there is none. Waits until the signal aborts, which is the caller's deadline and ends
-   * in `found: false`. Makes no request when the store has the pod; otherwise asks until the API has answered once.
+   * The pod by UID, or by name when there is none. Waits until the signal aborts or `patienceMs` are over; either ends in
+   * `found: false`. Makes no request when the store has the pod; otherwise asks until the API has answered once.
    */
   findPod(wanted: PodIdentity, signal: AbortSignal): Promise<PodLookupResult>;
-  /** The same where nothing has to be waited for: what the watch has shown, if it can be believed. */
-  known(wanted: PodIdentity): Pod | undefined;
 }
 
 export type PodLookupDeps = AskDeps & { readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced"> };
@@ -41,23 +39,22 @@ export type PodLookupDeps = AskDeps & { readonly pods: Pick<PodStore, "byName" |
 export type PodLookupOptions = {
   /** Patience with the watch before the API is asked. @default 300 */
   readonly askAfterMs?: number;
+  /** With watch and API together. */
+  readonly patienceMs: number;
 };
 
 /** Annotations by which the API's copy of a static pod names the pod that the kubelet runs (kubelet `types.ConfigHashAnnotationKey`, `ConfigMirrorAnnotationKey`). */
 const STATIC_POD_ANNOTATIONS = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
 
-export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions = {}): PodLookup {
+export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions): PodLookup {
   const { pods } = deps;
-  const { askAfterMs = 300 } = options;
-
-  function known(identity: PodIdentity): Pod | undefined {
-    const wanted = withoutEmptyUid(identity);
-    const pod = pods.byName(wanted.namespace, wanted.name);
-    return pod !== undefined && isBelievable(pod, wanted) ? pod : undefined;
-  }
+  const { askAfterMs = 300, patienceMs } = options;
 
   async function findPod(identity: PodIdentity, signal: AbortSignal): Promise<PodLookupResult> {
     const wanted = withoutEmptyUid(identity);
+    // Nearly always: then it is not worth a signal to wait by.
+    const shown = pods.byName(wanted.namespace, wanted.name);
+    if (shown !== undefined && isBelievable(shown, wanted)) return { found: true, pod: shown, source: "store" };
     const ref: ResourceRef = { plural: "pods", namespace: wanted.namespace, name: wanted.name };
     try {
       resourcePath(ref);
@@ -65,9 +62,6 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
       if (!(error instanceof ResourceRefError)) throw error;
       return { found: false, reason: "invalid-name", message: error.message };
     }
-    const shown = known(wanted);
-    if (shown !== undefined) return { found: true, pod: shown, source: "store" };
-
     const result = await watchOrAsk(
       deps,
       {
@@ -76,7 +70,7 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
         // Asked without UID, the API's present answer is the best there is, terminating or not.
         accepts: (pod) => isNamed(pod, wanted),
       },
-      signal,
+      AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]),
     );
     return result.found ? { found: true, pod: result.object, source: result.source } : notFound(wanted, result.asked);
   }
@@ -103,7 +97,7 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions =
     return { found: false, reason: "not-seen", message: `${pod} is not known yet: ${detail}` };
   }
 
-  return { findPod, known };
+  return { findPod };
 }
 
 function withoutEmptyUid(identity: PodIdentity): PodIdentity {
