@@ -38,7 +38,8 @@ const DEFAULT_MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const DEFAULT_MAX_LIST_BYTES = 64 * 1024 * 1024;
 /** Of an answer that is no success, so much is read for the message. */
 const MAX_ERROR_BYTES = 64 * 1024;
-/** A half-open connection of a silent watch is found by the kernel: first probe after 30 s, ten more a second apart. */
+/** A half-open connection of a silent watch is found by the kernel: a probe after 30 s, and when ten a second apart (libuv's
+ * numbers) went unanswered, ETIMEDOUT. client-go allows as long: an HTTP/2 ping after 30 s, 15 s for its answer. */
 const TCP_KEEPALIVE_MS = 30_000;
 /** Two or three watches, the rest for requests. */
 const MAX_SOCKETS = 8;
