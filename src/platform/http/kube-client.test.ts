@@ -8,6 +8,7 @@ import { createServer, type ServerOptions } from "node:https";
 import { test } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { type Certificates, createCertificates } from "../../../testbed/api-server/tls.ts";
+import { codeOf } from "../../core/error-message.ts";
 import { isNotFound, KubeApiError, type KubeApiErrorCode } from "../../core/kube/kube-api-error.ts";
 import type { KubeCredentials, KubeIdentity } from "./credentials.ts";
 import type { KubeWatchQuery } from "./kube-api.ts";
@@ -382,6 +383,18 @@ test("watch() ends with the body, and fails when the connection is cut", async (
     await drain(cut.client.watch(pods, watching, never));
   };
   await rejectsWith(read(), "KUBE_API_TRANSPORT", /Cannot watch pods/);
+});
+
+test("watch() says what became of its connection", async () => {
+  const handler: Handler = (request, response) => {
+    response.write("{}\n", () => setImmediate(() => request.socket.resetAndDestroy()));
+  };
+  await using pair = await createPair(handler, { protocol: "http:" });
+  const read = async (): Promise<void> => {
+    await drain(pair.client.watch(pods, watching, never));
+  };
+  const { cause } = await rejectsWith(read(), "KUBE_API_TRANSPORT", /^Cannot watch pods: read ECONNRESET$/);
+  assert.equal(codeOf(cause), "ECONNRESET");
 });
 
 test("watch() fails when nothing arrives for too long, counted anew with every chunk", async () => {

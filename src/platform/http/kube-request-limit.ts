@@ -19,6 +19,8 @@ export interface Limit extends Disposable {
 /** @param closing aborts when the client is closed. */
 export function createLimit(signal: AbortSignal, closing: AbortSignal, deadlineMs: number): Limit {
   let request: ClientRequest | undefined;
+  // What the socket failed with: once the answer has begun, its reader is told "aborted" and no more.
+  let fault: unknown;
   let timer = setTimeout(onTimeout, deadlineMs);
   let timeout = `no complete answer within ${deadlineMs} ms`;
   let hasTimedOut = false;
@@ -34,6 +36,10 @@ export function createLimit(signal: AbortSignal, closing: AbortSignal, deadlineM
   return {
     destroys(next) {
       request = next;
+      fault = undefined;
+      next.on("error", (error) => {
+        fault ??= error;
+      });
       if (signal.aborted || closing.aborted || hasTimedOut) next.destroy();
     },
     becomeIdle(idleTimeoutMs) {
@@ -50,8 +56,9 @@ export function createLimit(signal: AbortSignal, closing: AbortSignal, deadlineM
       if (closing.aborted) return closing.reason;
       if (hasTimedOut) return new KubeApiError("KUBE_API_TIMEOUT", `Cannot ${action}: ${timeout}`);
       if (error instanceof KubeApiError) return error;
-      const detail = error instanceof Error ? error.message || error.name : String(error);
-      return new KubeApiError("KUBE_API_TRANSPORT", `Cannot ${action}: ${detail}`, { cause: error });
+      const cause = fault ?? error;
+      const detail = cause instanceof Error ? cause.message || cause.name : String(cause);
+      return new KubeApiError("KUBE_API_TRANSPORT", `Cannot ${action}: ${detail}`, { cause });
     },
     [Symbol.dispose]() {
       clearTimeout(timer);
