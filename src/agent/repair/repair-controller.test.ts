@@ -209,3 +209,15 @@ test("a pod that has the label, whatever its value, is skipped and counted once"
   assert.deepEqual(scene.counted, ["label skip", "label success"]);
   assert.equal(scene.server.get("pods", "default/web-0")?.metadata.labels?.[KEY], "seen");
 });
+
+test("a pod whose end is shown before the API's answer is not remembered", async () => {
+  await using scene = await createScene("delete");
+  scene.server.fault({ verb: "delete" }, { kind: "latency", delayMs: 200 }, 1);
+  const pod = scene.putPod("web-0");
+  scene.start();
+  await scene.until(() => writes(scene.server).length === 1);
+  scene.show("delete", pod);
+  await scene.until(() => scene.counted.length === 1);
+  scene.show("add", pod);
+  await scene.until(() => writes(scene.server).length === 2);
+});

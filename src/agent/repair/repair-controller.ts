@@ -116,7 +116,8 @@ export async function runRepairController(
       return fail(pod, state, error);
     }
     waiting.delete(uid);
-    done.add(uid);
+    // The watch may have shown its end before the answer came: then nothing would take it out again.
+    if (deps.pods.get(uid) !== undefined) done.add(uid);
     deps.count(repair.mode, "success");
     tell(pod, repair.mode === "delete" ? "deleted" : "labeled");
     deps.log.info(`Pod detected as broken, ${repair.mode === "delete" ? "deleted" : "labeled"}`, {
