@@ -21,6 +21,7 @@ import { bytesOf, createTarget, type FuzzTarget, textOf } from "../fuzz-target.t
 import { mutateJson } from "../mutate-json.ts";
 import { mutateText } from "../mutate-text.ts";
 import { holds } from "../oracle.ts";
+import { JSON_SEEDS, JSON_WORDS } from "./json-seeds.ts";
 import { NETCONF_SEEDS, NETCONF_WORDS } from "./netconf-seeds.ts";
 
 const ENTRY = createPluginEntry({ ...SAMPLE_ENTRY_OPTIONS, ambientEnabled: true, agentWaitMs: 15_000 });
@@ -80,28 +81,8 @@ const jsonScan = createTarget(
     name: "json-scan",
     parsers: ["core/cni/json-scan.ts"],
     mutators: [mutateJson],
-    words: [
-      "{",
-      "}",
-      "[",
-      "]",
-      '"',
-      "\\",
-      "\\u",
-      "\\ud800",
-      "\\u0000",
-      ":",
-      ",",
-      "null",
-      "tru",
-      "-",
-      "1e",
-      ".",
-      "\ufeff",
-      "\u00a0",
-      "é",
-    ],
-    seeds: ['{"a":[1,-0,1.5e+3,true,null,"\\u00e9\\n\\ud83d\\ude00"],"a":{}}', "[[[]]]", ' "x" '].map(bytesOf),
+    words: JSON_WORDS,
+    seeds: JSON_SEEDS,
   },
   [JsonScanError],
   (input) => {

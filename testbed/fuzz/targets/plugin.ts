@@ -16,6 +16,7 @@ import { mutateJson } from "../mutate-json.ts";
 import { mutateText } from "../mutate-text.ts";
 import { holds } from "../oracle.ts";
 import { type ProgramResult, runPluginReader } from "../plugin-program.ts";
+import { JSON_SEEDS, JSON_WORDS } from "./json-seeds.ts";
 import { NETCONF_SEEDS, NETCONF_WORDS } from "./netconf-seeds.ts";
 import { STATE_SEEDS, STATE_WORDS } from "./state-seeds.ts";
 
@@ -346,29 +347,8 @@ const json = createPluginTarget(
     name: "plugin-json",
     parsers: ["plugin:json.c", "plugin:json_check.c", "plugin:utf8.c", "plugin:text.c"],
     mutators: [mutateJson],
-    words: [
-      "{",
-      "}",
-      "[",
-      "]",
-      '"',
-      "\\",
-      "\\u",
-      "\\ud800",
-      "\\udc00",
-      "\\u0000",
-      ":",
-      ",",
-      "null",
-      "tru",
-      "-",
-      "1e",
-      ".",
-      "\ufeff",
-      "é",
-      "😀",
-    ],
-    seeds: ['{"a":[1,-0,1.5e+3,true,null,"\\u00e9\\n\\ud83d\\ude00"],"a":{}}', "[[[]]]", ' "x" ', "-1e5"].map(bytesOf),
+    words: JSON_WORDS,
+    seeds: JSON_SEEDS,
   },
   checkJson,
 );

@@ -13,6 +13,7 @@ import { MAX_STATE_BYTES, parsePluginState, renderPluginState } from "../../../s
 import { parseUpstreamAdd, UpstreamAddError } from "../../../src/core/plugin-protocol/upstream-add.ts";
 import { parseUpstreamLog } from "../../../src/core/plugin-protocol/upstream-log.ts";
 import { decodePodRecord, encodePodRecord } from "../../../src/core/pod-record/pod-record.ts";
+import { SAMPLE_RECORDED_POD } from "../../../src/core/pod-record/testing.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../../src/core/rules/sidecar-capture.ts";
 import {
   decodeHello,
@@ -136,18 +137,6 @@ const upstreamLog = createTarget(
   (input) => parseUpstreamLog(input),
 );
 
-const RECORD = {
-  podUid: "7c7a6a8e-5bd6-4b0e-9a51-0d9a5d5c2f11",
-  podNamespace: "shop",
-  podName: "web-0",
-  containerId: "c0ffee",
-  netns: { dev: 4n, ino: 4_026_532_299n, cookie: 2n ** 63n },
-  bootId: "2b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a10",
-  decidedBy: "add",
-  wasInPlace: true,
-  decidedAtMs: 1_790_000_000_000,
-} as const;
-
 const podRecord = createTarget(
   {
     name: "pod-record",
@@ -167,12 +156,20 @@ const podRecord = createTarget(
       "null",
     ],
     seeds: [
-      encodePodRecord({ ...RECORD, mode: "sidecar", reason: "sidecar", capture: DEFAULT_SIDECAR_CAPTURE }) ??
-        assert.fail(),
-      encodePodRecord({ ...RECORD, mode: "ambient", reason: "enrolled", capture: DEFAULT_AMBIENT_CAPTURE }) ??
-        assert.fail(),
       encodePodRecord({
-        ...RECORD,
+        ...SAMPLE_RECORDED_POD,
+        mode: "sidecar",
+        reason: "sidecar",
+        capture: DEFAULT_SIDECAR_CAPTURE,
+      }) ?? assert.fail(),
+      encodePodRecord({
+        ...SAMPLE_RECORDED_POD,
+        mode: "ambient",
+        reason: "enrolled",
+        capture: DEFAULT_AMBIENT_CAPTURE,
+      }) ?? assert.fail(),
+      encodePodRecord({
+        ...SAMPLE_RECORDED_POD,
         containerId: undefined,
         mode: "sidecar",
         reason: "not-injected",
