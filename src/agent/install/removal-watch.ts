@@ -4,6 +4,7 @@
  */
 
 import { type DaemonSetSight, decideRemovalProof, type RemovalProof } from "../../core/cni/removal-proof.ts";
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { DAEMONSET_NAME, type DaemonSet, parseDaemonSet } from "../../core/kube/daemonset.ts";
 import { isForbidden, isNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
@@ -61,7 +62,7 @@ export function createRemovalWatch(
 
   return {
     async run(signal) {
-      for (let delayMs = RETRY_FIRST_MS; !signal.aborted; delayMs = Math.min(delayMs * 2, RETRY_LONGEST_MS)) {
+      for (let failures = 1; !signal.aborted; failures++) {
         const found = await sight(signal);
         if (found.kind === "there") {
           seen = found.daemonSet;
@@ -72,7 +73,8 @@ export function createRemovalWatch(
           log.debug(`The end of the DaemonSet will not be recognised: ${why}`);
           return;
         }
-        await clock.sleep(delayMs * (0.5 + random() / 2), signal).catch(() => undefined);
+        const delayMs = doublingDelayMs(RETRY_FIRST_MS, RETRY_LONGEST_MS, failures) * (0.5 + random() / 2);
+        await clock.sleep(delayMs, signal).catch(() => undefined);
       }
     },
     async decide(signal) {

@@ -3,6 +3,7 @@
  * reported and tried again, because a predecessor on the host network may still hold it; meanwhile the agent works on.
  */
 
+import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Logger } from "../../core/log.ts";
 import { METRICS_CONTENT_TYPE } from "../../core/metrics/registry.ts";
@@ -54,7 +55,7 @@ async function listenPersistently(
 ): Promise<HttpListener | undefined> {
   const onError = (error: unknown): void => log.error(`${name} endpoint failed to answer: ${messageOf(error)}`);
   let said: string | undefined;
-  for (let waitMs = RETRY_FIRST_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
+  for (let failures = 1; !signal.aborted; failures++) {
     try {
       const listener = await listen({ port, routes, onError });
       if (said !== undefined) log.info(`Listening on port ${port} now`, { endpoint: name });
@@ -66,7 +67,7 @@ async function listenPersistently(
       said = reason;
       condition?.notReady(`${reason}; trying again`);
     }
-    await clock.sleep(waitMs, signal).catch(() => undefined);
+    await clock.sleep(doublingDelayMs(RETRY_FIRST_MS, RETRY_MAX_MS, failures), signal).catch(() => undefined);
   }
   return undefined;
 }
