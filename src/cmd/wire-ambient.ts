@@ -45,7 +45,6 @@ import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
 import { wireProbeSelfTest } from "./wire-probe-self-test.ts";
 
-const ASK_NAMESPACE_AFTER_MS = 300;
 /** For the answers of all ztunnels to the end of a sandbox. */
 const WITHDRAW_TIMEOUT_MS = 10_000;
 /** For open connections at the agent's last end: half of the time that there is. */
@@ -101,10 +100,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
   const branchInterfaces = config.ambient.enableAwsBranchEniProbe;
   const hostProbes = wireHostProbes({ branchInterfaces, host, backend: input.decision, log, clock, metrics, poller });
   const probes = hostProbes.book;
-  const namespaceLookup = createNamespaceLookup(
-    { api, clock, namespaces: informers.namespaces },
-    { askAfterMs: ASK_NAMESPACE_AFTER_MS },
-  );
+  const namespaceLookup = createNamespaceLookup({ api, clock, namespaces: informers.namespaces });
   const decide: AmbientSandboxesDeps["decide"] = (pod, namespace, annotations) =>
     takenOff.is() ? AMBIENT_IS_OFF : decideAmbient(pod, namespace, settings, annotations);
   const atAdd = (deadline: AbortSignal) =>

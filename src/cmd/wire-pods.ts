@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { createEventRecorder, type EventRecorder } from "../agent/events/event-recorder.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
+import { ASK_AFTER_MS } from "../agent/informers/watch-or-ask.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { tryCaptures } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
@@ -42,8 +43,6 @@ import { wireDecisions } from "./wire-decisions.ts";
 const PROC = "/host/proc";
 /** The first list has arrived and been answered for by then. */
 const REHEARSE_AFTER_MS = 200;
-/** Patience with the watch before the API is asked for one pod. */
-const ASK_AFTER_MS = 300;
 /** Well within the grace period that the chart gives; a shorter one cuts it. */
 const LEAVE_TIMEOUT_MS = 10_000;
 

@@ -6,7 +6,7 @@
 import { type Namespace, parseNamespace } from "../../core/kube/namespace.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
 import type { NamespaceStore } from "./informers.ts";
-import { type AskDeps, watchOrAsk } from "./watch-or-ask.ts";
+import { ASK_AFTER_MS, type AskDeps, watchOrAsk } from "./watch-or-ask.ts";
 
 export type NamespaceLookupResult =
   | { readonly found: true; readonly namespace: Namespace; readonly source: "store" | "watch" | "api" }
@@ -23,15 +23,7 @@ export interface NamespaceLookup {
 
 export type NamespaceLookupDeps = AskDeps & { readonly namespaces: Pick<NamespaceStore, "get" | "waitFor"> };
 
-export type NamespaceLookupOptions = {
-  /** Patience with the watch before the API is asked. @default 300 */
-  readonly askAfterMs?: number;
-};
-
-export function createNamespaceLookup(
-  deps: NamespaceLookupDeps,
-  { askAfterMs = 300 }: NamespaceLookupOptions = {},
-): NamespaceLookup {
+export function createNamespaceLookup(deps: NamespaceLookupDeps): NamespaceLookup {
   return {
     async findNamespace(name, signal) {
       const known = deps.namespaces.get(name);
@@ -48,7 +40,7 @@ export function createNamespaceLookup(
         deps,
         {
           ref,
-          askAfterMs,
+          askAfterMs: ASK_AFTER_MS,
           watched: (ending) => deps.namespaces.waitFor(accepts, ending),
           parse: parseNamespace,
           accepts,

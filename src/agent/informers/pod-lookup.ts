@@ -7,7 +7,7 @@
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
 import type { PodStore } from "./informers.ts";
-import { type AskDeps, type Asked, watchOrAsk } from "./watch-or-ask.ts";
+import { ASK_AFTER_MS, type AskDeps, type Asked, watchOrAsk } from "./watch-or-ask.ts";
 
 /** From CNI_ARGS: K8S_POD_NAMESPACE, K8S_POD_NAME and, where the runtime gives it (not empty), K8S_POD_UID. */
 export type PodIdentity = { readonly namespace: string; readonly name: string; readonly uid?: string | undefined };
@@ -37,7 +37,7 @@ export interface PodLookup {
 export type PodLookupDeps = AskDeps & { readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced"> };
 
 export type PodLookupOptions = {
-  /** Patience with the watch before the API is asked. @default 300 */
+  /** Patience with the watch before the API is asked. @default ASK_AFTER_MS */
   readonly askAfterMs?: number;
   /** With watch and API together. */
   readonly patienceMs: number;
@@ -48,7 +48,7 @@ const STATIC_POD_ANNOTATIONS = ["kubernetes.io/config.hash", "kubernetes.io/conf
 
 export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions): PodLookup {
   const { pods } = deps;
-  const { askAfterMs = 300, patienceMs } = options;
+  const { askAfterMs = ASK_AFTER_MS, patienceMs } = options;
 
   async function findPod(identity: PodIdentity, signal: AbortSignal): Promise<PodLookupResult> {
     const wanted = withoutEmptyUid(identity);

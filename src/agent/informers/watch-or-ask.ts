@@ -33,6 +33,8 @@ export type WatchedOrAsked<T> =
   | { readonly found: true; readonly object: T; readonly source: "watch" | "api" }
   | { readonly found: false; readonly asked: Asked };
 
+/** Patience with the watch before the API is asked. */
+export const ASK_AFTER_MS = 300;
 /** A request may take so long; after one that failed, the next comes so much later, or when the server says. */
 const TRY_MS = 3000;
 const RETRY_AFTER_MS = 500;
