@@ -20,6 +20,7 @@ import {
   privateFolderCalls,
 } from "../src/platform/fs/private-folder.ts";
 import { TurnedClock } from "./turned-clock.ts";
+import { until } from "./until.ts";
 
 const BOOT = "2b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a10";
 export const NEXT_BOOT = "3b6a9a43-7d5f-4c0f-8d2c-0c9f9e3d3a11";
@@ -105,9 +106,9 @@ export class TestNode {
     writeFileSync(join(this.path, name), text, { mode });
   }
 
-  /** Turns until the condition holds; the test's own time limit ends it otherwise. */
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise((resolve) => void setImmediate(resolve));
+  /** Resolves as soon as the condition holds. @throws {Error} when it does not within a minute. */
+  until(condition: () => boolean): Promise<void> {
+    return until("what is expected of the records", condition);
   }
 
   advance(ms: number): void {

@@ -8,6 +8,7 @@ import { createNode } from "../node/create-node.ts";
 import { joinMesh, type MeshNode, NEW_POD } from "../node/mesh-node.ts";
 import type { TestPod } from "../node/pod.ts";
 import { startApplication } from "../sidecar/sidecar.ts";
+import { until } from "../until.ts";
 import { startZtunnel, type ZtunnelProcess } from "../ztunnel/ztunnel-process.ts";
 import { type AmbientRow, findAmbientSurprises, renderAmbientTable } from "./ambient-table.ts";
 import type { Paint, Steps } from "./steps.ts";
@@ -64,25 +65,30 @@ export async function runAmbientAct({ step, say }: Steps, paint: Paint): Promise
   const isOut = async (pod: TestPod): Promise<boolean> =>
     redirection(mesh, pod) === undefined && (await countRules(pod)) === 0;
   await step("The three that started in the mesh are annotated as reachable by it", () =>
-    until(async () => (await Promise.all([client, server, leaves].map(isIn))).every(Boolean)),
+    until(
+      "the three to be in",
+      async () => (await Promise.all([client, server, leaves].map(isIn))).every(Boolean),
+      PATIENCE_MS,
+    ),
   );
   await step("Namespace shop is labelled: its pod, which runs, comes in", async () => {
     mesh.api.patch("namespaces", "shop", { metadata: { labels: { [MODE_LABEL]: "ambient" } } });
-    await until(() => isIn(joins));
+    await until("shop/joins to be in", () => isIn(joins), PATIENCE_MS);
   });
   await step("Pod mesh/leaves is labelled out: it leaves when what it has open is finished", async () => {
     mesh.api.patch("pods", "mesh/leaves", { metadata: { labels: { [MODE_LABEL]: "none" } } });
-    await until(() => isOut(leaves));
+    await until("mesh/leaves to be out", () => isOut(leaves), PATIENCE_MS);
   });
   await step("Somebody flushes the rules of mesh/server: they stand again", async () => {
     const before = await countRules(server);
     for (const table of ["nat", "mangle"]) await server.exec(["iptables", "-t", table, "-F"]);
-    await until(async () => (await countRules(server)) === before);
+    await until("its rules to stand again", async () => (await countRules(server)) === before, PATIENCE_MS);
   });
   await step("ztunnel is replaced: its successor is given all pods of the mesh", async () => {
     const old = ztunnel;
     ztunnel = await startTunnel();
-    await until(() => [client, server, joins].every(({ uid }) => isServed(ztunnel, uid)));
+    const isGiven = () => [client, server, joins].every(({ uid }) => isServed(ztunnel, uid));
+    await until("the successor to have them", isGiven, PATIENCE_MS);
     await old.stop();
   });
 
@@ -153,11 +159,4 @@ async function countRules(pod: TestPod, ...saves: readonly string[]): Promise<nu
     count += stdout.split("\n").filter((line) => line.startsWith("-A")).length;
   }
   return count;
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + PATIENCE_MS; !(await condition()); ) {
-    if (performance.now() > deadline) throw new Error("Cannot wait longer: it did not come about in 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

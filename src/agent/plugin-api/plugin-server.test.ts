@@ -3,6 +3,7 @@ import { closeSync, existsSync, fstatSync, openSync, readdirSync, rmSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import { readAnswer, requestFrame, serve } from "../../../plugin/test/server-rig.ts";
+import { until } from "../../../testbed/until.ts";
 import { FLAG_NO_ANSWER } from "../../core/plugin-protocol/frame.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -112,7 +113,7 @@ test("a socket file that somebody removed is made anew", async () => {
   await using rig = await serve(async () => ({ exitCode: 0 }), { recheckMs: 5 });
   const socketPath = join(rig.runDir, "plugin.sock");
   rmSync(socketPath);
-  while (!existsSync(socketPath)) await new Promise((resolve) => setImmediate(resolve));
+  await until("another socket file", () => existsSync(socketPath));
   using client = rig.connect();
   client.send(addRequest());
   assert.equal((await readAnswer(client))?.fields.get(1), "0");

@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { until } from "../../../testbed/until.ts";
 import { createPoller } from "../linux/poller.ts";
 import { SOCK_STREAM } from "../linux/socket-numbers.ts";
 import { listenUnix } from "../linux/unix-socket.ts";
@@ -119,12 +120,13 @@ describe("createHttpConnections() and askOverUnix()", () => {
       },
     });
     const first = askOverUnix(scene.path, "/", LIMITS);
-    await until(() => scene.taken.length === 1);
+    await until("the first connection", () => scene.taken.length === 1);
     await assert.rejects(askOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
     assert.deepEqual(scene.taken, [true, false]);
     answers.resolve();
     assert.equal((await first).body, "late");
-    await until(async () => (await askOverUnix(scene.path, "/", LIMITS).catch(() => undefined)) !== undefined);
+    const isAnswered = async () => (await askOverUnix(scene.path, "/", LIMITS).catch(() => undefined)) !== undefined;
+    await until("room for another", isAnswered);
   });
 
   it("give the whole body to who asks for it, however it arrives, and none where there is none", async () => {
@@ -176,7 +178,7 @@ describe("createHttpConnections() and askOverUnix()", () => {
   it("cut what runs at the end's deadline, and take nothing more", async () => {
     await using scene = serve({ answer: () => new Promise(() => undefined) });
     const asked = assert.rejects(askOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
-    await until(() => scene.taken.length === 1);
+    await until("the first connection", () => scene.taken.length === 1);
     await Promise.all([scene.connections.close(10), scene.connections.close(10)]);
     await asked;
     await assert.rejects(askOverUnix(scene.path, "/", LIMITS), rejectsWith("hung-up"));
@@ -199,7 +201,3 @@ describe("askOverUnix()", () => {
     await assert.rejects(askOverUnix(large.path, "/", { ...LIMITS, maxBytes: 999 }), rejectsWith("too-large"));
   });
 });
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
-}

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { describe, it } from "node:test";
+import { until } from "../../../testbed/until.ts";
 import { type HttpListener, listenHttp } from "./server.ts";
 
 /** Serves a few routes for the time of `use`. */
@@ -115,7 +116,7 @@ describe("listenHttp()", () => {
         sockets.push(socket);
       }
       const surplus = sockets.slice(0, 17);
-      while (!surplus.every((socket) => closedOnes.has(socket))) await new Promise((resolve) => setImmediate(resolve));
+      await until("the end of the surplus", () => surplus.every((socket) => closedOnes.has(socket)));
       assert.equal(closedOnes.size, surplus.length);
       assert.match(await talk(port, request("GET", "/ok")), /^HTTP\/1\.1 200 /);
       other.write(request("GET", "/ok"));
