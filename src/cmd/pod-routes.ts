@@ -23,12 +23,12 @@ export function podRoutes(
     "GET /pods/:namespace/:name": async ({ params }) => {
       const [namespace = "", name = ""] = [params.get("namespace"), params.get("name")];
       const found = status.find(namespace, name);
-      if (found === undefined) return refuse(404, noSuchPod("explain", namespace, name));
+      if (found === undefined) return refuse(404, noSuchPod("explain", times.node, namespace, name));
       const live = await lookLive(deps, found.pod, found.capture, deadline());
       // What is remembered is told as it is after the look.
       const explanation = status.explain(namespace, name);
       return explanation === undefined
-        ? refuse(404, noSuchPod("explain", namespace, name))
+        ? refuse(404, noSuchPod("explain", times.node, namespace, name))
         : answerJson({ ...explanation, live });
     },
     "GET /pods/:namespace/:name/trace": async ({ params, query }) => {
@@ -36,7 +36,7 @@ export function podRoutes(
       const wanted = parseTraceQuery(readTraceTexts(query));
       if ("message" in wanted) return refuse(400, wanted.message);
       const found = status.find(namespace, name);
-      if (found === undefined) return refuse(404, noSuchPod("trace in", namespace, name));
+      if (found === undefined) return refuse(404, noSuchPod("trace in", times.node, namespace, name));
       const outcome = await tracePacket(deps, { node: times.node, ...found }, wanted, deadline());
       if (outcome.kind === "traced") return answerJson(outcome.document);
       return refuse(outcome.kind === "impossible" ? 400 : 503, outcome.message);
@@ -44,6 +44,7 @@ export function podRoutes(
   };
 }
 
-function noSuchPod(action: string, namespace: string, name: string): string {
-  return `Cannot ${action} pod ${namespace}/${name}: the agent of this node knows no such pod`;
+function noSuchPod(action: string, node: string, namespace: string, name: string): string {
+  const where = `kubectl -n ${namespace} get pod ${name} -o wide tells whether there is one, and on which node`;
+  return `Cannot ${action} pod ${namespace}/${name}: the agent of node ${node} knows no such pod; ${where}`;
 }

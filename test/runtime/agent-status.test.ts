@@ -157,7 +157,10 @@ test("only root is answered, and who cannot be answered is told why", async () =
   assert.match(nobody.stderr, /only root may ask the agent/);
   const unknown = await askAgent(agent, ["explain", "shop/absent"]);
   assert.equal(unknown.status, 3);
-  assert.match(unknown.stderr, /Cannot explain pod shop\/absent: the agent of this node knows no such pod/);
+  assert.match(
+    unknown.stderr,
+    /Cannot explain pod shop\/absent: the agent of node \S+ knows no such pod; kubectl -n shop get pod absent /,
+  );
   const elsewhere = await askAgent(agent, ["status", "--cni-agent-run-dir", "/var/run/elsewhere"]);
   assert.equal(elsewhere.status, 2);
   assert.match(elsewhere.stderr, /\/var\/run\/elsewhere\/admin\.sock.*no agent runs with this run directory/);

@@ -171,7 +171,10 @@ test("who cannot be answered is told why, and names that are none never reach th
   const to = ["--to", "10.0.0.1:80"];
   const unknown = await askAgent(agent, ["trace", "shop/absent", ...to]);
   assert.equal(unknown.status, 3);
-  assert.match(unknown.stderr, /Cannot trace in pod shop\/absent: the agent of this node knows no such pod/);
+  assert.match(
+    unknown.stderr,
+    /Cannot trace in pod shop\/absent: the agent of node \S+ knows no such pod; kubectl -n shop get pod absent /,
+  );
   const nobody = await askAgent(agent, ["trace", "shop/web", ...to], NOBODY);
   assert.deepEqual([nobody.status, nobody.stdout], [2, ""]);
   assert.match(nobody.stderr, /only root may ask the agent/);

@@ -223,6 +223,13 @@ describe("createNodeStatus()", () => {
     assert.equal(explanation?.rules?.list.length, 20);
   });
 
+  it("tells who asks for a pod without a sidecar that ambient mode is off here", () => {
+    const out = verified("u1", { state: "out", reason: "no-proxy-container", desired: undefined });
+    const explanation = statusOf({ verifications: () => [out] }).explain("shop", "web");
+    assert.equal(explanation?.decisionInWords, "it has no container istio-proxy; ambient mode is off on this node");
+    assert.ok(explanation?.inputs.some(({ name, value }) => name === "AMBIENT_ENABLED" && value === "false"));
+  });
+
   it("explains a pod in a user namespace of its own by the dialect it is written in", () => {
     const own: Pod = { ...podOf("web", "u1"), hostUsers: false };
     const { explain } = statusOf({ pods: { list: () => [own] } });

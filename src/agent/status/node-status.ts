@@ -210,8 +210,8 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
       at: new Date(deps.wallMs()).toISOString(),
       node: options.node,
       pod: status,
-      decisionInWords: (status.reason === null ? undefined : reasonInWords(status.reason)) ?? null,
-      inputs: describeInputs(pod, options.settings, options.strictFamilies),
+      decisionInWords: (status.reason === null ? undefined : reasonOnNode(status.reason, options.mode)) ?? null,
+      inputs: describeInputs(pod, options.settings, options),
       rules:
         capture === undefined || written === undefined || status.decision !== "in"
           ? null
@@ -220,6 +220,13 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
   }
 
   return { document, explain, find, counts };
+}
+
+/** A pod that is only for ambient mode has no sidecar either: where that mode is off, this is what somebody has to hear. */
+function reasonOnNode(reason: string, mode: NodeStatusOptions["mode"]): string | undefined {
+  const words = reasonInWords(reason);
+  const isWithoutSidecar = reason === "no-proxy-container" || reason === "not-injected";
+  return mode === "sidecar" && isWithoutSidecar ? `${words}; ambient mode is off on this node` : words;
 }
 
 function describeBackend(decision: BackendDecision | undefined): StatusDocument["backend"] {

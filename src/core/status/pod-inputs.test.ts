@@ -16,7 +16,9 @@ function podWith(annotations: Record<string, string>, container: object = {}) {
 describe("describeInputs()", () => {
   const inputsOf = (pod: ReturnType<typeof podWith>) =>
     new Map(
-      describeInputs(pod, { excludedNamespaces: ["kube-system", "a"] }, true).map(({ name, value }) => [name, value]),
+      describeInputs(pod, { excludedNamespaces: ["kube-system", "a"] }, { strictFamilies: true, mode: "sidecar" }).map(
+        ({ name, value }) => [name, value],
+      ),
     );
 
   it("tells everything the policy reads, absent or not", () => {
@@ -37,6 +39,7 @@ describe("describeInputs()", () => {
         ["istio-proxy ISTIO_DUAL_STACK", "true"],
         ["annotation sidecar.istio.io/status", "present"],
         ["annotation traffic.sidecar.istio.io/excludeOutboundPorts", "3306"],
+        ["AMBIENT_ENABLED", "false"],
         ["user namespace of its own", "false"],
         ["addresses", "10.0.0.1,fd00::1"],
         ["STRICT_FAMILIES", "true"],
@@ -44,6 +47,23 @@ describe("describeInputs()", () => {
       ],
     );
     assert.ok(inputs.has("label sidecar.istio.io/inject") && inputs.has("container istio-init"));
+  });
+
+  it("names an annotation of the prefix that nobody follows, and the one that was probably meant", () => {
+    const prefix = "traffic.sidecar.istio.io";
+    const inputs = inputsOf(
+      podWith({ [`${prefix}/excludeOutboundPort`]: "443", [`${prefix}/speed`]: "9", "example.com/speed": "9" }),
+    );
+    assert.deepEqual(
+      [...inputs].filter(([, value]) => value?.startsWith("not known")),
+      [
+        [
+          `annotation ${prefix}/excludeOutboundPort`,
+          `not known, ignored; did you mean ${prefix}/excludeOutboundPorts?`,
+        ],
+        [`annotation ${prefix}/speed`, "not known, ignored"],
+      ],
+    );
   });
 
   it("cuts what a pod's author made long", () => {

@@ -1,6 +1,7 @@
 // What the policy of sidecar mode reads of a pod and of the operator's settings, in the order in which it decides
 // (core/policy/sidecar-decision.ts). For people who ask why.
 
+import { findNearMiss } from "../config/near-miss.ts";
 import type { Container, Pod } from "../kube/pod.ts";
 import { CAPTURE_ANNOTATIONS } from "../policy/sidecar-annotations.ts";
 import { INJECT_KEY, PROXY_FLAGS, type SidecarSettings, STATUS_ANNOTATION } from "../policy/sidecar-decision.ts";
@@ -10,12 +11,16 @@ import type { PodExplanation } from "./status-document.ts";
 type Inputs = PodExplanation["inputs"];
 
 const MAX_VALUE = 300;
+const MAX_UNKNOWN = 20;
+/** Upstream's for what is captured: one that is not known there is a typing error, and nobody else says so. */
+const CAPTURE_PREFIX = "traffic.sidecar.istio.io/";
+const MODE_LABEL = "istio.io/dataplane-mode";
 
 /** The annotations are the pod's of now; a decision made at its ADD was made with those of then. */
 export function describeInputs(
   pod: Pod,
   { excludedNamespaces }: Pick<SidecarSettings, "excludedNamespaces">,
-  strictFamilies: boolean,
+  { strictFamilies, mode }: { readonly strictFamilies: boolean; readonly mode: "sidecar" | "ambient" },
 ): Inputs {
   const containers = [...pod.initContainers, ...pod.containers];
   const proxy = containers.findLast(({ name }) => name === "istio-proxy");
@@ -36,11 +41,29 @@ export function describeInputs(
     ...Object.values(CAPTURE_ANNOTATIONS)
       .filter((key) => pod.annotations[key] !== undefined)
       .map(annotation),
+    ...describeUnknown(pod.annotations),
+    { name: "AMBIENT_ENABLED", value: String(mode === "ambient") },
+    { name: `label ${MODE_LABEL}`, value: cut(pod.labels[MODE_LABEL]) },
     { name: "user namespace of its own", value: String(pod.hostUsers === false) },
     { name: "addresses", value: cut(pod.podIps.join(",") || undefined) },
     { name: "STRICT_FAMILIES", value: String(strictFamilies) },
     { name: "phase", value: cut(pod.phase || undefined) },
   ];
+}
+
+/** Annotations that nobody follows, with the one that was probably meant. */
+function describeUnknown(annotations: Pod["annotations"]): Inputs {
+  const known: readonly string[] = Object.values(CAPTURE_ANNOTATIONS);
+  return Object.entries(annotations)
+    .filter(([key]) => key.startsWith(CAPTURE_PREFIX) && !known.includes(key))
+    .slice(0, MAX_UNKNOWN)
+    .map(([key]) => {
+      const near = findNearMiss(key, known);
+      return {
+        name: cutText(`annotation ${key}`, MAX_VALUE),
+        value: `not known, ignored${near === undefined ? "" : `; did you mean ${near}?`}`,
+      };
+    });
 }
 
 function describeProxy(proxy: Container): Inputs {

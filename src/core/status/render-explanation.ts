@@ -80,10 +80,21 @@ function rowsOfState(pod: PodStatus, at: string): Cell[][] {
   return [
     ["state", pod.needsAttention ? { text: pod.state, colour: "red" } : pod.state],
     ...(pod.message === null ? [] : [["why", pod.message]]),
+    ...(pod.reason === "bad-annotation" ? [["next", "correct the annotation and make the pod anew"]] : []),
     ...(finishing === undefined ? [] : [["connections", finishing]]),
     ["last verified", renderAge(pod.lastVerifiedAt, at)],
-    ["changes", pod.isMonitored ? "told by the kernel" : "found by the timer only"],
-    ["network namespace", pod.netns === null ? "not known" : `${pod.netns.inode} (${SOURCES[pod.netns.source]})`],
+    [
+      "changes",
+      pod.isMonitored ? "told by the kernel" : pod.state === "out" ? "not looked for" : "found by the timer only",
+    ],
+    [
+      "network namespace",
+      pod.netns === null
+        ? pod.state === "out"
+          ? "not needed"
+          : "not known"
+        : `${pod.netns.inode} (${SOURCES[pod.netns.source]})`,
+    ],
     ...(pod.bypassed.length === 0
       ? []
       : [["passes by", { text: pod.bypassed.join(", "), colour: "red" } satisfies Cell]]),
@@ -146,7 +157,10 @@ export function rowsOfCapture(capture: CaptureStatus): Cell[][] {
     ["outbound ranges", wordsOf(capture.outboundRanges)],
     [
       "outbound ports",
-      `always ${outboundPorts.include.join(", ") || "none"}; never ${outboundPorts.exclude.join(", ") || "none"}`,
+      [
+        `all of these ranges${outboundPorts.exclude.length === 0 ? "" : ` but ${outboundPorts.exclude.join(", ")}`}`,
+        ...(outboundPorts.include.length === 0 ? [] : [`${outboundPorts.include.join(", ")} of any range`]),
+      ].join("; "),
     ],
     ["of groups", wordsOf(capture.ownerGroups)],
     ["excluded interfaces", capture.excludeInterfaces.join(", ") || "none"],

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { DEFAULT_SIDECAR_CAPTURE } from "../rules/sidecar-capture.ts";
+import { describeCapture } from "./describe-capture.ts";
 import { describeRules } from "./describe-rules.ts";
 import { renderExplanation } from "./render-explanation.ts";
 import { renderStatus } from "./render-status.ts";
@@ -236,6 +237,25 @@ describe("renderExplanation()", () => {
     const out = { ...same, state: "nothing-wanted" } as const;
     assert.match(text({ ...out, holdsMeshRules: false }), /^ +difference +none: no rule of a mesh is there/m);
     assert.match(text({ ...out, holdsMeshRules: true }), /^ +difference +rules of a mesh are there that this agent/m);
+  });
+
+  it("says of a pod that is left alone that nothing is looked for, and of a refused one what to do next", () => {
+    const text = (pod: PodExplanation["pod"]): string =>
+      renderExplanation({ ...EXPLANATION, pod }, { hasColours: false, withRules: false });
+    assert.match(text({ ...OUT, isMonitored: false }), /^ +changes +not looked for\n +network namespace +not needed$/m);
+    const refused = samplePod({ state: "refused", reason: "bad-annotation", message: "Cannot read annotation x" });
+    assert.match(
+      text(refused),
+      /^ +why +Cannot read annotation x\n +next +correct the annotation and make the pod anew$/m,
+    );
+    assert.doesNotMatch(text(OUT), /^ +next/m);
+  });
+
+  it("tells the ports that count in the captured ranges from those that count in any", () => {
+    const capture = { ...DEFAULT_SIDECAR_CAPTURE, outboundPorts: { include: [443], exclude: [15020] } };
+    const pod = samplePod({ capture: describeCapture(capture, 10) });
+    const text = renderExplanation({ ...EXPLANATION, pod }, { hasColours: false, withRules: false });
+    assert.match(text, /^ +outbound ports +all of these ranges but 15020; 443 of any range$/m);
   });
 
   it("explains a pod of which nothing is known", () => {
