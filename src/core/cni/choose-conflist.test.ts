@@ -103,6 +103,7 @@ describe("compareNames()", () => {
 });
 
 describe("parseConf()", () => {
+  const parseText = (name: string, text: string) => parseConf(name, new TextEncoder().encode(text));
   const cases: readonly [string, string, string][] = [
     ["an array", "[]", "it is no JSON object"],
     ["a byte-order mark", `\ufeff${LIST}`, "Cannot read JSON: expected a value, found byte 0xef at byte 0"],
@@ -116,10 +117,64 @@ describe("parseConf()", () => {
     ["no plugins", '{"name":"n","plugins":[]}', 'its "plugins" are empty'],
     ["a plugin without type", '{"name":"n","plugins":[{"type":"p"},{"type":""}]}', 'its plugin 1 has no "type"'],
     ["a plugin that is no object", '{"name":"n","plugins":["p"]}', 'its plugin 0 has no "type"'],
+    ...["1", "null", '"sure"'].map((value): [string, string, string] => [
+      `"disableCheck" ${value}`,
+      `{"name":"n","disableCheck":${value},"plugins":[{"type":"p"}]}`,
+      'its "disableCheck" is neither true nor false',
+    ]),
   ];
   for (const [what, text, reason] of cases) {
     it(`calls ${what} invalid`, () => {
       assert.deepEqual(parseConf("x.conflist", new TextEncoder().encode(text)), { kind: "invalid", reason });
+    });
+  }
+
+  /** What libcni says to each of these was asked of v0.8.1, v1.1.2 and v1.3.0, and was the same. */
+  const refused: readonly [string, string][] = [
+    ['"name":1', '"name" is no string'],
+    ['"cniVersion":1', '"cniVersion" is no string'],
+    ['"capabilities":[]', '"capabilities" is no object'],
+    ['"capabilities":{"x":"true"}', '"capabilities.x" is neither true nor false'],
+    ['"ipam":"host-local"', '"ipam" is no object'],
+    ['"ipam":{"type":1}', '"ipam.type" is no string'],
+    ['"dns":[]', '"dns" is no object'],
+    ['"dns":{"domain":{}}', '"dns.domain" is no string'],
+    ['"dns":{"nameservers":"1.1.1.1"}', '"dns.nameservers" is no array'],
+    ['"dns":{"options":[1]}', '"dns.options[0]" is no string'],
+    ['"prevResult":[]', '"prevResult" is no object'],
+  ];
+  for (const [member, reason] of refused) {
+    it(`calls a list and a file whose plugin has ${member} invalid, as every runtime does`, () => {
+      const plugin = `{"type":"p",${member}}`;
+      const list = `{"name":"n","plugins":[{"type":"o"},${plugin}]}`;
+      assert.deepEqual(parseText("x.conflist", list), { kind: "invalid", reason: `its plugin 1: ${reason}` });
+      assert.deepEqual(parseText("x.conf", plugin), { kind: "invalid", reason: `its ${reason}` });
+    });
+  }
+
+  const taken: readonly string[] = [
+    '"capabilities":null',
+    '"capabilities":{"x":null,"y":true}',
+    '"ipam":null',
+    '"ipam":{"type":"host-local","ranges":[]}',
+    '"dns":{"search":[null,"x"]}',
+    '"name":null',
+    '"prevResult":{}',
+    '"mtu":"any"',
+  ];
+  for (const member of taken) {
+    it(`takes a plugin with ${member}, as every runtime does`, () => {
+      assert.equal(parseText("x.conflist", `{"name":"n","plugins":[{"type":"p",${member}}]}`).kind, "list");
+      assert.equal(parseText("x.conf", `{"type":"p",${member}}`).kind, "single");
+    });
+  }
+
+  for (const value of ["true", '"True"']) {
+    it(`takes "disableCheck" ${value}`, () => {
+      assert.equal(
+        parseText("x.conflist", `{"name":"n","disableCheck":${value},"plugins":[{"type":"p"}]}`).kind,
+        "list",
+      );
     });
   }
 

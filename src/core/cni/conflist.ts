@@ -2,6 +2,7 @@
  * A file of the runtime's CNI folder as the runtime understands it: valid or not by libcni's rules, and where its
  * plugins stand in the text. Which file counts is choose-conflist.ts, changing one is edit-conflist.ts.
  */
+import { findMisfit } from "./find-misfit.ts";
 import {
   findMember,
   type JsonArrayNode,
@@ -74,6 +75,10 @@ function parseList(root: JsonObjectNode, bytes: Uint8Array): Conflist | InvalidC
   if (name?.kind !== "string") return invalid('it has no string "name"');
   const cniVersion = findMember(root, "cniVersion");
   if (cniVersion !== undefined && cniVersion.kind !== "string") return invalid('its "cniVersion" is no string');
+  const disableCheck = findMember(root, "disableCheck");
+  if (disableCheck !== undefined && !isSwitch(disableCheck)) {
+    return invalid('its "disableCheck" is neither true nor false');
+  }
   const list = findMember(root, "plugins");
   if (list?.kind !== "array") return invalid('it has no array "plugins"');
   if (list.items.length === 0) return invalid('its "plugins" are empty');
@@ -81,6 +86,8 @@ function parseList(root: JsonObjectNode, bytes: Uint8Array): Conflist | InvalidC
   for (const [index, item] of list.items.entries()) {
     const plugin = parsePlugin(item);
     if (plugin === undefined) return invalid(`its plugin ${index} has no "type"`);
+    const misfit = findMisfit(item);
+    if (misfit !== undefined) return invalid(`its plugin ${index}: ${misfit}`);
     plugins.push(plugin);
   }
   return { kind: "list", name: name.value, bytes, list, plugins };
@@ -88,13 +95,20 @@ function parseList(root: JsonObjectNode, bytes: Uint8Array): Conflist | InvalidC
 
 function parseSingle(root: JsonObjectNode, bytes: Uint8Array): SingleConf | InvalidConf {
   const plugin = parsePlugin(root);
-  return plugin === undefined ? invalid('it has no "type"') : { kind: "single", bytes, plugin };
+  if (plugin === undefined) return invalid('it has no "type"');
+  const misfit = findMisfit(root);
+  return misfit === undefined ? { kind: "single", bytes, plugin } : invalid(`its ${misfit}`);
 }
 
 function parsePlugin(node: JsonNode): ConflistPlugin | undefined {
   if (node.kind !== "object") return undefined;
   const type = findMember(node, "type");
   return type?.kind === "string" && type.value !== "" ? { type: type.value, node } : undefined;
+}
+
+/** As text since libcni v1.2: older ones refuse that. null is none to any of them. */
+function isSwitch(node: JsonNode): boolean {
+  return node.kind === "boolean" || (node.kind === "string" && /^(?:true|false)$/i.test(node.value));
 }
 
 function invalid(reason: string): InvalidConf {
