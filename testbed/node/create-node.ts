@@ -11,7 +11,7 @@ import { currentNodeNamespaces } from "./enter.ts";
 import { makeFoldersPrivate } from "./filesystem.ts";
 import { removeHostProbes } from "./host-probes.ts";
 import { renderImageArchive } from "./image.ts";
-import { findLeftovers, listCgroups, readSystemState } from "./leftovers.ts";
+import { findLeftovers, listCgroups, listMounts, readSystemState } from "./leftovers.ts";
 import { type NodeFamilies, renderPodNetwork, setUpNodeNetwork } from "./node-network.ts";
 import { type PodSpec, runPod, type TestPod } from "./pod.ts";
 import { REPOSITORY } from "./repository.ts";
@@ -212,15 +212,6 @@ async function unmountBelow(folder: string, kept: ReadonlySet<string>): Promise<
   for (const { id, point } of listMounts().reverse())
     if (!kept.has(id) && point.startsWith(`${folder}/`) && !point.startsWith("/run/testbed/folders"))
       await mustRun(["umount", "--lazy", point]);
-}
-
-/** proc_pid_mountinfo(5): the first field is the mount's id, the fifth the mount point. */
-function listMounts(): { readonly id: string; readonly point: string }[] {
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-  return lines.flatMap((line) => {
-    const [id, , , , point] = line.split(" ");
-    return id === undefined || point === undefined ? [] : [{ id, point }];
-  });
 }
 
 // They outlive containerd on purpose, and run in its cgroup, not in the pods'.

@@ -9,7 +9,8 @@ export type SystemState = ReadonlySet<string>;
 
 /** Reads the state. Only processes of this process's pid namespace, and only cgroups called `cgroup`, are seen. */
 export async function readSystemState(cgroup: string): Promise<SystemState> {
-  const lines = [...listProcesses(), ...listMounts(), ...listInterfaces(), ...(await listNetfilterTables())];
+  const mounts = listMounts().map(({ id, point }) => `mount ${point} (${id})`);
+  const lines = [...listProcesses(), ...mounts, ...listInterfaces(), ...(await listNetfilterTables())];
   for (const path of globSync(`/sys/fs/cgroup/{,*/}${cgroup}`)) lines.push(`cgroup ${path}`);
   return new Set(lines);
 }
@@ -30,12 +31,13 @@ function listProcesses(): readonly string[] {
   return lines;
 }
 
-function listMounts(): readonly string[] {
-  const text = readFileSync("/proc/self/mountinfo", "utf8");
-  return text.split("\n").flatMap((line) => {
+/** What is mounted in the namespace of the caller; a later one lies on top. */
+export function listMounts(): { readonly id: string; readonly point: string }[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  return lines.flatMap((line) => {
     // proc_pid_mountinfo(5): the first field is the mount's id, the fifth the mount point.
     const [id, , , , point] = line.split(" ");
-    return point === undefined ? [] : [`mount ${point} (${id})`];
+    return id === undefined || point === undefined ? [] : [{ id, point }];
   });
 }
 
