@@ -176,7 +176,7 @@ export function createEventRecorder(deps: EventRecorderDeps, options: EventRecor
     if (isForbidden(error) && !isNamespaceEnding(error)) {
       isOff = true;
       deps.log.warn("Cannot write Events: the right is missing, none will be written until the agent restarts", {
-        hint: "grant create and patch of events to the agent's service account, as the chart does with repair.enabled",
+        hint: "grant create and patch of events to the agent's service account, as our chart does, and upstream's with repair.enabled",
         err: messageOf(error),
       });
       return;
