@@ -219,7 +219,7 @@ export function createNetnsRegistry(deps: NetnsRegistryDeps, options: NetnsRegis
     } else {
       if (unavailable !== scan.reason) {
         deps.log.warn(`Pods that started without the plugin cannot be found: ${scan.reason}`, {
-          hint: "mount the node's /proc at /host/proc and grant SYS_PTRACE, as the chart does with repair or ambient mode",
+          hint: "mount the node's /proc at /host/proc and grant SYS_PTRACE, as our chart does, and upstream's with repair or ambient mode",
         });
       }
       unavailable = scan.reason;
