@@ -32,6 +32,9 @@ the registry take "latest". Arguments: root, settings.
 {{- with $settings.tag -}}:{{ include "settings.text" . }}{{- end -}}
 {{- end -}}
 {{- else -}}
+{{- if regexMatch "[:@]" $settings.image -}}
+{{- fail (printf "Cannot use image: %v has a tag or digest and no registry; accepted: REGISTRY/%v, or hub, image and tag apart" $settings.image $settings.image) -}}
+{{- end -}}
 {{- $variant := $settings.variant | default $settings.global.variant -}}
 {{- $suffix := get (dict "distroless" "" "debug" "-dev") $variant | default "" -}}
 {{- if and $variant (not (has $variant (list "distroless" "debug"))) -}}{{- $suffix = printf "-%s" $variant -}}{{- end -}}

@@ -35,9 +35,35 @@ The settings that hold: defaults, profile, compatibility version, platform, what
 {{- range $path, $_ := (index . 0).Files.Glob "files/profile-*.yaml" -}}
 {{- $known = append $known (trimSuffix ".yaml" (trimPrefix "files/profile-" $path)) -}}
 {{- end -}}
-{{- fail (printf "Cannot use %s: there is no %v; there are %s" (index . 1) (index . 2) (join ", " $known)) -}}
+{{- $value := index . 1 -}}
+{{- $prefix := get (dict "platform" "platform-" "compatibilityVersion" "compatibility-version-") $value -}}
+{{- $names := list -}}
+{{- range $known -}}
+{{- $isOther := or (hasPrefix "platform-" .) (hasPrefix "compatibility-version-" .) -}}
+{{- if or (and $prefix (hasPrefix $prefix .)) (not (or $prefix $isOther)) -}}{{- $names = append $names (trimPrefix $prefix .) -}}{{- end -}}
+{{- end -}}
+{{- fail (printf "Cannot use %s: there is no %v; there are %s" $value (index . 2 | toString | trimPrefix $prefix) (join ", " $names)) -}}
 {{- end -}}
 {{- $file -}}
+{{- end -}}
+
+{{/*
+Values that nothing reads, by their paths with ", " between them. Maps that are empty by default, or hold names of the user's
+choice, are not looked into. Arguments: what was given, the defaults, the path so far.
+*/}}
+{{- define "settings.unknown" -}}
+{{- $defaults := index . 1 -}}
+{{- $path := index . 2 -}}
+{{- $found := list -}}
+{{- range $key, $value := index . 0 -}}
+{{- $below := printf "%s%s" $path $key -}}
+{{- if not (hasKey $defaults $key) -}}
+{{- $found = append $found $below -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $defaults $key)) (get $defaults $key) (not (has $key (list "global" "resources" "seccompProfile" "updateStrategy"))) -}}
+{{- with include "settings.unknown" (list $value (get $defaults $key) (printf "%s." $below)) -}}{{- $found = append $found . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- join ", " $found -}}
 {{- end -}}
 
 {{/* Lays the second map over the first, which it changes. A null takes away what was there. */}}

@@ -1,6 +1,7 @@
 // What the chart's values do, and what it refuses.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ALL_OPTIONS } from "../../src/core/config/options.ts";
@@ -117,6 +118,30 @@ describe("the agent takes the names of files that the chart takes", () => {
   }
 });
 
+test("the notes name values that nothing reads, and none that something does", async () => {
+  const notesOf = async (pairs: readonly string[]): Promise<string> => {
+    const chart = mkdtempSync(join(tmpdir(), "chart-notes-"));
+    try {
+      cpSync(CHART, chart, { recursive: true });
+      const notes = readFileSync(join(CHART, "templates/NOTES.txt"), "utf8");
+      const object = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: notes }\ndata:\n  notes: ";
+      const text = `{{ define "notes" }}${notes}{{ end }}\n${object}{{ include "notes" . | quote }}\n`;
+      writeFileSync(join(chart, "templates/notes.yaml"), text);
+      const args = [...pairs.flatMap((pair) => ["--set", pair]), "--show-only", "templates/notes.yaml"];
+      const [config] = await renderObjects({ chart, args });
+      return String(readPath(config, "data", "notes"));
+    } finally {
+      rmSync(chart, { recursive: true });
+    }
+  };
+  const given = ["imgae=a/b:1", "repair.repairPod=true", "cni.cniBinDri=/opt", "cni.repair.repairPods=true"];
+  assert.match(await notesOf(given), /^Nothing reads these values .*: imgae, repair\.repairPod, cni\.cniBinDri$/m);
+  const read = ["env.ANY=x", "podLabels.a=b", "resources.limits.memory=1Gi", "global.network=x", "profile=ambient"];
+  const notes = await notesOf([...read, "updateStrategy.rollingUpdate.maxSurge=1", "affinity.nodeAffinity.a=b"]);
+  assert.doesNotMatch(notes, /Nothing reads/);
+  assert.match(notes, /^Ambient mode is on\. An agent is ready when the ztunnel of its node is connected\.$/m);
+});
+
 describe("the chart refuses", () => {
   const refused: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["a boolean that is none", ["ambient.enabled=yes"], /\/ambient\/enabled/],
@@ -146,8 +171,21 @@ describe("the chart refuses", () => {
       /Cannot take the defaults of another chart.*--reset-then-reuse-values/,
     ],
     ["an unknown profile", ["profile=huge"], /Cannot use profile: there is no huge; there are ambient, /],
-    ["an unknown platform", ["global.platform=moon"], /Cannot use platform: there is no platform-moon/],
-    ["an unknown version", ["compatibilityVersion=1.2"], /Cannot use compatibilityVersion: .*1\.2;/],
+    [
+      "an unknown platform",
+      ["global.platform=moon"],
+      /Cannot use platform: there is no moon; there are gke, [a-z0-9, ]+$/m,
+    ],
+    [
+      "an unknown version",
+      ["compatibilityVersion=1.2"],
+      /Cannot use compatibilityVersion: there is no 1\.2; there are 1\.25, /,
+    ],
+    [
+      "an image with a tag and no registry",
+      ["image=a:1"],
+      /Cannot use image: a:1 has a tag .*; accepted: REGISTRY\/a:1,/,
+    ],
   ];
   for (const [what, pairs, message] of refused) {
     test(what, async () => {

@@ -86,6 +86,12 @@ export const API_CHECKS: readonly CheckRow[] = [
       const isGuess = settings.api.nodeName === undefined;
       const name = `${nodeName}${isGuess ? " (this host's name, NODE_NAME is not set)" : ""}`;
       const next = "Set NODE_NAME from spec.nodeName in the DaemonSet";
+      if (isGuess && "unknown" in api.endpoint) {
+        return warn(
+          `whether there is a node ${name} is not known, see api.server`,
+          "Run this in the agent's container, where the DaemonSet has to set NODE_NAME from spec.nodeName",
+        );
+      }
       if ("unknown" in api.node) {
         return isGuess
           ? warn(`whether there is a node ${name} is not known: ${api.node.unknown}`, next)

@@ -331,6 +331,11 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     ["fail", /is not node-1: it is elsewhere/, api({ node: { value: { isRight: false, why: "it is elsewhere" } } })],
     ["unknown", /may not be seen/, api({ node: { unknown: "it may not be seen" } })],
     ["warn", /NODE_NAME is not set/, { ...api({ node: UNKNOWN }), settings: settingsOf({ NODE_NAME: "" }) }],
+    [
+      "warn",
+      /NODE_NAME is not set\) is not known, see api\.server$/,
+      { ...api({ node: UNKNOWN, endpoint: UNKNOWN }), settings: settingsOf({ NODE_NAME: "" }) },
+    ],
   ],
   "api.clock": [
     ["warn", /differ by 10 s/, api({ answer: { value: { dateMs: NOW_MS - 10_000, refusal: undefined } } })],

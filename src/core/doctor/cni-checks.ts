@@ -78,7 +78,10 @@ export const CNI_CHECKS: readonly CheckRow[] = [
           : fail(reason, "Mend what is named; the agent looks again every 10 seconds");
       }
       return isInstalled
-        ? warn(`not as this configuration wants it: ${reason}`, "Start the agent, which brings it up to date")
+        ? warn(
+            `not as this configuration wants it: ${reason}`,
+            "Start the agent, which brings it up to date by its variables; in its container they are read here too",
+          )
         : notApplicable("nothing of istio-cni is in the runtime's chain; the agent puts it there");
     },
   },
