@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type AmbientMember, leaveAmbient } from "../agent/ambient/leave-ambient.ts";
 import { findRecordedNetns } from "../agent/netns/find-recorded-netns.ts";
-import { createRecordFiles } from "../agent/pod-records/record-files.ts";
+import { createRecordFiles, RECORD_BOUNDS } from "../agent/pod-records/record-files.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { AmbientPodRecord } from "../core/pod-record/pod-record.ts";
@@ -39,8 +39,6 @@ export interface LeftAlone {
   readonly hadHostProbes: boolean;
   readonly left: readonly { readonly what: string; readonly reason: string }[];
 }
-
-const RECORD_BOUNDS = { maxRecords: 4096, maxTotalBytes: 16 << 20 };
 
 /** Never rejects. Records whose pod is gone count for nothing. */
 export async function leaveAmbientAlone(input: LeaveAloneInput, signal: AbortSignal): Promise<LeftAlone> {

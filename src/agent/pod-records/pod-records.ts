@@ -8,7 +8,7 @@ import { renderCapture } from "../../core/pod-record/capture-fields.ts";
 import { isBootId, type PodRecord, type RecordedPod, recordFileName } from "../../core/pod-record/pod-record.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { Clock } from "../../platform/clock.ts";
-import { createRecordFiles, type RecordFilesDeps } from "./record-files.ts";
+import { createRecordFiles, RECORD_BOUNDS, type RecordFilesDeps } from "./record-files.ts";
 import { createRecordStore } from "./record-store.ts";
 
 export interface PodRecordsDeps extends RecordFilesDeps {
@@ -71,7 +71,8 @@ export interface PodRecords {
 
 export function createPodRecords(deps: PodRecordsDeps, options: PodRecordsOptions = {}): PodRecords {
   const { clock, log } = deps;
-  const { maxRecords = 4096, maxTotalBytes = 16 << 20, loadTimeoutMs = 10_000, unknownGraceMs = 300_000 } = options;
+  const { maxRecords, maxTotalBytes } = { ...RECORD_BOUNDS, ...options };
+  const { loadTimeoutMs = 10_000, unknownGraceMs = 300_000 } = options;
   const bootId = deps.bootId !== undefined && isBootId(deps.bootId) ? deps.bootId : undefined;
   const files = createRecordFiles(deps, { maxRecords, maxTotalBytes, bootId: bootId ?? "" });
   const store = createRecordStore(maxRecords);

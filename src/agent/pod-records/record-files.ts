@@ -42,6 +42,12 @@ export interface RecordFiles {
   list(): Promise<ReadonlySet<string> | undefined>;
 }
 
+/** Of the agent that writes, and so of whoever reads what it left (ADR 10). */
+export const RECORD_BOUNDS: Pick<RecordFilesOptions, "maxRecords" | "maxTotalBytes"> = {
+  maxRecords: 4096,
+  maxTotalBytes: 16 << 20,
+};
+
 /** Files that are read before others have their turn: half a millisecond. */
 const READ_AT_ONCE = 16;
 /** Damaged files that are named one by one. */
