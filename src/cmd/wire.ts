@@ -61,7 +61,7 @@ export async function runAgent(
   signal: AbortSignal,
 ): Promise<void> {
   // First, so that libuv's threads are born in our own namespaces (platform/linux/netns.ts).
-  const poller = createPoller((error) => log.error(`Plugin socket: ${String(error)}`));
+  const poller = createPoller((error) => log.error(`Cannot serve a socket: ${String(error)}`));
 
   const registry = createMetricsRegistry();
   const metrics = createAgentMetrics(registry);
