@@ -156,10 +156,21 @@ test("what is not understood is opaque, named, and equals nothing, not even itse
     revision,
     info: Uint8Array.from(info),
   });
+  /** struct xt_conntrack_mtinfo3 for the state NEW, with these `match_flags` and `invert_flags`. */
+  const conntrack = (flags: number, inverted: number): Uint8Array => {
+    const info = new Uint8Array(168);
+    info.set([flags, 0, inverted, 0, 8, 0], 146);
+    return info;
+  };
+  assert.deepEqual(decodeRule([xt(conntrack(1, 1), "conntrack", 3), accept], 4).matches, [
+    { kind: "ctstate", states: ["NEW"], negated: true },
+  ]);
   const rules: Expression[][] = [
     [xt(new Uint8Array(24), "set", 4), accept],
     [xt(new Uint8Array(3), "owner", 1), accept],
     [xt(new Uint8Array(24), "owner", 1), accept],
+    // Turned round by two bits, of which the kernel asks one.
+    [xt(conntrack(1, 1 | 2), "conntrack", 3), accept],
     [{ kind: "unknown", name: "lookup" }, accept],
     [{ kind: "meta", key: 6 }, { kind: "cmp", operator: "eq", value: Uint8Array.of(101, 116, 104) }, accept],
     [{ kind: "meta", key: 6 }, accept],

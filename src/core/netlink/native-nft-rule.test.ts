@@ -132,6 +132,58 @@ test("what is not understood is opaque: a set that is not known, two families, a
   assert.throws(() => encodeNativeRule(copy, 1), TypeError);
 });
 
+/** One expression as a kernel tells it; numbers are attributes of 32 bits. */
+function told(
+  expressionName: string,
+  attributes: Readonly<Record<number, number | Uint8Array>>,
+): Expression | undefined {
+  const writer = new NetlinkWriter();
+  writer.nested(1, () => {
+    writer.attributeString(1, expressionName);
+    writer.nested(2, () => {
+      for (const [type, value] of Object.entries(attributes)) {
+        if (typeof value === "number") writer.attributeU32be(Number(type), value);
+        else writer.attributeBytes(Number(type), value);
+      }
+    });
+  });
+  return parseExpressions(writer.finish())[0];
+}
+
+test("an expression that says more than ours is unknown: a zone of one direction, a range of ports to redirect to", () => {
+  assert.deepEqual(told("ct", { 2: 17, 4: 1 }), { kind: "ct-set", key: 17 });
+  assert.deepEqual(told("ct", { 2: 17, 3: Uint8Array.of(0), 4: 1 }), { kind: "unknown", name: "ct" });
+  assert.deepEqual(told("redir", { 1: 1, 2: 1, 3: 2 }), { kind: "redir" });
+  assert.deepEqual(told("redir", { 1: 1, 2: 9, 3: 2 }), { kind: "unknown", name: "redir" });
+});
+
+test("a comparison that can never hold is opaque: bits behind the mask, a mask of another width, bytes behind a name's end", () => {
+  const accept: Expression = { kind: "verdict", code: 1 };
+  const ofIpv4: Expression[] = [
+    { kind: "meta", key: 15 },
+    { kind: "cmp", operator: "eq", value: Uint8Array.of(2) },
+    { kind: "payload", base: 1, offset: 16, length: 4 },
+  ];
+  const masked = (mask: number[], value: number[]): Expression[] => [
+    ...ofIpv4,
+    { kind: "bitwise", mask: Uint8Array.from(mask), xor: new Uint8Array(mask.length) },
+    { kind: "cmp", operator: "eq", value: Uint8Array.from(value) },
+    accept,
+  ];
+  const named = (...bytes: number[]): Expression[] => [
+    { kind: "meta", key: 6 },
+    { kind: "cmp", operator: "eq", value: Uint8Array.from(bytes) },
+    accept,
+  ];
+  const verdictOf = (expressions: Expression[]): string =>
+    decodeNativeRule(throughBytes(expressions), () => undefined).verdict.kind;
+  assert.equal(verdictOf(masked([255, 0, 0, 0], [10, 0, 0, 0])), "accept");
+  assert.equal(verdictOf(masked([255, 0, 0, 0], [10, 1, 2, 3])), "opaque");
+  assert.equal(verdictOf(masked([255, 0], [10, 0, 0, 0])), "opaque");
+  assert.equal(verdictOf(named(108, 111, 0, 0)), "accept");
+  assert.equal(verdictOf(named(108, 111, 0, 120)), "opaque");
+});
+
 function throughBytes(expressions: readonly Expression[]): Expression[] {
   const writer = new NetlinkWriter();
   writeExpressions(writer, 4, expressions);

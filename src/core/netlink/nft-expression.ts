@@ -41,8 +41,8 @@ export type Expression =
 
 const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
 const NFTA_META = { DREG: 1, KEY: 2, SREG: 3 } as const;
-const NFTA_CT = { DREG: 1, KEY: 2, SREG: 4 } as const;
-const NFTA_REDIR = { REG_PROTO_MIN: 1, FLAGS: 3 } as const;
+const NFTA_CT = { DREG: 1, KEY: 2, DIRECTION: 3, SREG: 4 } as const;
+const NFTA_REDIR = { REG_PROTO_MIN: 1, REG_PROTO_MAX: 2, FLAGS: 3 } as const;
 const NFTA_NAT = { TYPE: 1, FAMILY: 2, ADDR_MIN: 3, ADDR_MAX: 4, PROTO_MIN: 5, PROTO_MAX: 6, FLAGS: 7 } as const;
 const NFT_NAT_SNAT = 0;
 const NFTA_TPROXY = { FAMILY: 1, REG_ADDR: 2, REG_PORT: 3 } as const;
@@ -197,7 +197,8 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
     case "meta":
       return parseLoadOrSet("meta", attributes, NFTA_META);
     case "ct":
-      return parseLoadOrSet("ct", attributes, NFTA_CT);
+      // Of one direction of the connection only ("ct original zone set 1").
+      return attributes.has(NFTA_CT.DIRECTION) ? undefined : parseLoadOrSet("ct", attributes, NFTA_CT);
     case "payload": {
       if (!attributes.has(NFTA_PAYLOAD.DREG) || !usesRegister(NFTA_PAYLOAD.DREG)) return undefined;
       const [base, offset] = [number(NFTA_PAYLOAD.BASE), number(NFTA_PAYLOAD.OFFSET)];
@@ -220,7 +221,9 @@ function parseExpression(name: string, data: readonly Attribute[]): Expression |
       return usesRegister(NFTA_IMMEDIATE.DREG) ? { kind: "value", value: value(NFTA_IMMEDIATE.DATA) } : undefined;
     case "redir": {
       const isByPort = attributes.has(NFTA_REDIR.FLAGS) && number(NFTA_REDIR.FLAGS) === NAT_RANGE.PROTO_SPECIFIED;
-      return isByPort && usesRegister(NFTA_REDIR.REG_PROTO_MIN) ? { kind: "redir" } : undefined;
+      // The kernel tells a single port as both ends of a range.
+      const isOnePort = !attributes.has(NFTA_REDIR.REG_PROTO_MAX) || usesRegister(NFTA_REDIR.REG_PROTO_MAX);
+      return isByPort && isOnePort && usesRegister(NFTA_REDIR.REG_PROTO_MIN) ? { kind: "redir" } : undefined;
     }
     case "tproxy":
       if (attributes.has(NFTA_TPROXY.REG_ADDR) || !usesRegister(NFTA_TPROXY.REG_PORT)) return undefined;

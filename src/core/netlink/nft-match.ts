@@ -93,6 +93,9 @@ export function decodePlainMatch(
   const addressBytes = ADDRESS_BYTES[family];
   if (kind === undefined || prefixLength === undefined || value.length !== length || length > addressBytes)
     return undefined;
+  // A bit behind the mask is never there: such a comparison holds for nothing, and for everything when it is turned round.
+  if (mask !== undefined && (mask.length !== length || value.some((byte, at) => (byte & ~(mask[at] ?? 0)) !== 0)))
+    return undefined;
   const bytes = new Uint8Array(addressBytes);
   bytes.set(value);
   return [{ kind, cidr: { family, bytes, prefixLength }, negated }];
@@ -113,8 +116,8 @@ function decodeMeta(
   if (key === META.l4proto) return decodeProtocol(value, negated);
   const kind = (["iifname", "oifname"] as const).find((name) => META[name] === key);
   const end = value.indexOf(0);
-  // Without its terminating zero the name is a prefix ("eth+").
-  if (kind === undefined || end < 1) return undefined;
+  // Without its terminating zero the name is a prefix ("eth+"); with anything else behind it, it is no name.
+  if (kind === undefined || end < 1 || value.subarray(end).some((byte) => byte !== 0)) return undefined;
   return [{ kind, name: new TextDecoder().decode(value.subarray(0, end)), negated }];
 }
 

@@ -215,7 +215,8 @@ function decodeConntrack(info: Uint8Array, view: DataView): Match[] | undefined 
   const states = CONNTRACK_STATES.filter((state) => (bits & STATE_BIT[state]) !== 0);
   const known = states.reduce((sum, state) => sum | STATE_BIT[state], 0);
   const saysMore = info.subarray(0, XT_CONNTRACK_FLAGS_OFFSET).some((byte) => byte !== 0);
-  if (flags !== XT_CONNTRACK_STATE || known !== bits || saysMore) return undefined;
+  const isKnown = flags === XT_CONNTRACK_STATE && (inverted & ~XT_CONNTRACK_STATE) === 0;
+  if (!isKnown || known !== bits || saysMore) return undefined;
   return [{ kind: "ctstate", states, negated: inverted === XT_CONNTRACK_STATE }];
 }
 
