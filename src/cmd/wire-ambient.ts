@@ -24,7 +24,12 @@ import type { Pod } from "../core/kube/pod.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import type { NetnsId } from "../core/netns/netns-id.ts";
-import { AMBIENT_IS_OFF, decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
+import {
+  AMBIENT_IS_OFF,
+  type DecisionInput,
+  decideAmbient,
+  decideAmbientEarly,
+} from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
@@ -85,6 +90,8 @@ export interface WiredAmbient {
   removed(podUid: string, netns: NetnsId): void;
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
   ztunnelStatus(): ZtunnelStatusFacts;
+  /** What the policy looks at now, for those who ask. */
+  decisionInputs(pod: Pod): readonly DecisionInput[];
   /** After `runs`, where no agent comes after this one: nothing of ambient mode stays on the node. Never rejects. */
   leave(signal: AbortSignal): Promise<LeaveReport>;
 }
@@ -103,6 +110,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
   const namespaceLookup = createNamespaceLookup({ api, clock, namespaces: informers.namespaces });
   const decide: AmbientSandboxesDeps["decide"] = (pod, namespace, annotations) =>
     takenOff.is() ? AMBIENT_IS_OFF : decideAmbient(pod, namespace, settings, annotations);
+  const decideNow = (pod: Pod) => decide(pod, informers.namespaces.get(pod.namespace), undefined);
   const atAdd = (deadline: AbortSignal) =>
     AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]);
 
@@ -132,7 +140,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       subscribe: (listener) => informers.namespaces.subscribe(({ namespace }) => listener(namespace.name)),
       waitSynced: informers.namespaces.waitSynced,
     },
-    decide: (pod) => decide(pod, informers.namespaces.get(pod.namespace), undefined),
+    decide: decideNow,
     subscribePolicy: takenOff.subscribe,
     wasIn: decisions.ambient.wasIn,
     netns,
@@ -243,6 +251,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       workloads: ztunnel.workloads().length,
       connections: ztunnel.connections(),
     }),
+    decisionInputs: (pod) => decideNow(pod).inputs,
     leave: (signal) =>
       leaveAmbient(
         {

@@ -82,7 +82,7 @@ export interface WiredPods extends Disposable {
   /** What is known of the node's pods, for those who ask. */
   readonly knowledge: Pick<
     NodeStatusDeps,
-    "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel"
+    "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel" | "ambientInputs"
   >;
   /** How their namespaces are looked into, for those who ask. */
   readonly looks: PodLooks;
@@ -331,6 +331,7 @@ export function wirePods(input: PodsInput): WiredPods {
       probePaths: () => ambient?.probePaths() ?? [],
       enrolments: () => (ambient ?? ambientOff)?.enrolment.records() ?? [],
       ztunnel: () => ambient?.ztunnelStatus(),
+      ambientInputs: (pod) => ambient?.decisionInputs(pod) ?? [],
     },
     looks: {
       netns: { get: netns.get, find: netns.find },

@@ -75,6 +75,7 @@ function statusOf(
       netns: () => ({ handles: 1, unavailable: undefined, lastScan: undefined }),
       enrolments: () => [],
       ztunnel: () => undefined,
+      ambientInputs: () => [],
       probePaths: () => [],
       wallMs: () => 0,
       nowMs: () => nowMs,

@@ -16,9 +16,11 @@ function podWith(annotations: Record<string, string>, container: object = {}) {
 describe("describeInputs()", () => {
   const inputsOf = (pod: ReturnType<typeof podWith>) =>
     new Map(
-      describeInputs(pod, { excludedNamespaces: ["kube-system", "a"] }, { strictFamilies: true, mode: "sidecar" }).map(
-        ({ name, value }) => [name, value],
-      ),
+      describeInputs(
+        pod,
+        { excludedNamespaces: ["kube-system", "a"] },
+        { strictFamilies: true, mode: "sidecar", ambient: [] },
+      ).map(({ name, value }) => [name, value]),
     );
 
   it("tells everything the policy reads, absent or not", () => {
@@ -47,6 +49,24 @@ describe("describeInputs()", () => {
       ],
     );
     assert.ok(inputs.has("label sidecar.istio.io/inject") && inputs.has("container istio-init"));
+  });
+
+  it("tells in ambient mode the labels by which the selectors go, the namespace's too", () => {
+    const label = { what: "label", name: "istio.io/dataplane-mode" } as const;
+    const ambient = [
+      { of: "pod", ...label, value: "none" },
+      { of: "namespace", ...label, value: "ambient" },
+    ] as const;
+    const settings = { strictFamilies: false, mode: "ambient", ambient } as const;
+    const told = describeInputs(podWith({}), { excludedNamespaces: [] }, settings);
+    assert.deepEqual(
+      told.filter(({ name }) => /AMBIENT|dataplane/.test(name)),
+      [
+        { name: "AMBIENT_ENABLED", value: "true" },
+        { name: "label istio.io/dataplane-mode", value: "none" },
+        { name: "namespace label istio.io/dataplane-mode", value: "ambient" },
+      ],
+    );
   });
 
   it("names an annotation of the prefix that nobody follows, and the one that was probably meant", () => {

@@ -3,6 +3,7 @@
 
 import { findNearMiss } from "../config/near-miss.ts";
 import type { Container, Pod } from "../kube/pod.ts";
+import type { DecisionInput } from "../policy/ambient-decision.ts";
 import { CAPTURE_ANNOTATIONS } from "../policy/sidecar-annotations.ts";
 import { INJECT_KEY, PROXY_FLAGS, type SidecarSettings, STATUS_ANNOTATION } from "../policy/sidecar-decision.ts";
 import { cutText } from "../short-text.ts";
@@ -16,11 +17,17 @@ const MAX_UNKNOWN = 20;
 const CAPTURE_PREFIX = "traffic.sidecar.istio.io/";
 const MODE_LABEL = "istio.io/dataplane-mode";
 
+interface AmbientView {
+  readonly mode: "sidecar" | "ambient";
+  /** What ambient mode's policy looks at; nothing where that mode is off. */
+  readonly ambient: readonly DecisionInput[];
+}
+
 /** The annotations are the pod's of now; a decision made at its ADD was made with those of then. */
 export function describeInputs(
   pod: Pod,
   { excludedNamespaces }: Pick<SidecarSettings, "excludedNamespaces">,
-  { strictFamilies, mode }: { readonly strictFamilies: boolean; readonly mode: "sidecar" | "ambient" },
+  { strictFamilies, mode, ambient }: AmbientView & { readonly strictFamilies: boolean },
 ): Inputs {
   const containers = [...pod.initContainers, ...pod.containers];
   const proxy = containers.findLast(({ name }) => name === "istio-proxy");
@@ -43,7 +50,12 @@ export function describeInputs(
       .map(annotation),
     ...describeUnknown(pod.annotations),
     { name: "AMBIENT_ENABLED", value: String(mode === "ambient") },
-    { name: `label ${MODE_LABEL}`, value: cut(pod.labels[MODE_LABEL]) },
+    ...(ambient.length > 0
+      ? ambient.map(({ of, what, name, value }) => ({
+          name: cutText(`${of === "pod" ? "" : "namespace "}${what} ${name}`, MAX_VALUE),
+          value: cut(value),
+        }))
+      : [{ name: `label ${MODE_LABEL}`, value: cut(pod.labels[MODE_LABEL]) }]),
     { name: "user namespace of its own", value: String(pod.hostUsers === false) },
     { name: "addresses", value: cut(pod.podIps.join(",") || undefined) },
     { name: "STRICT_FAMILIES", value: String(strictFamilies) },

@@ -19,7 +19,7 @@ const WORDS: Readonly<Record<string, string>> = {
   "namespace-label": "the labels of its namespace put it into ambient mode",
   ztunnel: "it is a ztunnel, which serves the others",
   "sidecar-present": "it has a sidecar",
-  "not-selected": "neither its labels nor those of its namespace put it into ambient mode",
+  "not-selected": "its labels and those of its namespace do not put it into ambient mode",
   "mode-off": "ambient mode is switched off on this node",
   "namespace-unknown": "the API server has not shown the labels of its namespace yet",
 };
