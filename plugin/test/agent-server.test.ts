@@ -1,62 +1,22 @@
 // The compiled plugin against the agent's own server: both halves of the contract in one room.
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { fstatSync, statSync } from "node:fs";
 import { test } from "node:test";
-import {
-  PLUGIN_SERVER_DEFAULTS,
-  type PluginServerDeps,
-  servePlugins,
-} from "../../src/agent/plugin-api/plugin-server.ts";
-import type { Logger } from "../../src/core/log.ts";
 import type { PluginRequest } from "../../src/core/plugin-protocol/request.ts";
-import { createPoller } from "../../src/platform/linux/poller.ts";
-import { SOCK_STREAM } from "../../src/platform/linux/socket-numbers.ts";
-import { listenUnix } from "../../src/platform/linux/unix-socket.ts";
 import { ADD_ENVIRONMENT, BUILDS, cniErrorOf, netconf, pluginPath, runPlugin, temporaryFolder } from "./run-plugin.ts";
+import { serve } from "./server-rig.ts";
 
 for (const build of BUILDS) pluginPath(build);
 
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, scope: () => silent };
-
-interface Agent extends AsyncDisposable {
-  readonly runDir: string;
-}
-
-function startAgent(handle: PluginServerDeps["handle"], runDir: string): Agent {
-  const poller = createPoller((error) => assert.fail(String(error)));
-  const stopping = new AbortController();
-  const running = servePlugins(
-    {
-      poller,
-      log: silent,
-      listen: () => listenUnix(join(runDir, "plugin.sock"), SOCK_STREAM, { mode: 0o600, backlog: 1024 }),
-      closeDescriptor: closeSync,
-      handle,
-    },
-    { ...PLUGIN_SERVER_DEFAULTS, allowedUids: [process.getuid?.() ?? 0] },
-    stopping.signal,
-  );
-  return {
-    runDir,
-    async [Symbol.asyncDispose]() {
-      stopping.abort();
-      await running;
-      await poller.close();
-    },
-  };
-}
-
 for (const build of BUILDS) {
   test(`the ${build} plugin and the agent's server understand each other, 50 at once`, async () => {
-    using folder = temporaryFolder();
     const own = statSync("/proc/self/ns/net");
     const containers = new Set<string>();
-    await using agent = startAgent(async (request, netnsFd) => {
+    await using agent = await serve(async (request, netnsFd) => {
       containers.add(request.containerId);
       assert.deepEqual([fstatSync(netnsFd ?? -1).ino, request.command], [own.ino, "ADD"]);
       return { exitCode: 0 };
-    }, folder.path);
+    });
     const prevResult = { cniVersion: "1.0.0", ips: [{ address: "10.0.0.1/24" }] };
     const stdin = netconf({ cni_agent_run_dir: agent.runDir, prevResult, agent_wait_ms: 10_000 });
     const runs = await Promise.all(
@@ -67,9 +27,8 @@ for (const build of BUILDS) {
   });
 
   test(`the ${build} plugin prints what the agent's server refuses with, and its DEL arrives`, async () => {
-    using folder = temporaryFolder();
     const gone = Promise.withResolvers<PluginRequest>();
-    await using agent = startAgent(async (request, netnsFd) => {
+    await using agent = await serve(async (request, netnsFd) => {
       if (request.command === "DEL") {
         assert.equal(netnsFd, undefined);
         gone.resolve(request);
@@ -80,7 +39,7 @@ for (const build of BUILDS) {
         stdout: '{"cniVersion":"1.0.0","code":11,"msg":"not yet"}',
         logLine: "waiting for the pod",
       };
-    }, folder.path);
+    });
     const stdin = netconf({ cni_agent_run_dir: agent.runDir, agent_wait_ms: 10_000 });
     const refused = await runPlugin(build, ADD_ENVIRONMENT, stdin);
     assert.deepEqual(cniErrorOf(refused), { cniVersion: "1.0.0", code: 11, msg: "not yet" });
@@ -93,11 +52,14 @@ for (const build of BUILDS) {
   test(`the ${build} plugin that waits for an agent which is stopped is answered by its successor`, async () => {
     using folder = temporaryFolder();
     const asked = Promise.withResolvers<void>();
-    const first = startAgent(async (_request, _netnsFd, signal) => {
-      asked.resolve();
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      return { exitCode: 1, stdout: "{}" };
-    }, folder.path);
+    const first = await serve(
+      async (_request, _netnsFd, signal) => {
+        asked.resolve();
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+        return { exitCode: 1, stdout: "{}" };
+      },
+      { runDir: folder.path },
+    );
     const running = runPlugin(
       build,
       ADD_ENVIRONMENT,
@@ -105,7 +67,7 @@ for (const build of BUILDS) {
     );
     await asked.promise;
     await first[Symbol.asyncDispose]();
-    await using _second = startAgent(async () => ({ exitCode: 0 }), folder.path);
+    await using _second = await serve(async () => ({ exitCode: 0 }), { runDir: folder.path });
     assert.equal((await running).exitCode, 0);
   });
 }

@@ -16,6 +16,7 @@ import {
   parseFields,
   parseHeader,
 } from "../../src/core/plugin-protocol/frame.ts";
+import { createAcceptor } from "../../src/platform/linux/acceptor.ts";
 import { closeFd } from "../../src/platform/linux/libc.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
 import { SOCK_STREAM } from "../../src/platform/linux/socket-numbers.ts";
@@ -37,24 +38,29 @@ export interface ServerRig extends AsyncDisposable {
 }
 
 export interface ServerRigOptions extends Partial<PluginServerOptions> {
+  /** The caller's, and left to him; otherwise one is made. */
+  readonly runDir?: string;
   /** Changes the listener before the server gets it. */
   readonly wrapListener?: (listener: UnixListener) => UnixListener;
 }
 
 /** Serves with `handle` and the agent's defaults; our own uid may ask. */
 export async function serve(handle: PluginServerDeps["handle"], options: ServerRigOptions = {}): Promise<ServerRig> {
-  const folder = temporaryFolder();
+  const folder = options.runDir === undefined ? temporaryFolder() : { path: options.runDir, [Symbol.dispose]() {} };
   const poller = createPoller((error) => assert.fail(String(error)));
   const stopping = new AbortController();
   const path = join(folder.path, "plugin.sock");
   const warnings: string[] = [];
   const log: Logger = { debug() {}, info() {}, warn: (line) => void warnings.push(line), error() {}, scope: () => log };
-  const { wrapListener = (listener) => listener, ...serverOptions } = options;
+  const { wrapListener = (listener) => listener, runDir: _, ...serverOptions } = options;
   const running = servePlugins(
     {
       poller,
       log,
-      listen: () => wrapListener(listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: 1024 })),
+      accept: createAcceptor({
+        ...{ poller, log, nowMs: () => performance.now() },
+        listen: () => wrapListener(listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: 1024 })),
+      }),
       closeDescriptor: (fd) => void closeFd(fd),
       handle,
     },

@@ -36,6 +36,7 @@ import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import type { ZtunnelStatusFacts } from "../core/status/describe-enrolment.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import type { KubeApi } from "../platform/http/kube-api.ts";
+import { createAcceptor } from "../platform/linux/acceptor.ts";
 import { dupNetns } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import type { Poller } from "../platform/linux/poller.ts";
@@ -119,7 +120,10 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       clock,
       poller,
       log,
-      listen: () => listenUnix(config.ambient.ztunnelSocketPath, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
+      accept: createAcceptor({
+        ...{ poller, log, nowMs: clock.nowMs },
+        listen: () => listenUnix(config.ambient.ztunnelSocketPath, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
+      }),
       dupNetns,
       closeDescriptor: (fd) => void closeFd(fd),
     },

@@ -5,7 +5,6 @@ import { type AdminHandler, answerJson, createAdminRouter, refuse } from "../age
 import { createLogLevels, type LogLevels } from "../agent/status/log-levels.ts";
 import { createNodeStatus, type NodeStatus, type NodeStatusDeps } from "../agent/status/node-status.ts";
 import type { Readiness } from "../agent/status/readiness.ts";
-import { serveUnixHttp } from "../agent/status/unix-http-server.ts";
 import type { WatchAges } from "../agent/status/watch-age.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { EffectiveOption } from "../core/config/resolve-config.ts";
@@ -18,17 +17,12 @@ import { CONFIG_SCHEMA_VERSION, describeOptions, type OptionStatus } from "../co
 import type { SystemClock } from "../platform/clock.ts";
 import { createHttpConnections } from "../platform/http/http-connections.ts";
 import type { Poller } from "../platform/linux/poller.ts";
-import { SOCK_STREAM } from "../platform/linux/socket-numbers.ts";
-import { listenUnix } from "../platform/linux/unix-socket.ts";
-import { trustedUids } from "../platform/process/own-user.ts";
 import { buildInfo } from "./build-info.ts";
 import { adminSocketPath } from "./paths.ts";
 import { podRoutes } from "./pod-routes.ts";
+import { serveUnixHttp } from "./serve-unix-http.ts";
 import type { WiredPods } from "./wire-pods.ts";
 
-/** Each wake-up costs: six a minute for each socket, not thirty. */
-const RECHECK_MS = 10_000;
-const CLOSE_DEADLINE_MS = 1000;
 const BACKLOG = 16;
 
 export interface StatusInput {
@@ -91,19 +85,7 @@ export function wireStatus(input: StatusInput): WiredStatus {
   const path = adminSocketPath(config.install.runDir);
   const answer = (ending: AbortSignal): Promise<void> =>
     serveUnixHttp(
-      {
-        poller: input.poller,
-        clock,
-        log,
-        listen: () => listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: BACKLOG }),
-        connections,
-      },
-      {
-        name: "admin socket",
-        allowedUids: trustedUids(),
-        recheckMs: RECHECK_MS,
-        closeDeadlineMs: CLOSE_DEADLINE_MS,
-      },
+      { poller: input.poller, clock, log, name: "admin socket", path, backlog: BACKLOG, connections },
       ending,
     );
   return {

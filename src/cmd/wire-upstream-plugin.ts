@@ -7,7 +7,6 @@ import {
   UPSTREAM_ADD_TIMEOUT_MS,
   type UpstreamHandler,
 } from "../agent/plugin-api/upstream-requests.ts";
-import { serveUnixHttp } from "../agent/status/unix-http-server.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import { messageOf } from "../core/error-message.ts";
 import type { Logger } from "../core/log.ts";
@@ -19,13 +18,8 @@ import { createHttpConnections } from "../platform/http/http-connections.ts";
 import { dupNetns, openNetnsFile } from "../platform/linux/dup-netns.ts";
 import type { NetnsHandle } from "../platform/linux/netns.ts";
 import type { Poller } from "../platform/linux/poller.ts";
-import { SOCK_STREAM } from "../platform/linux/socket-numbers.ts";
-import { listenUnix } from "../platform/linux/unix-socket.ts";
-import { trustedUids } from "../platform/process/own-user.ts";
+import { serveUnixHttp } from "./serve-unix-http.ts";
 
-/** Each wake-up costs: six a minute for each socket, not thirty. */
-const RECHECK_MS = 10_000;
-const CLOSE_DEADLINE_MS = 1000;
 const BACKLOG = 256;
 /** Every pod that starts at one moment, and its log. */
 const CONNECTIONS_MAX = 256;
@@ -56,22 +50,7 @@ export function wireUpstreamPlugin(input: UpstreamPluginInput): readonly ((endin
       timeoutMs: UPSTREAM_ADD_TIMEOUT_MS + ANSWER_MARGIN_MS,
     });
     const path = join(config.install.runDir, fileName);
-    return serveUnixHttp(
-      {
-        poller,
-        clock,
-        log,
-        connections,
-        listen: () => listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog: BACKLOG }),
-      },
-      {
-        name,
-        allowedUids: trustedUids(),
-        recheckMs: RECHECK_MS,
-        closeDeadlineMs: CLOSE_DEADLINE_MS,
-      },
-      ending,
-    );
+    return serveUnixHttp({ poller, clock, log, name, path, backlog: BACKLOG, connections }, ending);
   };
   const adds = createUpstreamAdds({
     sandboxes: input.sandboxes,

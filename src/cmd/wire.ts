@@ -20,6 +20,7 @@ import { PLUGIN_SOCKET } from "../core/run-dir-names.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createKubeClient } from "../platform/http/kube-client.ts";
 import { listenHttp } from "../platform/http/server.ts";
+import { createAcceptor } from "../platform/linux/acceptor.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import { createPoller } from "../platform/linux/poller.ts";
 import { SOCK_STREAM } from "../platform/linux/socket-numbers.ts";
@@ -185,7 +186,10 @@ export async function runAgent(
   const results = await Promise.allSettled([
     run(
       servePlugins(
-        { poller, log, listen, closeDescriptor: (fd) => void closeFd(fd), handle: pods.handle },
+        {
+          ...{ poller, log, closeDescriptor: (fd: number) => void closeFd(fd), handle: pods.handle },
+          accept: createAcceptor({ poller, log, nowMs: clock.nowMs, listen }),
+        },
         { ...PLUGIN_SERVER_DEFAULTS, allowedUids: trustedUids() },
         ending,
       ),

@@ -12,6 +12,7 @@ import {
 } from "../../src/agent/ztunnel/ztunnel-server.ts";
 import type { Logger } from "../../src/core/log.ts";
 import { createSystemClock } from "../../src/platform/clock.ts";
+import { createAcceptor } from "../../src/platform/linux/acceptor.ts";
 import { dupNetns } from "../../src/platform/linux/dup-netns.ts";
 import { closeFd } from "../../src/platform/linux/libc.ts";
 import { type NetnsHandle, openNetns } from "../../src/platform/linux/netns.ts";
@@ -74,7 +75,10 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
       clock: createSystemClock(),
       poller,
       log,
-      listen: () => listenUnix(path, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
+      accept: createAcceptor({
+        ...{ poller, log, nowMs: () => performance.now() },
+        listen: () => listenUnix(path, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
+      }),
       dupNetns,
       closeDescriptor: (fd) => void closeFd(fd),
     },

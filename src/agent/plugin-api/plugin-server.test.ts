@@ -131,5 +131,5 @@ test("a socket that is made anew and cannot be watched is made once more", { tim
   using client = rig.connect();
   client.send(addRequest());
   assert.equal((await readAnswer(client))?.fields.get(1), "0");
-  assert.match(rig.warnings[0] ?? "", /^Cannot listen anew for plugins/);
+  assert.match(rig.warnings[0] ?? "", /^Cannot listen on the plugin socket: /);
 });

@@ -17,15 +17,16 @@ import {
   type PluginRequest,
   parseRequest,
 } from "../../core/plugin-protocol/request.ts";
+import type { Acceptor } from "../../platform/linux/acceptor.ts";
 import type { Poller, Watch } from "../../platform/linux/poller.ts";
-import type { UnixConnection, UnixListener } from "../../platform/linux/unix-socket.ts";
+import type { UnixConnection } from "../../platform/linux/unix-socket.ts";
 import { type ByteShare, createByteBudget } from "./byte-budget.ts";
 
 export interface PluginServerDeps {
   readonly poller: Poller;
   readonly log: Logger;
-  /** Opens the socket; called at the start, and again where its file was removed. */
-  listen(): UnixListener;
+  /** Of the plugin socket. */
+  readonly accept: Acceptor;
   closeDescriptor(fd: number): void;
   /** Answers one request. `netnsFd` is the server's to close, after the answer. Must not throw. The signal's reason is a
    * RequestEnd; it may have come before the request's turn. */
@@ -61,9 +62,6 @@ export const PLUGIN_SERVER_DEFAULTS: PluginServerOptions = {
 
 /** So much earlier than the plugin's own deadline we answer, and it can tell the runtime our reason instead of its own. */
 const ANSWER_MARGIN_MS = 500;
-const ACCEPT_AT_ONCE = 64;
-/** After a failed accept (no descriptors left) the socket, which stays readable, is not looked at for so long. */
-const ACCEPT_PAUSE_MS = 100;
 
 interface Connection {
   readonly socket: UnixConnection;
@@ -94,73 +92,15 @@ export async function servePlugins(
   const idle = Promise.withResolvers<void>();
   const queue: (() => void)[] = [];
   let isTurnTaken = false;
-  let listener = deps.listen();
-  let listenWatch = watchOver(listener);
-  let acceptPause: NodeJS.Timeout | undefined;
-  const recheck = setInterval(listenAgain, options.recheckMs);
-  if (!signal.aborted)
-    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-  clearInterval(recheck);
-  clearTimeout(acceptPause);
-  listenWatch[Symbol.dispose]();
-  listener.close();
+  const { allowedUids, recheckMs } = options;
+  await deps.accept({ name: "plugin socket", allowedUids, recheckMs, take: open }, signal);
   for (const connection of connections) {
     if (connection.isHandling) connection.abort.abort("agent-ends" satisfies RequestEnd);
     else end(connection);
   }
   if (connections.size > 0) await idle.promise;
 
-  /** Somebody may clean the run directory; a file that is there is ours or a successor's. */
-  function listenAgain(): void {
-    try {
-      if (listener.isPathTaken()) return;
-      const next = deps.listen();
-      const nextWatch = watchOver(next);
-      deps.log.warn("The plugin socket was removed: listening anew", { path: next.path });
-      listenWatch[Symbol.dispose]();
-      listener.close();
-      [listener, listenWatch] = [next, nextWatch];
-    } catch (error) {
-      deps.log.warn("Cannot listen anew for plugins, trying again", { err: String(error) });
-    }
-  }
-
-  /** A socket that nobody hears must not stand there: it is closed, and made anew at the next look. */
-  function watchOver(opened: UnixListener): Watch {
-    try {
-      return deps.poller.watch(opened.fd, { readable: true, writable: false }, acceptWaiting);
-    } catch (error) {
-      opened.close();
-      throw error;
-    }
-  }
-
-  /** A bounded number at a time, so that a flood of connections does not keep the loop from anything else. */
-  function acceptWaiting(): void {
-    try {
-      for (let taken = 0; taken < ACCEPT_AT_ONCE; taken++) {
-        const socket = listener.accept();
-        if (socket === undefined) return;
-        acceptPause = undefined;
-        open(socket);
-      }
-    } catch (error) {
-      if (acceptPause === undefined)
-        deps.log.warn("Cannot take a plugin's connection, trying again", { err: String(error) });
-      listenWatch.want({ readable: false, writable: false });
-      acceptPause = setTimeout(() => listenWatch.want({ readable: true, writable: false }), ACCEPT_PAUSE_MS);
-    }
-  }
-
   function open(socket: UnixConnection): void {
-    if (!options.allowedUids.includes(socket.peer.uid)) {
-      deps.log.warn("Refused a peer on the plugin socket: it is not root", {
-        uid: socket.peer.uid,
-        PID: socket.peer.pid,
-      });
-      socket.close();
-      return;
-    }
     if (connections.size >= options.maxConnections && !evictOldestReader()) {
       socket.close();
       return;

@@ -13,9 +13,10 @@ import {
 } from "../../core/zds/session.ts";
 import type { SessionMessage } from "../../core/zds/session-items.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { Acceptor } from "../../platform/linux/acceptor.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
 import type { Poller } from "../../platform/linux/poller.ts";
-import type { UnixConnection, UnixListener } from "../../platform/linux/unix-socket.ts";
+import type { UnixConnection } from "../../platform/linux/unix-socket.ts";
 import { type DesiredWorkload, DesiredWorkloads, noteFailure, settleAll, wantOf } from "./desired-workloads.ts";
 import type {
   EnrollOutcome,
@@ -26,14 +27,13 @@ import type {
   ZtunnelWorkload,
 } from "./ztunnel-api.ts";
 import { openZtunnelConnection, type ZtunnelConnection } from "./ztunnel-connection.ts";
-import { runZtunnelListener } from "./ztunnel-listener.ts";
 
 export interface ZtunnelServerDeps {
   readonly clock: Clock;
   readonly poller: Poller;
   readonly log: Logger;
-  /** Opens the socket; called at the start, and again where its file was removed. */
-  listen(): UnixListener;
+  /** Of ztunnel's socket. */
+  readonly accept: Acceptor;
   dupNetns(fd: number): NetnsHandle;
   closeDescriptor(fd: number): void;
 }
@@ -87,7 +87,8 @@ export function createZtunnelServer(deps: ZtunnelServerDeps, options: ZtunnelSer
   return {
     async run(signal) {
       try {
-        await runZtunnelListener({ ...deps, onConnection: open }, options, signal);
+        const { allowedUids, maxAcceptsPerSecond: maxPerSecond, recheckMs } = options;
+        await deps.accept({ name: "ztunnel socket", allowedUids, maxPerSecond, recheckMs, take: open }, signal);
       } finally {
         end();
       }
