@@ -14,6 +14,7 @@ import {
   type SelfTestSummary,
   summarizeSelfTests,
 } from "../../core/policy/probe-self-test.ts";
+import type { ProbePathFacts } from "../../core/status/describe-probe-path.ts";
 import type { Clock } from "../../platform/clock.ts";
 
 /** An enrolled pod whose addresses stand in the node's probe set, and whose rules let only probes pass ztunnel. */
@@ -54,24 +55,10 @@ export interface ProbeSelfTestOptions {
   readonly perRound?: number;
 }
 
-/** One family, as status shows it. Plain data. */
-export interface ProbePathRecord {
-  readonly family: 4 | 6;
-  readonly verdict: SelfTestSummary["verdict"];
-  readonly source: IpAddress;
-  readonly pods: SelfTestSummary["pods"];
-  /** What is wrong, with a hint; "" where nothing is. */
-  readonly message: string;
-  /** Of the pods for which something is wrong, a few, as "namespace/name". */
-  readonly examples: readonly string[];
-  /** When a pod was last tried; milliseconds since 1970. */
-  readonly lastMs: number | undefined;
-}
-
 export interface ProbeSelfTest {
   /** Tests until the signal aborts, then resolves. To be called once. */
   run(signal: AbortSignal): Promise<void>;
-  records(): readonly ProbePathRecord[];
+  records(): readonly ProbePathFacts[];
 }
 
 interface Finding {
@@ -176,7 +163,7 @@ export function createProbeSelfTest(deps: ProbeSelfTestDeps, options: ProbeSelfT
     else deps.log.info(sentence, labels);
   }
 
-  function records(): readonly ProbePathRecord[] {
+  function records(): readonly ProbePathFacts[] {
     return states.map((state) => {
       const { verdict, pods, worst } = summarize(state);
       return {

@@ -13,16 +13,24 @@ export interface VerificationFacts {
   readonly podUid: string;
   readonly state: (typeof POD_STATES)[number];
   readonly reason: string | undefined;
+  /** Where `desired` comes from: the ADD of its sandbox, its annotations as an agent first saw them, or, in ambient mode, its
+   * labels and those of its namespace as they are now. */
   readonly decidedBy: "add" | "annotations" | "labels" | undefined;
   readonly desired: PodCapture | undefined;
+  /** Families with an address that pass by the proxy. */
   readonly bypassed: readonly string[];
+  /** A sentence for `refused`, `uncaptured`, `failed` and `unverifiable`. */
   readonly message: string | undefined;
   readonly lastVerifiedMs: number | undefined;
+  /** What was different the last time anything was, and when that was. */
   readonly lastDrift: readonly string[];
   readonly lastDriftMs: number | undefined;
   readonly repairs: number;
   readonly netns: { readonly ino: string; readonly source: "add" | "uid" | "ip" } | undefined;
+  /** Whether the kernel tells of changes; without that only the timer finds them. */
   readonly isMonitored: boolean;
+  /** The pod has left ambient mode: nothing new is redirected, and what was is being finished. How many connections that are;
+   * `undefined` where the kernel does not tell. */
   readonly finishing: { readonly connections: number | undefined; readonly sinceMs: number } | undefined;
 }
 

@@ -10,8 +10,11 @@ export interface ProbePathFacts {
   readonly verdict: SelfTestSummary["verdict"];
   readonly source: IpAddress;
   readonly pods: SelfTestSummary["pods"];
+  /** What is wrong, with a hint; "" where nothing is. */
   readonly message: string;
+  /** Of the pods for which something is wrong, a few, as "namespace/name". */
   readonly examples: readonly string[];
+  /** When a pod was last tried. */
   readonly lastMs: number | undefined;
 }
 
