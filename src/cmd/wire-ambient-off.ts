@@ -6,32 +6,21 @@
 // more, until it ends.
 import { createEnrolment } from "../agent/ambient/enrolment.ts";
 import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
-import type { Informers } from "../agent/informers/informers.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
 import type { VerifiedAmbient } from "../agent/verify/ambient-rules.ts";
 import type { Verifier } from "../agent/verify/verifier.ts";
-import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
-import type { Logger } from "../core/log.ts";
-import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import { AMBIENT_IS_OFF } from "../core/policy/ambient-decision.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
-import type { SystemClock } from "../platform/clock.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
-import type { KubeApi } from "../platform/http/kube-api.ts";
 import { ambientRulesOf, anyAmbientCapture, createAnnotate, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
+import type { PodsInput } from "./wire-pods.ts";
 
-export interface AmbientOffInput {
-  readonly config: AgentConfig;
-  readonly log: Logger;
-  readonly clock: SystemClock;
-  readonly metrics: AgentMetrics;
-  readonly api: KubeApi;
-  readonly informers: Informers;
+export interface AmbientOffInput extends Pick<PodsInput, "config" | "log" | "clock" | "metrics" | "api" | "informers"> {
   readonly netns: NetnsRegistry;
   readonly backend: Pick<PodBackend, "addresses">;
   readonly decision: () => BackendDecision;

@@ -11,7 +11,6 @@ import { createEnrolment } from "../agent/ambient/enrolment.ts";
 import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import { type AmbientMember, type LeaveReport, leaveAmbient } from "../agent/ambient/leave-ambient.ts";
 import type { ProbeSelfTest } from "../agent/ambient/probe-self-test.ts";
-import type { Informers } from "../agent/informers/informers.ts";
 import { createNamespaceLookup } from "../agent/informers/namespace-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
@@ -19,10 +18,7 @@ import type { VerifiedAmbient } from "../agent/verify/ambient-rules.ts";
 import type { Verifier } from "../agent/verify/verifier.ts";
 import type { ZtunnelServer } from "../agent/ztunnel/ztunnel-api.ts";
 import { createZtunnelServer, ZTUNNEL_SERVER_DEFAULTS } from "../agent/ztunnel/ztunnel-server.ts";
-import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Pod } from "../core/kube/pod.ts";
-import type { Logger } from "../core/log.ts";
-import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
 import type { NetnsId } from "../core/netns/netns-id.ts";
 import {
   AMBIENT_IS_OFF,
@@ -34,21 +30,18 @@ import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import type { ZtunnelStatusFacts } from "../core/status/describe-enrolment.ts";
-import type { SystemClock } from "../platform/clock.ts";
-import type { KubeApi } from "../platform/http/kube-api.ts";
 import { createAcceptor } from "../platform/linux/acceptor.ts";
 import { dupNetns } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
-import type { Poller } from "../platform/linux/poller.ts";
 import { SOCK_SEQPACKET } from "../platform/linux/socket-numbers.ts";
 import { listenUnix } from "../platform/linux/unix-socket.ts";
 import { ambientRulesOf, anyAmbientCapture, createAnnotate, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import { isWatched } from "./is-watched.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
-import type { TakenOff } from "./taken-off.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 import { wireHostProbes } from "./wire-host-probes.ts";
+import type { PodsInput } from "./wire-pods.ts";
 import { wireProbeSelfTest } from "./wire-probe-self-test.ts";
 
 /** For the answers of all ztunnels to the end of a sandbox. */
@@ -56,14 +49,11 @@ const WITHDRAW_TIMEOUT_MS = 10_000;
 /** For open connections at the agent's last end: half of the time that there is. */
 const LEAVE_FINISH_MS = 5000;
 
-export interface AmbientInput {
-  readonly config: AgentConfig;
-  readonly log: Logger;
-  readonly clock: SystemClock;
-  readonly metrics: AgentMetrics;
-  readonly api: KubeApi;
-  readonly informers: Informers;
-  readonly poller: Poller;
+export interface AmbientInput
+  extends Pick<
+    PodsInput,
+    "config" | "log" | "clock" | "metrics" | "api" | "informers" | "poller" | "takenOff" | "onZtunnel"
+  > {
   readonly findPod: FindPod;
   readonly netns: NetnsRegistry;
   readonly backend: Pick<PodBackend, "addresses" | "apply" | "clear" | "drift" | "isForbidden" | "release" | "remove">;
@@ -75,9 +65,6 @@ export interface AmbientInput {
   /** A sandbox was enrolled: keep its namespace. */
   readonly adopt: (podUid: string, containerId: string, netnsFd: number) => void;
   readonly recordEvent: EnrolmentDeps["recordEvent"];
-  readonly takenOff: Pick<TakenOff, "is" | "subscribe">;
-  /** Whether new pods can be enrolled. */
-  readonly onZtunnel: (isConnected: boolean) => void;
 }
 
 export interface WiredAmbient {
