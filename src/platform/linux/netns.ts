@@ -72,17 +72,21 @@ export function netnsIdAt(path: string): NetnsId | undefined {
 }
 
 let homeFd: number | undefined;
+/** Of the namespace that the one thread is in which ever leaves home. */
+let hereFd: number | undefined;
 
-/** Runs `action` with the calling thread in the namespace `fd`, then returns to the process's own.
- * A thread that cannot return would act on a stranger's network, so that ends the process.
+/** Runs `action` with the calling thread in the namespace `fd`, then returns to where it was: the process's own, or that of the
+ * call around this one. A thread that cannot return would act on a stranger's network, so that ends the process.
  * @throws {ErrnoError} EINVAL when `fd` is no network namespace, EPERM without CAP_SYS_ADMIN; whatever `action` throws. */
 export function runInNetns<T>(fd: number, action: () => T): T {
   homeFd ??= openSync("/proc/thread-self/ns/net", "r");
-  const home = homeFd;
+  const before = hereFd ?? homeFd;
   checked("setns", `enter the network namespace behind descriptor ${fd}`, () => setns(fd, CLONE_NEWNET));
+  hereFd = fd;
   try {
     return action();
   } finally {
-    if (setns(home, CLONE_NEWNET) !== 0) process.abort();
+    if (setns(before, CLONE_NEWNET) !== 0) process.abort();
+    hereFd = before;
   }
 }
