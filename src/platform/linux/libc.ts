@@ -18,7 +18,7 @@ type Fd = number;
 
 /** setns(2). Changes the calling thread only. */
 export const setns = bind<(fd: Fd, nstype: number) => number>("int setns(int fd, int nstype)");
-/** unshare(2). Used by the test bed to make network namespaces without a name. */
+/** unshare(2), for a network namespace without a name. Changes the calling thread only. */
 export const unshare = bind<(flags: number) => number>("int unshare(int flags)");
 /** socket(2). */
 export const socket = bind<(domain: number, type: number, protocol: number) => Fd>(
@@ -96,11 +96,11 @@ export const madvise = bind<(address: bigint, length: bigint, advice: number) =>
 export const mallocTrim = bind<(pad: bigint) => number>("int malloc_trim(uint64_t pad)");
 
 /** lgetxattr(2): of the file itself, never of what a symlink leads to. */
-export const getxattr = bind<(path: string, name: string, value: Uint8Array, size: number) => number>(
+export const lgetxattr = bind<(path: string, name: string, value: Uint8Array, size: number) => number>(
   "int64_t lgetxattr(const char *path, const char *name, void *value, uint64_t size)",
 );
 /** lsetxattr(2). */
-export const setxattr = bind<(path: string, name: string, value: Uint8Array, size: number, flags: number) => number>(
+export const lsetxattr = bind<(path: string, name: string, value: Uint8Array, size: number, flags: number) => number>(
   "int lsetxattr(const char *path, const char *name, const void *value, uint64_t size, int flags)",
 );
 

@@ -1,10 +1,10 @@
 // Without SELinux the kernel keeps the attribute like any other of `security.*`, for who has CAP_SYS_ADMIN.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { getxattr, setxattr } from "./libc.ts";
+import { lgetxattr, lsetxattr } from "./libc.ts";
 import { copySecurityLabel } from "./security-label.ts";
 
 const LABEL = "system_u:object_r:net_conf_t:s0";
@@ -16,13 +16,13 @@ before(() => {
   for (const name of ["labelled", "plain", "new"]) writeFileSync(join(folder, name), "");
   symlinkSync("labelled", join(folder, "link"));
   const bytes = new TextEncoder().encode(`${LABEL}\0`);
-  canLabel = setxattr(join(folder, "labelled"), "security.selinux", bytes, bytes.length, 0) === 0;
+  canLabel = lsetxattr(join(folder, "labelled"), "security.selinux", bytes, bytes.length, 0) === 0;
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 function labelOf(name: string): string {
   const value = new Uint8Array(100);
-  const length = getxattr(join(folder, name), "security.selinux", value, value.length);
+  const length = lgetxattr(join(folder, name), "security.selinux", value, value.length);
   return length <= 0 ? "" : new TextDecoder().decode(value.subarray(0, length - 1));
 }
 
@@ -41,6 +41,12 @@ describe("copySecurityLabel()", () => {
     assert.equal(copySecurityLabel(join(folder, "link"), join(folder, "plain")), "none");
     if (!canLabel) return;
     assert.deepEqual(copySecurityLabel(join(folder, "labelled"), join(folder, "missing")), { errno: 2 });
+  });
+
+  it("says why the old label could not be read, which is not the same as having none", () => {
+    const unreadable = join(folder, "x".repeat(256));
+    assert.deepEqual(copySecurityLabel(unreadable, join(folder, "plain")), { errno: constants.errno.ENAMETOOLONG });
+    assert.equal(copySecurityLabel(join(folder, "plain", "below"), join(folder, "plain")), "none");
   });
 
   it("is tested with real labels where the tests may give some", () => {
