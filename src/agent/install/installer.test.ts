@@ -101,7 +101,7 @@ describe("createInstaller()", OPTIONS, () => {
         host.writeConf("10-x.conflist", damaged);
         await host.until(() => installer.status().state === "waiting");
         assert.equal(host.readConf("10-x.conflist"), damaged);
-        assert.match(installer.ready().reason, /^no valid CNI configuration is there yet \(10-x\.conflist: /);
+        assert.match(installer.ready().reason, /^no valid CNI configuration is in \/\S+ yet \(10-x\.conflist: /);
         host.writeConf("10-x.conflist", LIST);
         await host.until(() => isReady(installer)() && names(host.readConf("10-x.conflist")));
       });

@@ -67,6 +67,17 @@ describe("gatherFolders() and gatherCni()", () => {
     assert.notEqual(decision.value.state, "installed");
   });
 
+  it("tell which of the network's plugins no plugin folder has, and nothing where there is no such folder", async () => {
+    const [netDir, bin] = [folder("net.d"), folder("bin")];
+    const plugins = [{ type: "bridge" }, { type: "portmap" }, { type: "istio-cni" }, { type: "../net.d" }];
+    writeFileSync(join(netDir, "10-a.conflist"), JSON.stringify({ cniVersion: "1.0.0", name: "a", plugins }));
+    writeFileSync(join(bin, "bridge"), "");
+    const absentIn = async (binDir: string) =>
+      (await gatherCni(settings({ MOUNTED_CNI_NET_DIR: netDir, CNI_BIN_DIR: binDir }))).absentPlugins;
+    assert.deepEqual(await absentIn(bin), ["portmap"]);
+    assert.deepEqual(await absentIn(join(bin, "gone")), []);
+  });
+
   it("look at the host's own names where there is no container", () => {
     const config = settings({});
     assert.deepEqual(withHostNames(config, true).install.netDir, ["/host/etc/cni/net.d"]);

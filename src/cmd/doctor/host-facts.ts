@@ -4,6 +4,7 @@ import { createHostObserver } from "../../agent/install/observe-host.ts";
 import { decideInstall } from "../../core/cni/decide-install.ts";
 import { KUBECONFIG_NAME } from "../../core/cni/host-kubeconfig.ts";
 import type { AgentConfig } from "../../core/config/agent-config.ts";
+import { networkPlugins } from "../../core/doctor/cni-checks.ts";
 import type { CniFacts, FolderFacts, FolderRole, NodeFacts, ProcessFacts } from "../../core/doctor/node-facts.ts";
 import { parseListening } from "../../core/doctor/proc-texts.ts";
 import { SILENT } from "../../core/log.ts";
@@ -114,7 +115,11 @@ export async function gatherCni(config: AgentConfig): Promise<CniFacts> {
     ...install.netDir.map((folder) => join(folder, install.legacyKubeconfigName)),
     ...(install.hostKubeconfig === undefined ? [join(install.runDir, KUBECONFIG_NAME)] : []),
   ];
-  return { view, decision, strayTokens: stray.filter((path) => firstExisting([path]) !== undefined) };
+  const there = install.binDirs.flatMap((candidates) => firstExisting(candidates) ?? []);
+  // Of a folder that is not there something else is said.
+  const wanted = "unknown" in view || there.length === 0 ? [] : networkPlugins(view.value);
+  const absentPlugins = wanted.filter((type) => firstExisting(there.map((folder) => join(folder, type))) === undefined);
+  return { view, decision, absentPlugins, strayTokens: stray.filter((path) => firstExisting([path]) !== undefined) };
 }
 
 /** @param root where the node's procfs is */

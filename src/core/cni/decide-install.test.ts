@@ -116,7 +116,7 @@ describe("decideInstall()", () => {
     const { state, reason } = host.settle();
     assert.deepEqual(
       [state, reason],
-      ["waiting", "no valid CNI configuration is there yet (10-x.conflist: it is empty)"],
+      ["waiting", "no valid CNI configuration is in /net.d yet (10-x.conflist: it is empty)"],
     );
     assert.equal(host.hasPlugin, true);
   });

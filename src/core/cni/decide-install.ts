@@ -263,8 +263,8 @@ function bytesOf(file: ConfFile): Uint8Array | undefined {
 function describeNothing(folder: Folder, choice: ConfChoice, desired: DesiredInstall): string {
   const what =
     desired.confName === undefined
-      ? "no valid CNI configuration is there yet"
-      : `${desired.confName} is not there yet or not valid`;
+      ? `no valid CNI configuration is in ${folder.path} yet`
+      : `${desired.confName} is not in ${folder.path} yet or not valid`;
   const skipped = choice.skipped.slice(0, 3).map(({ name, reason }) => `${name}: ${reason}`);
   if (desired.mode === "owned" && folder.files.some(({ name }) => name === desired.ownedName)) {
     skipped.push(`${desired.ownedName}: it has the name of our own copy, ISTIO_OWNED_CNI_CONFIG_FILENAME`);

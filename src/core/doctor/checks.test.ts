@@ -269,6 +269,21 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     ["fail", /names istio-cni, and the plugin is not there/, files([["10-calico.conflist", CONFLIST]], "absent")],
     ["warn", /not the plugin of this build/, files([["10-calico.conflist", CONFLIST]], "stale")],
     ["not-applicable", /not installed/, files([["10-calico.conflist", BARE]], "absent")],
+    [
+      "warn",
+      /current; but none of the network's own plugins is there \(calico\)/,
+      { cni: { ...healthy.cni, absentPlugins: ["calico"] } },
+    ],
+    [
+      "ok",
+      /current$/,
+      {
+        cni: {
+          ...files([["10-x.conflist", '{"name":"n","plugins":[{"type":"a"},{"type":"b"},{"type":"istio-cni"}]}']]).cni,
+          absentPlugins: ["b"],
+        },
+      },
+    ],
   ],
   "cni.agent": [
     ["fail", /no agent answers it/, NO_AGENT],
@@ -453,7 +468,7 @@ describe("the checks of doctor", () => {
       },
       mounts: UNKNOWN,
       folders: [],
-      cni: { view: UNKNOWN, decision: UNKNOWN, strayTokens: [] },
+      cni: { view: UNKNOWN, decision: UNKNOWN, absentPlugins: [], strayTokens: [] },
       api: { endpoint: UNKNOWN, token: UNKNOWN, answer: UNKNOWN, rights: [], node: UNKNOWN },
       agent: { kind: "unreachable", reason: "x" },
       listening: UNKNOWN,

@@ -4,6 +4,7 @@ import { chooseConflist } from "../cni/choose-conflist.ts";
 import { parseConf } from "../cni/conflist.ts";
 import { hasOurEntry } from "../cni/edit-conflist.ts";
 import type { HostView } from "../cni/host-view.ts";
+import { PLUGIN_TYPE } from "../cni/plugin-entry.ts";
 import { type CheckOutcome, type CheckRow, fail, notApplicable, ok, unknown, warn } from "./check.ts";
 import type { NodeFacts } from "./node-facts.ts";
 
@@ -34,7 +35,7 @@ export const CNI_CHECKS: readonly CheckRow[] = [
           return fail(
             `no valid configuration of a primary network: ${why}`,
             cniConfName === undefined
-              ? "Install the primary network plugin, or name the folder the runtime reads by CNI_NET_DIR"
+              ? "Install the primary network plugin, or name the folder the runtime reads by CNI_NET_DIR (chart: cniConfDir)"
               : `Install the primary network plugin, or correct CNI_CONF_NAME, which is ${cniConfName}`,
           );
         }
@@ -91,7 +92,7 @@ export const CNI_CHECKS: readonly CheckRow[] = [
       "A configuration that names a plugin which is not there keeps every pod of the node from starting and ending.",
     complaints: ["#59846", "#58572", "#36821"],
     decide(facts) {
-      const { view } = facts.cni;
+      const { view, absentPlugins } = facts.cni;
       if ("unknown" in view) return unknown(`the host's folders could not be looked at: ${view.unknown}`);
       const { binDirs, pluginUnavailable } = view.value;
       const isInstalled = isChainedAnywhere(view.value);
@@ -112,7 +113,15 @@ export const CNI_CHECKS: readonly CheckRow[] = [
         );
       }
       if (absent) return notApplicable(`the plugin is not installed (${states})`);
-      return binDirs.every((dir) => "plugin" in dir) ? ok(states) : unknown(states, "See folders.bin");
+      if (!binDirs.every((dir) => "plugin" in dir)) return unknown(states, "See folders.bin");
+      // Of several folders of a runtime one may hold ours alone; none of them holds nothing of the network's own.
+      const own = networkPlugins(view.value);
+      return own.length > 0 && own.every((type) => absentPlugins.includes(type))
+        ? warn(
+            `${states}; but none of the network's own plugins is there (${own.join(", ")}), so the runtime takes them elsewhere`,
+            "Name the folder that the runtime uses by CNI_BIN_DIR (chart: cniBinDir): bin_dir of containerd, plugin_dirs of CRI-O",
+          )
+        : ok(states);
     },
   },
   {
@@ -206,6 +215,13 @@ function typesIn(view: Files, name: string): readonly string[] {
   const conf = parseConf(name, file.content.bytes);
   if (conf.kind === "invalid") return [];
   return (conf.kind === "list" ? conf.plugins : [conf.plugin]).map(({ type }) => type);
+}
+
+/** Types of all plugins that the node's configurations name, but ours. */
+export function networkPlugins({ netDir }: HostView): readonly string[] {
+  if ("unavailable" in netDir) return [];
+  const types = netDir.files.flatMap(({ name }) => typesIn(netDir, name));
+  return [...new Set(types)].filter((type) => type !== PLUGIN_TYPE && !type.includes("/"));
 }
 
 function isChainedAnywhere({ netDir }: HostView): boolean {

@@ -78,6 +78,8 @@ export type CniFacts = {
   readonly view: Probed<HostView>;
   /** What an agent with this configuration would do now. */
   readonly decision: Probed<InstallDecision>;
+  /** Plugins that the node's configurations name and no plugin folder has. */
+  readonly absentPlugins: readonly string[];
   /** Files with a token for the API server that nobody needs, by path. */
   readonly strayTokens: readonly string[];
 };

@@ -106,7 +106,7 @@ export function healthyFacts(changes: Partial<NodeFacts> = {}): NodeFacts {
       folder("proc", "/host/proc", { isWritable: { value: false } }),
       ...(settings.ambient.enabled ? [folder("ztunnel", "/var/run/ztunnel", { realPath: "/run/ztunnel" })] : []),
     ],
-    cni: { view: { value: view }, decision: { value: decision }, strayTokens: [] },
+    cni: { view: { value: view }, decision: { value: decision }, absentPlugins: [], strayTokens: [] },
     api: {
       endpoint: { value: "10.96.0.1:443" },
       token: { value: { source: "the token", expiresAtMs: NOW_MS + 3_600_000, notBeforeMs: NOW_MS - 1000 } },
