@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readText } from "../../testbed/api-server/kube-object.ts";
-import { type AgentCluster, createAgentCluster } from "../../testbed/cluster/agent-cluster.ts";
+import { type AgentCluster, createAgentCluster, mustWork } from "../../testbed/cluster/agent-cluster.ts";
 import { type Cluster, until } from "../../testbed/cluster/create-cluster.ts";
 import type { Lab } from "../../testbed/cluster/lab.ts";
 import type { PodChoice } from "../../testbed/cluster/mesh-pod.ts";
@@ -73,11 +73,7 @@ export interface AmbientScene extends AsyncDisposable {
 
 export function createAmbientScene(): AmbientScene {
   let opened: AgentCluster | undefined;
-  const agent = (): AgentCluster => {
-    if (opened === undefined) throw new Error("Cannot test: the cluster could not be had");
-    if (opened.isBroken()) throw new Error("Cannot test: the agent did not become Ready, as an earlier test tells");
-    return opened;
-  };
+  const agent = (): AgentCluster => mustWork(opened);
   const cluster = (): Cluster => agent().cluster;
   const uidsOf: AmbientScene["uidsOf"] = async (...pods) =>
     (await readPods(cluster(), pods)).map((each) => readText(each, "metadata", "uid"));

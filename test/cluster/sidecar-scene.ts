@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readPath } from "../../testbed/api-server/kube-object.ts";
-import { type AgentCluster, createAgentCluster } from "../../testbed/cluster/agent-cluster.ts";
+import { type AgentCluster, createAgentCluster, mustWork } from "../../testbed/cluster/agent-cluster.ts";
 import type { Cluster } from "../../testbed/cluster/create-cluster.ts";
 import type { Lab } from "../../testbed/cluster/lab.ts";
 import type { PodChoice } from "../../testbed/cluster/mesh-pod.ts";
@@ -51,11 +51,7 @@ const AT_ONCE = 4;
 
 export function createSidecarScene(): SidecarScene {
   let opened: AgentCluster | undefined;
-  const agent = (): AgentCluster => {
-    if (opened === undefined) throw new Error("Cannot test: the cluster could not be had");
-    if (opened.isBroken()) throw new Error("Cannot test: the agent did not become Ready, as an earlier test tells");
-    return opened;
-  };
+  const agent = (): AgentCluster => mustWork(opened);
   const cluster = (): Cluster => agent().cluster;
 
   async function assertBothWays(each: PodChoice, its: PodAddress, outside: PodAddress): Promise<void> {

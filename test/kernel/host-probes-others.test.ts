@@ -8,6 +8,8 @@ import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { DIALECTS, generationOf } from "./backend-fixture.ts";
 import { everythingIn, hostProbesOf, ips, LISTED, listedIn, PODS, UID } from "./host-probes-fixture.ts";
 
+const LOOK_INTO_SET = "iptables-nft -A INPUT -m set --match-set istio-inpod-probes-v4 src -j ACCEPT".split(" ");
+
 for (const dialect of DIALECTS) {
   test(`${dialect}: looking at a node changes nothing and makes nothing`, async () => {
     using netns = createNetns();
@@ -149,18 +151,7 @@ test("iptables-nft: who puts a rule before ours is seen; ours is put first only 
 test("nftables: an ipset that rules of others look into stays and is told, until they do not", async () => {
   using netns = createNetns();
   makeUpstreamSets(netns);
-  netns.mustExec([
-    "iptables-nft",
-    "-A",
-    "INPUT",
-    "-m",
-    "set",
-    "--match-set",
-    "istio-inpod-probes-v4",
-    "src",
-    "-j",
-    "ACCEPT",
-  ]);
+  netns.mustExec(LOOK_INTO_SET);
   const probes = hostProbesOf(netns, "nftables");
   const note = "ipset istio-inpod-probes-v4 is left over and stays: rules of others look into it";
   assert.deepEqual((await probes.ensure()).notes, [note]);
@@ -174,18 +165,7 @@ test("nftables: an ipset that rules of others look into stays and is told, until
 test("a set of our name that serves others and not us is not taken from them", async () => {
   using netns = createNetns();
   netns.mustExec(["ipset", "create", "istio-inpod-probes-v4", "hash:net"]);
-  netns.mustExec([
-    "iptables-nft",
-    "-A",
-    "INPUT",
-    "-m",
-    "set",
-    "--match-set",
-    "istio-inpod-probes-v4",
-    "src",
-    "-j",
-    "ACCEPT",
-  ]);
+  netns.mustExec(LOOK_INTO_SET);
   const probes = hostProbesOf(netns, "iptables-nft");
   await assert.rejects(
     probes.ensure(),

@@ -64,6 +64,15 @@ export function renderInjection(app: string, options: InjectionOptions = {}): In
   };
 }
 
+const PROXY_USER = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ["ALL"] },
+  privileged: false,
+  readOnlyRootFilesystem: true,
+  runAsGroup: 1337,
+  runAsNonRoot: true,
+  runAsUser: 1337,
+};
 const IMAGE = "docker.io/istio/proxyv2:1.30.3";
 const PROXY_RESOURCES = { limits: { cpu: "2", memory: "1Gi" }, requests: { cpu: "100m", memory: "128Mi" } };
 
@@ -98,15 +107,7 @@ function renderInit(name: "istio-init" | "istio-validation", mode: string): Json
           runAsNonRoot: false,
           runAsUser: 0,
         }
-      : {
-          allowPrivilegeEscalation: false,
-          capabilities: { drop: ["ALL"] },
-          privileged: false,
-          readOnlyRootFilesystem: true,
-          runAsGroup: 1337,
-          runAsNonRoot: true,
-          runAsUser: 1337,
-        },
+      : PROXY_USER,
     terminationMessagePath: "/dev/termination-log",
     terminationMessagePolicy: "File",
   };
@@ -146,15 +147,7 @@ function renderProxy(app: string, mode: string): JsonObject {
     ports: [{ containerPort: 15090, name: "http-envoy-prom", protocol: "TCP" }],
     readinessProbe: probe(4, 15, 3),
     resources: PROXY_RESOURCES,
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      capabilities: { drop: ["ALL"] },
-      privileged: false,
-      readOnlyRootFilesystem: true,
-      runAsGroup: 1337,
-      runAsNonRoot: true,
-      runAsUser: 1337,
-    },
+    securityContext: PROXY_USER,
     startupProbe: probe(600, 1, 3),
     terminationMessagePath: "/dev/termination-log",
     terminationMessagePolicy: "File",

@@ -38,6 +38,13 @@ const HOOK = "helm.sh/hook";
 /** What upstream's chart is told for each mode. */
 const CASES = { sidecar: "defaults", ambient: "ambient" } as const;
 
+/** @throws {Error} when there is no cluster to test in, or its agent is none that could be tested. */
+export function mustWork(cluster: AgentCluster | undefined): AgentCluster {
+  if (cluster === undefined) throw new Error("Cannot test: the cluster could not be had");
+  if (cluster.isBroken()) throw new Error("Cannot test: the agent did not become Ready, as an earlier test tells");
+  return cluster;
+}
+
 /** Finds a cluster without agent and prepares it. `podNamespace` is made for the test's pods.
  * @throws {Error} with a sentence that says what is missing. */
 export async function createAgentCluster(mode: AgentMode, podNamespace: string): Promise<AgentCluster> {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, rmSync, statSync } from "node:fs";
 import { test } from "node:test";
 import { serveZtunnel, workload, type ZtunnelRig } from "../../../testbed/ztunnel/server-rig.ts";
-import type { ZtunnelStandIn } from "../../../testbed/ztunnel/ztunnel-stand-in.ts";
+import type { Fault, ZtunnelStandIn } from "../../../testbed/ztunnel/ztunnel-stand-in.ts";
 import { encodeRequest, encodeResponse } from "../../core/zds/messages.ts";
 
 const never = new AbortController().signal;
@@ -13,16 +13,19 @@ const LONG_MS = 600_000;
 const isSynced = (rig: ZtunnelRig, ztunnel: ZtunnelStandIn) => () =>
   ztunnel.state.isReady() && rig.server.isConnected();
 
+/** What the first pod to be taken in meets, and no other. */
+function atFirstAdd(fault: Fault) {
+  let isDoomed = true;
+  return (request: { readonly kind: string } | undefined): Fault | undefined => {
+    if (request?.kind !== "add" || !isDoomed) return undefined;
+    isDoomed = false;
+    return fault;
+  };
+}
+
 test("a ztunnel that dies before it takes a pod in gets it again when it is back", async () => {
   await using rig = await serveZtunnel();
-  let isDoomed = true;
-  const ztunnel = rig.ztunnel({
-    fault: (request) => {
-      if (request?.kind !== "add" || !isDoomed) return undefined;
-      isDoomed = false;
-      return "die-before";
-    },
-  });
+  const ztunnel = rig.ztunnel({ fault: atFirstAdd("die-before") });
   await rig.until("the snapshot", isSynced(rig, ztunnel));
   assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
   assert.deepEqual(ztunnel.requests.slice(0, 3), ["snapshot-sent", "add a", "add a"]);
@@ -30,14 +33,7 @@ test("a ztunnel that dies before it takes a pod in gets it again when it is back
 
 test("a ztunnel that dies after it took a pod in, and before it says so, is asked again", async () => {
   await using rig = await serveZtunnel();
-  let isDoomed = true;
-  const ztunnel = rig.ztunnel({
-    fault: (request) => {
-      if (request?.kind !== "add" || !isDoomed) return undefined;
-      isDoomed = false;
-      return "die-after";
-    },
-  });
+  const ztunnel = rig.ztunnel({ fault: atFirstAdd("die-after") });
   await rig.until("the snapshot", isSynced(rig, ztunnel));
   assert.deepEqual(await rig.server.enroll(workload("a"), rig.netns().fd, never), { result: "acknowledged" });
   await rig.until("the snapshot", isSynced(rig, ztunnel));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { parseJson } from "../json-value.ts";
 import { findMember, type JsonNode, JsonScanError, MAX_JSON_DEPTH, scanJson } from "./json-scan.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -20,14 +21,7 @@ function toValue(node: JsonNode): unknown {
   }
 }
 
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const isJson = (text: string): boolean => parseJson(text) !== undefined;
 
 function isScanned(text: string): boolean {
   try {
