@@ -9,10 +9,12 @@ import { type ProbePathDeps, type ProbePathOptions, tryProbePath } from "../../s
 import { FAMILIES, type Family, formatIp } from "../../src/core/address.ts";
 import type { BackendDialect } from "../../src/core/policy/backend-features.ts";
 import { decideSelfTest, type ProbeEvidence, type SelfTestOutcome } from "../../src/core/policy/probe-self-test.ts";
-import { DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
+import { AMBIENT_PORTS, DEFAULT_PROBE_SOURCE } from "../../src/core/rules/ambient-numbers.ts";
 import { createSystemClock } from "../../src/platform/clock.ts";
+import { bindSocket, checked, closeFd, listen as listenAt, socket } from "../../src/platform/linux/libc.ts";
 import { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createPoller } from "../../src/platform/linux/poller.ts";
+import { AF_INET6, SOCK_CLOEXEC, SOCK_STREAM } from "../../src/platform/linux/socket-numbers.ts";
 import { connectTcp, listenTcp } from "../../src/platform/linux/tcp-socket.ts";
 import { DEFAULT_AMBIENT_CAPTURE } from "../../testbed/ambient/ambient-cases.ts";
 import type { TestNetns } from "../../testbed/netns.ts";
@@ -117,6 +119,28 @@ function foreign(netns: TestNetns, chain: string, rules: readonly string[]): voi
     input: `table inet foreign { chain c { type ${chain}; ${rules.join("; ")}; }; }\n`,
   });
 }
+
+/** As the real ztunnel listens where there is IPv6 (src/config.rs, bind_wildcard): one socket that takes IPv4 too, as ::ffff:… */
+function listenForBoth(pod: TestNetns): Disposable {
+  const fd = pod.run(() => checked("socket", "make a socket", () => socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  const owned = new DisposableStack();
+  owned.defer(() => void closeFd(fd));
+  const everywhere = new Uint8Array(28);
+  new DataView(everywhere.buffer).setUint16(0, AF_INET6, true);
+  new DataView(everywhere.buffer).setUint16(2, AMBIENT_PORTS.inbound, false);
+  checked("bind", "bind it", () => bindSocket(fd, everywhere, everywhere.length));
+  checked("listen", "listen", () => listenAt(fd, 16));
+  return owned;
+}
+
+test("a ztunnel that takes both families by one socket is asked for whom it takes the node, too", async () => {
+  await using scene = await createScene("nftables", { isExempt: false });
+  using _ztunnel = listenForBoth(scene.pod);
+  for (const family of FAMILIES) {
+    const { evidence } = await scene.test(family);
+    assert.deepEqual(evidence, { kind: "intercepted", source: ip(NODE[family]) });
+  }
+});
 
 for (const dialect of DIALECTS) {
   test(`${dialect}: probes of the node reach the pod from their source, whoever masquerades after us`, async () => {

@@ -1,13 +1,15 @@
 // One try of the way that probes take: for a moment a listener of ours stands on an address of an enrolled pod, on a port that
 // nobody uses, and the node connects to it as its kubelet would. The application gets no traffic, sockets and their traces are
 // gone afterwards, and everything waits in the event loop, for a second at most. What it means is decided in core/policy.
-import type { IpAddress } from "../../core/address.ts";
+import type { Family, IpAddress } from "../../core/address.ts";
 import { codeOf, messageOf } from "../../core/error-message.ts";
 import {
   decodeTcpConnections,
   encodeGetTcpConnections,
   SOCK_DIAG_PROTOCOL,
   TCP_STATE,
+  type TcpConnection,
+  type TcpQuestion,
 } from "../../core/netlink/inet-diag.ts";
 import type { ProbeEvidence } from "../../core/policy/probe-self-test.ts";
 import { AMBIENT_PORTS } from "../../core/rules/ambient-numbers.ts";
@@ -200,11 +202,18 @@ export async function tryProbePath(
     return (knocking.find(({ peerPort }) => peerPort === client.port) ?? knocking[0])?.peer;
   }
 
-  /** Undefined: the kernel does not answer such questions. */
-  function ask(question: Parameters<typeof encodeGetTcpConnections>[1]) {
+  /** Undefined: the kernel does not answer such questions. Who listens for both families at once, as ztunnel does, has sockets of
+   * IPv6 for connections of IPv4 too. */
+  function ask(question: TcpQuestion): TcpConnection[] | undefined {
+    const own = askOf(address.family, question);
+    const others = own === undefined || address.family === 6 ? [] : (askOf(6, question) ?? []);
+    return own && [...own, ...others].filter(({ peer }) => peer.family === address.family);
+  }
+
+  function askOf(family: Family, question: TcpQuestion): TcpConnection[] | undefined {
     try {
-      questions.send(encodeGetTcpConnections(address.family, question));
-      return decodeTcpConnections(address.family, replies());
+      questions.send(encodeGetTcpConnections(family, question));
+      return decodeTcpConnections(family, replies());
     } catch {
       return undefined;
     }

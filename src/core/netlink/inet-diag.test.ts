@@ -51,6 +51,13 @@ describe("decodeTcpConnections()", () => {
     assert.equal(six?.peer.bytes.length, 16);
   });
 
+  it("reads a connection of IPv4 that a socket of IPv6 has as what it is", () => {
+    const mapped = connection(10);
+    mapped.set([...new Array<number>(10).fill(0), 255, 255, 10, 77, 0, 1], 24);
+    const peer = { family: 4, bytes: Uint8Array.of(10, 77, 0, 1) };
+    assert.deepEqual(decodeTcpConnections(6, [reply(mapped)]), [{ localPort: 33_429, peer, peerPort: 42_682 }]);
+  });
+
   it("passes over the other family and other messages, and refuses what is cut short", () => {
     assert.deepEqual(decodeTcpConnections(6, [reply(connection())]), []);
     assert.deepEqual(decodeTcpConnections(4, [reply(connection(), 99)]), []);

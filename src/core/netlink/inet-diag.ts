@@ -1,6 +1,6 @@
 // Asks a network namespace for its TCP connections by sock_diag, also for those that are not established yet: who knocked at a
 // port, although the answer got lost (uapi/linux/inet_diag.h, sock_diag.h). Equiv: ss -tn state … 'sport = :PORT'
-import { ADDRESS_BYTES, type IpAddress } from "../address.ts";
+import { ADDRESS_BYTES, type IpAddress, unmapIp } from "../address.ts";
 import { NetlinkFormatError, viewOf } from "./message.ts";
 import { collectDump } from "./reply.ts";
 import { ADDRESS_FAMILY, NLM_F } from "./rtnetlink.ts";
@@ -21,18 +21,23 @@ const SLOT_BYTES = 16;
 /** One connection, as this namespace sees it. */
 export interface TcpConnection {
   readonly localPort: number;
+  /** Of IPv4 also where a socket of IPv6 has it (::ffff:…). */
   readonly peer: IpAddress;
   readonly peerPort: number;
 }
 
+/** Which connections are asked for. */
+export interface TcpQuestion {
+  readonly localPort: number;
+  readonly peerPort?: number;
+  readonly states: readonly number[];
+}
+
 /**
- * Asks for the connections of one family at `localPort`, in these states (TCP_STATE), with `peerPort` where it is given. The
+ * Asks for the connections of sockets of one family at `localPort`, in these states (TCP_STATE), with `peerPort` where it is given. The
  * kernel picks them out itself. A kernel without the module that answers says ENOENT.
  */
-export function encodeGetTcpConnections(
-  family: 4 | 6,
-  { localPort, peerPort = 0, states }: { localPort: number; peerPort?: number; states: readonly number[] },
-): Uint8Array {
+export function encodeGetTcpConnections(family: 4 | 6, { localPort, peerPort = 0, states }: TcpQuestion): Uint8Array {
   const writer = new NetlinkWriter();
   writer.message({ type: SOCK_DIAG_BY_FAMILY, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence: 1 }, () => {
     // struct inet_diag_req_v2 { __u8 family, protocol, ext, pad; __u32 states; struct inet_diag_sockid id; }
@@ -66,7 +71,7 @@ function parseConnection(family: 4 | 6, payload: Uint8Array): TcpConnection[] {
   return [
     {
       localPort: view.getUint16(4, false),
-      peer: { family, bytes: payload.slice(peerAt, peerAt + ADDRESS_BYTES[family]) },
+      peer: unmapIp({ family, bytes: payload.slice(peerAt, peerAt + ADDRESS_BYTES[family]) }),
       peerPort: view.getUint16(6, false),
     },
   ];
