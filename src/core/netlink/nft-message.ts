@@ -43,7 +43,8 @@ export function wakeTable(family: NftFamily, table: string): BatchMessage {
   };
 }
 
-/** Creates a base chain unless it is there; one of another type, hook or priority is an error. Equiv: nft add chain */
+/** Creates a base chain unless it is there: then it gets this policy; one of another type, hook or priority is an error.
+ * Equiv: nft add chain */
 export function addBaseChain(ref: ChainRef, chain: BaseChain): BatchMessage {
   return {
     type: NFT_MSG.NEWCHAIN,
