@@ -23,7 +23,8 @@ export type HeldRuleset = Ruleset<HeldRule> & { readonly family: 4 | 6 };
  * One batch that creates the rulesets: all of it or nothing. Equiv: iptables-nft-restore --noflush, ip6tables-nft-restore
  * --noflush. Tables and base chains that exist are used, and our rules go behind the rules of others; the policy of such a
  * chain becomes ours, so this is for namespaces in which nobody has written (`generation`), and what was read is changed by
- * encodeIptablesNftChange(). An own chain that exists makes the kernel refuse the whole batch (EEXIST, 17). Throws TypeError for a rule that was read and not understood, RangeError for a value its struct cannot hold.
+ * encodeIptablesNftChange(). An own chain that exists makes the kernel refuse the whole batch (EEXIST, 17). Throws TypeError
+ * for a rule that was read and not understood, RangeError for a value its struct cannot hold.
  */
 export function encodeIptablesNft(rulesets: readonly Ruleset[], options: BatchOptions = {}): Uint8Array {
   return encodeBatch(diffRulesets<HeldRule>([], rulesets).map(messageOf), options);
