@@ -1,15 +1,14 @@
 // What the enrolment loop needs of the services beside it, the same whether ambient mode is on or being left: what the
-// verifier knows of a pod's rules, and the way to write a pod's annotation.
+// verifier knows of a pod's rules, and what is counted.
 import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import type { NetnsRegistry } from "../agent/netns/netns-registry.ts";
 import type { Verifier } from "../agent/verify/verifier.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
-import { redirectionOf, redirectionPatch } from "../core/policy/ambient-redirection.ts";
+import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import { addressesInUse } from "../core/policy/capture-families.ts";
 import type { AmbientCapture } from "../core/rules/ambient-capture.ts";
-import type { KubeApi } from "../platform/http/kube-api.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";
 
 /** @param verifier is made after this */
@@ -65,15 +64,6 @@ export function enrolmentMetrics(
   return {
     handled: (type) => metrics.reconcileEvents.increment({ type }),
     step: (step, result) => metrics.enrolmentSteps.increment({ step, result }),
-  };
-}
-
-export function createAnnotate(api: Pick<KubeApi, "patch">): EnrolmentDeps["annotate"] {
-  return async ({ namespace, name, uid }, value, signal) => {
-    const { metadata } = redirectionPatch(value);
-    const ref = { plural: "pods", namespace, name, subresource: "status" } as const;
-    // The UID is a precondition: a pod that has come back under its name is another one.
-    await api.patch(ref, { metadata: { ...metadata, uid } }, signal);
   };
 }
 

@@ -4,6 +4,7 @@
 //
 // ztunnel is not told: an agent that is not in ambient mode does not serve it. It goes on listening where nothing is sent any
 // more, until it ends.
+import { createAnnotate } from "../agent/ambient/annotate.ts";
 import { createEnrolment } from "../agent/ambient/enrolment.ts";
 import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
@@ -14,7 +15,7 @@ import type { Pod } from "../core/kube/pod.ts";
 import { AMBIENT_IS_OFF } from "../core/policy/ambient-decision.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
 import { firstExisting } from "../platform/fs/existing-path.ts";
-import { ambientRulesOf, anyAmbientCapture, createAnnotate, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
+import { ambientRulesOf, anyAmbientCapture, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
 import { ignoreAbort } from "./ignore-abort.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
 import type { WiredDecisions } from "./wire-decisions.ts";

@@ -7,6 +7,7 @@ import {
   type AmbientSandboxesDeps,
   createAmbientSandboxes,
 } from "../agent/ambient/ambient-sandboxes.ts";
+import { createAnnotate } from "../agent/ambient/annotate.ts";
 import { createEnrolment } from "../agent/ambient/enrolment.ts";
 import type { Enrolment, EnrolmentDeps } from "../agent/ambient/enrolment-api.ts";
 import { type AmbientMember, type LeaveReport, leaveAmbient } from "../agent/ambient/leave-ambient.ts";
@@ -35,7 +36,7 @@ import { dupNetns } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
 import { SOCK_SEQPACKET } from "../platform/linux/socket-numbers.ts";
 import { listenUnix } from "../platform/linux/unix-socket.ts";
-import { ambientRulesOf, anyAmbientCapture, createAnnotate, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
+import { ambientRulesOf, anyAmbientCapture, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
 import { ambientSettings } from "./ambient-settings.ts";
 import { isWatched } from "./is-watched.ts";
 import { removeHostProbes } from "./remove-host-probes.ts";
