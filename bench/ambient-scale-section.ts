@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { STATUS_DOCUMENT } from "../src/core/status/status-document.ts";
 import { askOverUnix } from "../src/platform/http/unix-client.ts";
+import { until } from "../testbed/until.ts";
 import { type AddContest, endPods, prepareAdd, prepareSides } from "./add-contest.ts";
 import { ADD_PHASES, meanPhases, readPhaseTotals } from "./add-phases.ts";
 import { ambientKind } from "./ambient-add-section.ts";
@@ -103,10 +104,10 @@ async function withAgent(
   const readyAtMs = performance.now();
   const sinceExec = (): number => readyMs + performance.now() - readyAtMs;
   // ztunnel tells without costing the agent anything; the agent's own word, a large document, is asked for afterwards.
-  await until("ztunnel has taken all pods", 5, () => countTaken(agent) >= PODS);
+  await until("ztunnel to take all pods", () => countTaken(agent) >= PODS, DEADLINE_MS);
   keep(`${start} ready`, readyMs);
   keep(`${start} taken`, sinceExec());
-  await until("all pods are in", 100, async () => (await readResidents()).every(isIn));
+  await until("all pods to be in", async () => (await readResidents()).every(isIn), DEADLINE_MS, 100);
   keep(`${start} in`, sinceExec());
   keep(`${start} cpu`, readCpuMs(pid));
   await action(agent);
@@ -140,12 +141,13 @@ async function keepPasses({ bench, keep }: Stage, verifying: "generation" | "who
   const wanted = verifying === "whole" ? bench.plan.scale.wholePasses : bench.plan.scale.generationPasses;
   const bounds = { sinceMs: Date.now(), mostMs: intervalMs * 0.7 };
   const seen = new Map<number, number>();
-  await until(`${wanted} passes (${TEXTS[verifying]})`, intervalMs / 4, async () => {
+  const isSeen = async (): Promise<boolean> => {
     const times = (await readResidents()).map(({ lastVerifiedAt }) => lastVerifiedAt);
     const pass = describePass(times, bounds);
     if (pass !== undefined) seen.set(pass.endedMs, pass.tookMs);
     return seen.size >= wanted;
-  });
+  };
+  await until(`${wanted} passes (${TEXTS[verifying]})`, isSeen, DEADLINE_MS, intervalMs / 4);
   keep(`pass ${verifying}`, ...seen.values());
 }
 
@@ -224,9 +226,4 @@ async function readResidents(): Promise<readonly Resident[]> {
   const residents = pods.filter(({ name }) => name.startsWith("resident-"));
   if (residents.length !== PODS) throw new Error(`Cannot use the agent's status: it tells of ${residents.length} pods`);
   return residents;
-}
-
-async function until(what: string, everyMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + DEADLINE_MS; !(await condition()); await sleep(everyMs))
-    if (performance.now() > deadline) throw new Error(`Cannot wait longer: ${what} was to come`);
 }

@@ -8,8 +8,9 @@ export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,
   timeoutMs: number = 60_000,
+  everyMs: number = LOOK_EVERY_MS,
 ): Promise<void> {
-  for (const deadline = performance.now() + timeoutMs; !(await isSo()); await sleep(LOOK_EVERY_MS))
+  for (const deadline = performance.now() + timeoutMs; !(await isSo()); await sleep(everyMs))
     if (performance.now() > deadline)
       throw new Error(`Cannot wait longer for ${what}: not there after ${timeoutMs} ms`);
 }

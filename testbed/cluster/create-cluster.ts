@@ -3,9 +3,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { JsonObject } from "../api-server/kube-object.ts";
 import { type CommandResult, mustRun, runCommand } from "../node/command.ts";
+import { until as waitUntil } from "../until.ts";
 import { findCluster } from "./find-cluster.ts";
 import { type Lab, startLab } from "./lab.ts";
 
@@ -29,6 +29,8 @@ export interface Cluster extends AsyncDisposable {
   /** Brings an image archive to the nodes. */
   loadImage(archive: Uint8Array): Promise<void>;
 }
+
+const ASK_EVERY_MS = 200;
 
 /** Finds a cluster and makes it ready for use.
  * @throws {Error} with a sentence that says what is missing. */
@@ -100,11 +102,9 @@ export async function createCluster(): Promise<Cluster> {
   }
 }
 
-/** Asks again and again until `isDone` says so. @throws {Error} naming `what` when the time has passed. */
-export async function until(what: string, timeoutMs: number, isDone: () => Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + timeoutMs; !(await isDone()); await sleep(200)) {
-    if (performance.now() > deadline) throw new Error(`Cannot see ${what} within ${timeoutMs} ms`);
-  }
+/** Asks again and again, at the pace of kubectl. @throws {Error} naming `what` when the time has passed. */
+export function until(what: string, timeoutMs: number, isDone: () => Promise<boolean>): Promise<void> {
+  return waitUntil(what, isDone, timeoutMs, ASK_EVERY_MS);
 }
 
 /** For tests that install the agent. @throws {Error} when the cluster runs one already: two would fight. */
