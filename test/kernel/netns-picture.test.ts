@@ -75,36 +75,8 @@ test("a namespace without rules touches nothing, with ours it redirects, in ever
 
 test("rules of others are followed where they are understood, and stopped at where they are not", async () => {
   using netns = createNetns();
-  netns.mustExec([
-    "iptables-nft",
-    "-A",
-    "OUTPUT",
-    "-p",
-    "tcp",
-    "--dport",
-    "81",
-    "-m",
-    "comment",
-    "--comment",
-    "no",
-    "-j",
-    "DROP",
-  ]);
-  netns.mustExec([
-    "iptables-nft",
-    "-A",
-    "OUTPUT",
-    "-p",
-    "tcp",
-    "--dport",
-    "82",
-    "-m",
-    "length",
-    "--length",
-    "64",
-    "-j",
-    "DROP",
-  ]);
+  netns.mustExec("iptables-nft -A OUTPUT -p tcp --dport 81 -m comment --comment no -j DROP".split(" "));
+  netns.mustExec("iptables-nft -A OUTPUT -p tcp --dport 82 -m length --length 64 -j DROP".split(" "));
   netns.mustExec(["iptables-nft", "-I", "OUTPUT", "-j", "LOG"]);
   assert.equal(await endOf(netns), "untouched", "a log says nothing, a rule for another port neither");
   assert.equal(await endOf(netns, { dport: 81 }), "dropped");

@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { FAMILIES } from "../../src/core/address.ts";
-import { runCommand } from "../../testbed/node/command.ts";
 import { enterNodeNamespaces } from "../../testbed/node/enter.ts";
 import type { TestPod } from "../../testbed/node/pod.ts";
 import { probe, startApplication } from "../../testbed/sidecar/sidecar.ts";
@@ -57,7 +56,7 @@ describe("two pods of the ambient mesh", () => {
       "  s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(20)",
       "  s.connect((at, 53)); s.send(b'?'); print(s.recv(100).decode().strip())",
     ].join("\n");
-    const done = await runCommand(["nsenter", `--net=${client.netnsPath}`, "--", "python3", "-c", script]);
+    const done = await client.exec(["python3", "-c", script]);
     assert.equal(done.stdout, "ztunnel 15053\nztunnel 15053\n", done.stderr);
   });
 

@@ -1,12 +1,6 @@
 // What a pod's namespace holds at this moment, of whoever it is, as far as a packet meets it: rules of every table, addresses,
 // names of interfaces, and the kernel's answer to which way a packet goes. Writes nothing.
-import type { IpAddress } from "../../core/address.ts";
-import {
-  type DeviceChain,
-  decodeHeldRules,
-  encodeHeldSetRequests,
-  type HeldRules,
-} from "../../core/netlink/held-rules.ts";
+import { decodeHeldRules, encodeHeldSetRequests, type HeldRules } from "../../core/netlink/held-rules.ts";
 import { encodeNftDumpRequests } from "../../core/netlink/nft-dump.ts";
 import {
   decodeRouteLookup,
@@ -16,7 +10,7 @@ import {
 } from "../../core/netlink/route-lookup.ts";
 import { NETLINK_PROTOCOL } from "../../core/netlink/rtnetlink.ts";
 import { decodeLinkNames, encodeGetLinks } from "../../core/netlink/steering-rules.ts";
-import type { Ruleset } from "../../core/rules/model.ts";
+import type { TracedNetns } from "../../core/trace/trace-pod.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
 import { dump, exchange, readGeneration } from "./netlink-conversation.ts";
 import { readAddresses } from "./read-addresses.ts";
@@ -31,14 +25,7 @@ export interface NetnsPictureDeps {
   legacyTables(netnsFd: number): Readonly<Record<4 | 6, readonly string[]>>;
 }
 
-export interface NetnsPicture {
-  readonly rulesets: readonly Ruleset[];
-  readonly deviceChains: readonly DeviceChain[];
-  /** Rules that stand there and could not be read, as a clause; undefined: none. */
-  readonly unread: string | undefined;
-  readonly addresses: readonly { readonly ip: IpAddress; readonly interfaceIndex: number }[];
-  readonly interfaces: ReadonlyMap<number, string>;
-}
+export type NetnsPicture = Omit<TracedNetns, "route">;
 
 export interface NetnsPictures {
   /** Rejects when the kernel does not answer, or somebody changes the rules all the time. */

@@ -14,10 +14,11 @@ import { describeSteps, type StepWords, wantedRules } from "./describe-steps.ts"
 import type { TraceDocument } from "./trace-document.ts";
 import type { TraceQuery } from "./trace-query.ts";
 
-/** What the namespace holds; see agent/netfilter/netns-picture.ts. */
+/** What the namespace holds, and how its kernel routes; read by agent/netfilter/netns-picture.ts. */
 export interface TracedNetns {
   readonly rulesets: readonly Ruleset[];
   readonly deviceChains: readonly DeviceChain[];
+  /** Rules that stand there and could not be read, as a clause; undefined: none. */
   readonly unread: string | undefined;
   readonly addresses: readonly { readonly ip: IpAddress; readonly interfaceIndex: number }[];
   readonly interfaces: ReadonlyMap<number, string>;
