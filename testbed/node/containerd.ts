@@ -25,8 +25,9 @@ export interface Containerd {
   importImageFile(path: string): Promise<void>;
   /** Resolves once the runtime and its pod network are ready. */
   waitReady(timeoutMs?: number): Promise<void>;
-  /** Ends the daemon and starts it again, as an upgrade of it does: sandboxes stay. Resolves when it runs, not when it is ready. */
-  restart(signal?: NodeJS.Signals): Promise<void>;
+  /** Ends the daemon and starts it again, as an upgrade of it does: sandboxes stay. `whileAway` is called in between. Resolves when
+   * it runs, not when it is ready. */
+  restart(signal?: NodeJS.Signals, whileAway?: () => void): Promise<void>;
   /** Ends the daemon; sandboxes must have been removed before. */
   stop(): Promise<void>;
 }
@@ -86,8 +87,9 @@ export function startContainerd(options: ContainerdOptions): Containerd {
       rmSync(path);
     },
     importImageFile,
-    async restart(signal = "SIGTERM") {
+    async restart(signal = "SIGTERM", whileAway) {
       await daemon.stop(signal);
+      whileAway?.();
       daemon = start();
     },
     async stop() {

@@ -1,6 +1,6 @@
 // What the faults of plan.ts do to a node, and how they are undone. Each resolves when it is over and what it broke is back; none
 // waits for the agent to have recovered, so that faults meet agents that are not done with the last one.
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FaultAction } from "../api-server/faults.ts";
@@ -100,7 +100,9 @@ export function createFaultInjector(world: SoakWorld, ztunnel: ZtunnelKeeper): I
     },
     "ztunnel-replaced": () => ztunnel.exchange(),
     async "containerd-restarted"({ random }) {
-      await node.runtime.restart(random.pick(["SIGTERM", "SIGKILL"]));
+      await node.runtime.restart(random.pick(["SIGTERM", "SIGKILL"]), () => {
+        for (const netns of globSync("/run/netns/*")) world.atRuntimeEnd.add(netns);
+      });
       await node.runtime.waitReady(60_000);
     },
     "agent-killed": ({ lastsMs, random }) => exchangeAgent("SIGKILL", lastsMs, random),

@@ -34,6 +34,15 @@ export function findMore(before: readonly string[], now: readonly string[]): rea
   });
 }
 
+/** A runtime that is ended in the middle of a start or a stop knows nothing of that sandbox afterwards, and leaves the file of its
+ * namespace, mounted or not; whoever asks for the sandbox's end is told that there is none. What it still knows is not forgotten:
+ * while one sandbox is left, nothing is.
+ * @param atRuntimeEnd files of namespaces that were there when the runtime was ended */
+export function withoutForgotten(lines: readonly string[], atRuntimeEnd: ReadonlySet<string>): readonly string[] {
+  if (lines.some((line) => line.startsWith("sandbox "))) return lines;
+  return lines.filter((line) => !atRuntimeEnd.has(/^(?:namespace|mount) (.+)$/.exec(line)?.[1] ?? ""));
+}
+
 /** Rules, sets and their elements of the node's own namespace, without counters and handles. */
 async function readNetfilter(): Promise<readonly string[]> {
   const results = await Promise.all(
@@ -66,8 +75,8 @@ function listProcessNames(): readonly string[] {
       const [name] = readLines(`/proc/${pid}/comm`);
       // Helpers of the moment, and kernel threads, which have no command line.
       if (name === undefined || readLines(`/proc/${pid}/cmdline`).length === 0) return [];
-      // A runtime that is killed in the middle of a start forgets the shim that it has just started.
-      return name.startsWith("containerd-shim") ? [] : name;
+      // A runtime that is killed in the middle of a start forgets the shim that it has just started, and what that one has begun.
+      return name.startsWith("containerd-shim") || name === "runc:[2:INIT]" ? [] : name;
     });
 }
 

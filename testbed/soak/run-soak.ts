@@ -13,7 +13,7 @@ import { createChurn } from "./churn.ts";
 import { createFaultInjector } from "./inject-fault.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
 import { beginPodLife, type SoakWorld } from "./live-pod.ts";
-import { findMore, readInventory } from "./node-inventory.ts";
+import { findMore, readInventory, withoutForgotten } from "./node-inventory.ts";
 import { AMBIENT_LABEL, ENDS_AGENT, type PodPlan } from "./plan.ts";
 import { APPLICATION_PORT, compileWitness, witnessNowMs } from "./witness.ts";
 import { createZtunnelKeeper } from "./ztunnel-keeper.ts";
@@ -72,7 +72,7 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await node.waitForChained(PATIENCE_MS);
   const peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
   await using _application = await startApplication(node.nettool, peer, [APPLICATION_PORT]);
-  const world: SoakWorld = { mesh, agent, ledger, peer, live: new Set(), gone: new Set() };
+  const world: SoakWorld = { mesh, agent, ledger, peer, live: new Set(), gone: new Set(), atRuntimeEnd: new Set() };
   const churn = createChurn(world, seed, createFaultInjector(world, ztunnel));
   const inventory = await readInventory(node);
 
@@ -103,12 +103,16 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await Promise.all(residents);
   await until("ztunnel has no pod", () => ztunnel.podCount() === 0);
   let leftovers: readonly string[] = [];
+  let forgotten = 0;
   await until("nothing is left", async () => {
-    leftovers = findMore(inventory, await readInventory(node)).filter(
+    const more = findMore(inventory, await readInventory(node)).filter(
       (line) => !isAwaited({ agent, gone: unseen }, line),
     );
+    leftovers = withoutForgotten(more, world.atRuntimeEnd);
+    forgotten = more.length - leftovers.length;
     return leftovers.length === 0;
   });
+  if (forgotten > 0) ledger.count("files and mounts of namespaces that the runtime forgot", forgotten);
   await agent.end("SIGTERM");
   return { ledger, leftovers, descriptors, memory, seconds: elapsed() };
 
