@@ -75,9 +75,15 @@ function listProcessNames(): readonly string[] {
       const [name] = readLines(`/proc/${pid}/comm`);
       // Helpers of the moment, and kernel threads, which have no command line.
       if (name === undefined || readLines(`/proc/${pid}/cmdline`).length === 0) return [];
-      // A runtime that is killed in the middle of a start forgets the shim that it has just started, and what that one has begun.
-      return name.startsWith("containerd-shim") || name === "runc:[2:INIT]" ? [] : name;
+      return isOfContainer(pid, name) ? [] : name;
     });
+}
+
+/** A runtime that is killed in the middle of a start forgets the shim that it has just started, and with it what the shim has begun:
+ * whether a container is left is asked of the runtime. */
+function isOfContainer(pid: string, name: string): boolean {
+  const [, parent = ""] = /^PPid:\t(\d+)$/m.exec(readLines(`/proc/${pid}/status`).join("\n")) ?? [];
+  return [name, ...readLines(`/proc/${parent}/comm`)].some((program) => program.startsWith("containerd-shim"));
 }
 
 function readLines(path: string): readonly string[] {
