@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodCapture } from "../../src/core/rules/pod-capture.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "../../src/core/rules/sidecar-capture.ts";
+import type { openNetlink } from "../../src/platform/linux/netlink-socket.ts";
 import { createNetns, type TestNetns } from "../../testbed/netns.ts";
 import { startSlowServer } from "../../testbed/sidecar/slow-server.ts";
 import { ask, createMesh, MESH_ADDRESSES } from "./ambient-mesh.ts";
@@ -120,6 +121,17 @@ test("a namespace in which nothing of ours is has nothing to let go, and rules o
     assert.deepEqual(await backendOf(dialect).release(netns.fd), { changed: false, connections: 0 });
   }
   assert.equal(generationOf(netns), generation);
+});
+
+test("a pod is let go in the dialects that can, where another one cannot", async () => {
+  using netns = createNetns();
+  await backendOf("iptables-legacy").apply(netns.fd, CAPTURES.ambient);
+  const refuse: typeof openNetlink = () => {
+    throw new Error("no netlink today");
+  };
+  const backend = backendOf("iptables-legacy", { openNetlink: refuse });
+  await assert.rejects(backend.release(netns.fd), /no netlink today/);
+  assert.deepEqual(await backendOf("iptables-legacy").release(netns.fd), { changed: false, connections: 0 });
 });
 
 /** Waits until the proxy has finished all connections. */

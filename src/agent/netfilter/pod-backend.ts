@@ -199,10 +199,19 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     return !routing.isLoopbackUp(netnsFd) && (await driftOfRules(netnsFd, capture, pod)).length === 0;
   }
 
+  /** Goes on whatever dialect fails, as `remove` does: a rule that stays there captures, and those of the others need not. */
   async function release(netnsFd: number): Promise<Released> {
-    const detached: boolean[] = [];
-    for (const store of inUse(netnsFd)) detached.push(await store.detach(netnsFd));
-    return { changed: detached.includes(true), connections: countProxiedConnections(deps.openNetlink, netnsFd) };
+    const failures: unknown[] = [];
+    let changed = false;
+    for (const store of inUse(netnsFd)) {
+      try {
+        changed = (await store.detach(netnsFd)) || changed;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    throwAll(failures, "let the pod go");
+    return { changed, connections: countProxiedConnections(deps.openNetlink, netnsFd) };
   }
 
   /** Goes on to the end whatever fails on the way, so that a retry has less to do and not more (D12, D13). */
