@@ -69,9 +69,17 @@ describe("gatherFolders() and gatherCni()", () => {
 
   it("tell which of the network's plugins no plugin folder has, and nothing where there is no such folder", async () => {
     const [netDir, bin] = [folder("net.d"), folder("bin")];
-    const plugins = [{ type: "bridge" }, { type: "portmap" }, { type: "istio-cni" }, { type: "../net.d" }];
+    const plugins = [
+      { type: "bridge" },
+      { type: "flannel" },
+      { type: "portmap" },
+      { type: "istio-cni" },
+      { type: "../net.d" },
+    ];
     writeFileSync(join(netDir, "10-a.conflist"), JSON.stringify({ cniVersion: "1.0.0", name: "a", plugins }));
     writeFileSync(join(bin, "bridge"), "");
+    // As k3s has it: a link to a place of the host that no container sees.
+    symlinkSync("/var/lib/rancher/k3s/data/0/bin/cni", join(bin, "flannel"));
     const absentIn = async (binDir: string) =>
       (await gatherCni(settings({ MOUNTED_CNI_NET_DIR: netDir, CNI_BIN_DIR: binDir }))).absentPlugins;
     assert.deepEqual(await absentIn(bin), ["portmap"]);

@@ -13,7 +13,7 @@ import { parseCgroup } from "../../core/netns/cgroup-text.ts";
 import { sandboxOfProgram } from "../../core/netns/sandbox-runtime.ts";
 import { parseProcessStat } from "../../core/netns/stat-text.ts";
 import { createSystemClock } from "../../platform/clock.ts";
-import { firstExisting } from "../../platform/fs/existing-path.ts";
+import { firstExisting, hasName } from "../../platform/fs/existing-path.ts";
 import { createProcReader } from "../../platform/fs/proc-reader.ts";
 import { createThrowawayNetns } from "../../platform/linux/throwaway-netns.ts";
 import { lookAtFolder, lookAtSpace, tryWatch } from "../../platform/probe/look-at-folder.ts";
@@ -118,7 +118,7 @@ export async function gatherCni(config: AgentConfig): Promise<CniFacts> {
   const there = install.binDirs.flatMap((candidates) => firstExisting(candidates) ?? []);
   // Of a folder that is not there something else is said.
   const wanted = "unknown" in view || there.length === 0 ? [] : networkPlugins(view.value);
-  const absentPlugins = wanted.filter((type) => firstExisting(there.map((folder) => join(folder, type))) === undefined);
+  const absentPlugins = wanted.filter((type) => !there.some((folder) => hasName(folder, type)));
   return { view, decision, absentPlugins, strayTokens: stray.filter((path) => firstExisting([path]) !== undefined) };
 }
 
