@@ -235,9 +235,9 @@ export class FakeMesh {
 
   #decide(name: string): AmbientDecision {
     if (this.throwing.has(name)) throw new Error("a bug");
-    if (this.unknown.has(name)) return { kind: "unknown", reason: "namespace-unknown", inputs: [] };
-    if (this.out.has(name)) return { kind: "out", reason: "not-selected", inputs: [] };
-    return { kind: "in", reason: "namespace-label", plan: PLAN, hints: [], inputs: [] };
+    if (this.unknown.has(name)) return { kind: "unknown", reason: "namespace-unknown" };
+    if (this.out.has(name)) return { kind: "out", reason: "not-selected" };
+    return { kind: "in", reason: "namespace-label", plan: PLAN, hints: [] };
   }
 
   #logger(): Logger {

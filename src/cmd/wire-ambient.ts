@@ -21,15 +21,11 @@ import type { ZtunnelServer } from "../agent/ztunnel/ztunnel-api.ts";
 import { createZtunnelServer, ZTUNNEL_SERVER_DEFAULTS } from "../agent/ztunnel/ztunnel-server.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { NetnsId } from "../core/netns/netns-id.ts";
-import {
-  AMBIENT_IS_OFF,
-  type DecisionInput,
-  decideAmbient,
-  decideAmbientEarly,
-} from "../core/policy/ambient-decision.ts";
+import { AMBIENT_IS_OFF, decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
+import { type EnablementLabel, enablementLabels } from "../core/policy/enablement-selectors.ts";
 import type { ZtunnelStatusFacts } from "../core/status/describe-enrolment.ts";
 import { createAcceptor } from "../platform/linux/acceptor.ts";
 import { dupNetns } from "../platform/linux/dup-netns.ts";
@@ -79,8 +75,8 @@ export interface WiredAmbient {
   removed(podUid: string, netns: NetnsId): void;
   readonly runs: readonly ((ending: AbortSignal) => Promise<void>)[];
   ztunnelStatus(): ZtunnelStatusFacts;
-  /** What the policy looks at now, for those who ask. */
-  decisionInputs(pod: Pod): readonly DecisionInput[];
+  /** By which the selectors go now, for those who ask. */
+  enablementLabels(pod: Pod): readonly EnablementLabel[];
   /** After `runs`, where no agent comes after this one: nothing of ambient mode stays on the node. Never rejects. */
   leave(signal: AbortSignal): Promise<LeaveReport>;
 }
@@ -96,7 +92,10 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
   const branchInterfaces = config.ambient.enableAwsBranchEniProbe;
   const hostProbes = wireHostProbes({ branchInterfaces, host, backend: input.decision, log, clock, metrics, poller });
   const probes = hostProbes.book;
-  const namespaceLookup = createNamespaceLookup({ api, clock, namespaces: informers.namespaces });
+  const namespaceLookup = createNamespaceLookup(
+    { api, clock, namespaces: informers.namespaces },
+    { patienceMs: config.install.pluginAgentWaitMs },
+  );
   const decide: AmbientSandboxesDeps["decide"] = (pod, namespace, annotations) =>
     takenOff.is() ? AMBIENT_IS_OFF : decideAmbient(pod, namespace, settings, annotations);
   const decideNow = (pod: Pod) => decide(pod, informers.namespaces.get(pod.namespace), undefined);
@@ -109,7 +108,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       poller,
       log,
       accept: createAcceptor({
-        ...{ poller, log, nowMs: clock.nowMs },
+        ...{ poller, log },
         listen: () => listenUnix(config.ambient.ztunnelSocketPath, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
       }),
       dupNetns,
@@ -243,7 +242,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       workloads: ztunnel.workloads().length,
       connections: ztunnel.connections(),
     }),
-    decisionInputs: (pod) => decideNow(pod).inputs,
+    enablementLabels: (pod) =>
+      enablementLabels(settings.selectors, pod.labels, informers.namespaces.get(pod.namespace)?.labels),
     leave: (signal) =>
       leaveAmbient(
         {

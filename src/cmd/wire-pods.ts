@@ -4,7 +4,6 @@ import { setImmediate } from "node:timers/promises";
 import { createEventRecorder, type EventRecorder } from "../agent/events/event-recorder.ts";
 import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
-import { ASK_AFTER_MS } from "../agent/informers/watch-or-ask.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { tryCaptures } from "../agent/netfilter/trial-capture.ts";
 import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
@@ -82,7 +81,7 @@ export interface WiredPods extends Disposable {
   /** What is known of the node's pods, for those who ask. */
   readonly knowledge: Pick<
     NodeStatusDeps,
-    "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel" | "ambientInputs"
+    "verifications" | "sandboxes" | "netns" | "backend" | "probePaths" | "enrolments" | "ztunnel" | "enablementLabels"
   >;
   /** How their namespaces are looked into, for those who ask. */
   readonly looks: PodLooks;
@@ -93,10 +92,7 @@ export function wirePods(input: PodsInput): WiredPods {
   const sandboxWork = createPreference();
   const lookup = createPodLookup(
     { api, clock, pods: informers.pods },
-    {
-      askAfterMs: Math.min(ASK_AFTER_MS, config.install.pluginAgentWaitMs / 2),
-      patienceMs: config.install.pluginAgentWaitMs,
-    },
+    { patienceMs: config.install.pluginAgentWaitMs },
   );
 
   // Pods: from the plugin's request to the rules in their namespace.
@@ -331,7 +327,7 @@ export function wirePods(input: PodsInput): WiredPods {
       probePaths: () => ambient?.probePaths() ?? [],
       enrolments: () => (ambient ?? ambientOff)?.enrolment.records() ?? [],
       ztunnel: () => ambient?.ztunnelStatus(),
-      ambientInputs: (pod) => ambient?.decisionInputs(pod) ?? [],
+      enablementLabels: (pod) => ambient?.enablementLabels(pod) ?? [],
     },
     looks: {
       netns: { get: netns.get, find: netns.find },

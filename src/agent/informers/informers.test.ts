@@ -38,7 +38,7 @@ async function createScene(maxPods = 100, followsNamespaces = true) {
   let running: Promise<void> | undefined;
   return {
     ...{ server, informers, reports },
-    lookup: createPodLookup({ api, clock, pods: informers.pods }, { askAfterMs: 20, patienceMs: 60_000 }),
+    lookup: createPodLookup({ api, clock, pods: informers.pods }, { patienceMs: 60_000 }),
     /** Starts the informers; resolves when they are synced and watch. */
     async start(): Promise<void> {
       running = informers.start(ending.signal);

@@ -6,7 +6,7 @@
 import { type Namespace, parseNamespace } from "../../core/kube/namespace.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
 import type { NamespaceStore } from "./informers.ts";
-import { ASK_AFTER_MS, type AskDeps, watchOrAsk } from "./watch-or-ask.ts";
+import { type AskDeps, watchOrAsk } from "./watch-or-ask.ts";
 
 export type NamespaceLookupResult =
   | { readonly found: true; readonly namespace: Namespace; readonly source: "store" | "watch" | "api" }
@@ -23,7 +23,10 @@ export interface NamespaceLookup {
 
 export type NamespaceLookupDeps = AskDeps & { readonly namespaces: Pick<NamespaceStore, "get" | "waitFor"> };
 
-export function createNamespaceLookup(deps: NamespaceLookupDeps): NamespaceLookup {
+export function createNamespaceLookup(
+  deps: NamespaceLookupDeps,
+  { patienceMs }: { readonly patienceMs: number },
+): NamespaceLookup {
   return {
     async findNamespace(name, signal) {
       const known = deps.namespaces.get(name);
@@ -40,7 +43,7 @@ export function createNamespaceLookup(deps: NamespaceLookupDeps): NamespaceLooku
         deps,
         {
           ref,
-          askAfterMs: ASK_AFTER_MS,
+          patienceMs,
           watched: (ending) => deps.namespaces.waitFor(accepts, ending),
           parse: parseNamespace,
           accepts,

@@ -7,7 +7,7 @@
 import { type Pod, parsePod } from "../../core/kube/pod.ts";
 import { type ResourceRef, ResourceRefError, resourcePath } from "../../core/kube/resource-path.ts";
 import type { PodStore } from "./informers.ts";
-import { ASK_AFTER_MS, type AskDeps, type Asked, watchOrAsk } from "./watch-or-ask.ts";
+import { type AskDeps, type Asked, watchOrAsk } from "./watch-or-ask.ts";
 
 /** From CNI_ARGS: K8S_POD_NAMESPACE, K8S_POD_NAME and, where the runtime gives it (not empty), K8S_POD_UID. */
 export type PodIdentity = { readonly namespace: string; readonly name: string; readonly uid?: string | undefined };
@@ -37,8 +37,6 @@ export interface PodLookup {
 export type PodLookupDeps = AskDeps & { readonly pods: Pick<PodStore, "byName" | "waitFor" | "synced"> };
 
 export type PodLookupOptions = {
-  /** Patience with the watch before the API is asked. @default ASK_AFTER_MS */
-  readonly askAfterMs?: number;
   /** With watch and API together. */
   readonly patienceMs: number;
 };
@@ -48,7 +46,7 @@ const STATIC_POD_ANNOTATIONS = ["kubernetes.io/config.hash", "kubernetes.io/conf
 
 export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions): PodLookup {
   const { pods } = deps;
-  const { askAfterMs = ASK_AFTER_MS, patienceMs } = options;
+  const { patienceMs } = options;
 
   async function findPod(identity: PodIdentity, signal: AbortSignal): Promise<PodLookupResult> {
     const wanted = withoutEmptyUid(identity);
@@ -65,7 +63,7 @@ export function createPodLookup(deps: PodLookupDeps, options: PodLookupOptions):
     const result = await watchOrAsk(
       deps,
       {
-        ...{ ref, askAfterMs, parse: parsePod },
+        ...{ ref, patienceMs, parse: parsePod },
         watched: (ending) => pods.waitFor((pod) => isBelievable(pod, wanted), ending),
         // Asked without UID, the API's present answer is the best there is, terminating or not.
         accepts: (pod) => isNamed(pod, wanted),

@@ -16,8 +16,8 @@ export type AskDeps = {
 
 export type WantedObject<T> = {
   readonly ref: ResourceRef;
-  /** Patience with the watch before the API is asked. */
-  readonly askAfterMs: number;
+  /** How long those wait who ask, at most, for the watch and the API together. */
+  readonly patienceMs: number;
   /** The watch's object, now or later; rejects when the signal aborts. */
   watched(signal: AbortSignal): Promise<T>;
   /** Throws KubeObjectError for what it refuses. */
@@ -33,8 +33,8 @@ export type WatchedOrAsked<T> =
   | { readonly found: true; readonly object: T; readonly source: "watch" | "api" }
   | { readonly found: false; readonly asked: Asked };
 
-/** Patience with the watch before the API is asked. */
-export const ASK_AFTER_MS = 300;
+/** Patience with the watch before the API is asked; half of what there is where that is less. */
+const ASK_AFTER_MS = 300;
 /** A request may take so long; after one that failed, the next comes so much later, or when the server says. */
 const TRY_MS = 3000;
 const RETRY_AFTER_MS = 500;
@@ -68,11 +68,11 @@ export async function watchOrAsk<T>(
 
 async function ask<T>(
   deps: AskDeps,
-  { ref, askAfterMs, parse, accepts }: WantedObject<T>,
+  { ref, patienceMs, parse, accepts }: WantedObject<T>,
   signal: AbortSignal,
   note: (outcome: Asked) => void,
 ): Promise<WatchedOrAsked<T> | undefined> {
-  for (let waitMs = askAfterMs; ; ) {
+  for (let waitMs = Math.min(ASK_AFTER_MS, patienceMs / 2); ; ) {
     await deps.clock.sleep(waitMs, signal);
     try {
       const object = parse(await getWithin(deps, TRY_MS, ref, signal));

@@ -75,7 +75,7 @@ function statusOf(
       netns: () => ({ handles: 1, unavailable: undefined, lastScan: undefined }),
       enrolments: () => [],
       ztunnel: () => undefined,
-      ambientInputs: () => [],
+      enablementLabels: () => [],
       probePaths: () => [],
       wallMs: () => 0,
       nowMs: () => nowMs,

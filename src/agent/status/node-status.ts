@@ -4,9 +4,9 @@
  */
 
 import type { Pod } from "../../core/kube/pod.ts";
-import type { DecisionInput } from "../../core/policy/ambient-decision.ts";
 import { type BackendDecision, dialectForPod } from "../../core/policy/backend-decision.ts";
 import { describeMissing } from "../../core/policy/backend-features.ts";
+import type { EnablementLabel } from "../../core/policy/enablement-selectors.ts";
 import type { SidecarSettings } from "../../core/policy/sidecar-decision.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import { countPods, type PodCounts } from "../../core/status/count-pods.ts";
@@ -67,8 +67,8 @@ export interface NodeStatusDeps {
   enrolments(): readonly EnrolmentStatusFacts[];
   /** Undefined outside ambient mode. */
   ztunnel(): ZtunnelStatusFacts | undefined;
-  /** What ambient mode's policy looks at; nothing outside that mode. */
-  ambientInputs(pod: Pod): readonly DecisionInput[];
+  /** By which ambient mode's selectors go; none outside that mode. */
+  enablementLabels(pod: Pod): readonly EnablementLabel[];
   /** By family; none outside ambient mode. */
   probePaths(): readonly ProbePathFacts[];
   /** Milliseconds since 1970, and on the monotonic clock. */
@@ -214,7 +214,7 @@ export function createNodeStatus(deps: NodeStatusDeps, options: NodeStatusOption
       node: options.node,
       pod: status,
       decisionInWords: (status.reason === null ? undefined : reasonOnNode(status.reason, options.mode)) ?? null,
-      inputs: describeInputs(pod, options.settings, { ...options, ambient: deps.ambientInputs(pod) }),
+      inputs: describeInputs(pod, options.settings, { ...options, enablement: deps.enablementLabels(pod) }),
       rules:
         capture === undefined || written === undefined || status.decision !== "in"
           ? null

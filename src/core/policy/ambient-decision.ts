@@ -1,11 +1,11 @@
-// Decides whether a pod belongs into ambient mode, and how it is captured: contract 7.2, 7.3, as one value with its reason
-// and what led to it. The same for a pod that starts and for one that runs. Who asks, and what follows, is not decided here.
+// Decides whether a pod belongs into ambient mode, and how it is captured: contract 7.2, 7.3, as one value with its reason.
+// The same for a pod that starts and for one that runs. Who asks, and what follows, is not decided here.
 
 import type { Namespace } from "../kube/namespace.ts";
 import type { Pod } from "../kube/pod.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import { parseAmbientAnnotations } from "./ambient-annotations.ts";
-import { type EnablementSelectors, enablementKeys, matchEnablement } from "./enablement-selectors.ts";
+import { type EnablementSelectors, matchEnablement } from "./enablement-selectors.ts";
 import { OWN_POD_PREFIX, STATUS_ANNOTATION } from "./sidecar-decision.ts";
 
 /** Why a pod is in: its own labels were enough, or its namespace's were needed. */
@@ -24,20 +24,11 @@ export type AmbientOutReason =
 
 export type AmbientReason = AmbientInReason | AmbientOutReason | "namespace-unknown";
 
-/** Something that was looked at: a label by which the selectors go, or the field or annotation that settled it. */
-export interface DecisionInput {
-  readonly of: "pod" | "namespace";
-  readonly what: "label" | "annotation" | "field";
-  readonly name: string;
-  /** Undefined: it is not there, or, of a namespace's label, not known. */
-  readonly value: string | undefined;
-}
-
 /** Everything the capture needs but the families, which only the pod's network namespace can tell (ambient-families.ts). */
 export type AmbientPlan = Omit<AmbientCapture, "families">;
 
 /** `unknown` is no kind of "out": who asks waits for the namespace. */
-export type AmbientDecision = { readonly inputs: readonly DecisionInput[] } & (
+export type AmbientDecision =
   | {
       readonly kind: "in";
       readonly reason: AmbientInReason;
@@ -45,8 +36,7 @@ export type AmbientDecision = { readonly inputs: readonly DecisionInput[] } & (
       readonly hints: readonly string[];
     }
   | { readonly kind: "out"; readonly reason: AmbientOutReason }
-  | { readonly kind: "unknown"; readonly reason: "namespace-unknown" }
-);
+  | { readonly kind: "unknown"; readonly reason: "namespace-unknown" };
 
 /** What the operator set for all pods of the node. */
 export interface AmbientSettings {
@@ -62,13 +52,11 @@ export interface AmbientSettings {
 }
 
 /** Of every pod while ambient mode is switched off: what a former agent took in is let go. */
-export const AMBIENT_IS_OFF: AmbientDecision = { kind: "out", reason: "mode-off", inputs: [] };
-
-const ZTUNNEL_LABEL = { name: "app", value: "ztunnel" } as const;
+export const AMBIENT_IS_OFF: AmbientDecision = { kind: "out", reason: "mode-off" };
 
 /** Whether this pod is a ztunnel (contract 7.4): it is never enrolled, and its node's workloads depend on it. */
 export function isZtunnelPod(pod: Pick<Pod, "namespace" | "labels">, systemNamespace: string): boolean {
-  return pod.namespace === systemNamespace && pod.labels[ZTUNNEL_LABEL.name] === ZTUNNEL_LABEL.value;
+  return pod.namespace === systemNamespace && pod.labels["app"] === "ztunnel";
 }
 
 /** What a sandbox proves alone, before anybody is asked for the pod: what the plugin decides too (ADR 5). Undefined: nothing. */
@@ -95,18 +83,16 @@ export function decideAmbient(
   annotations: Readonly<Record<string, string>> = pod.annotations,
 ): AmbientDecision {
   const settled = decideByItself(pod, settings, annotations);
-  if (settled !== undefined) return settled;
-  const inputs = labelInputs(pod, namespace, settings.selectors);
+  if (settled !== undefined) return { kind: "out", reason: settled };
   const match = matchEnablement(settings.selectors, pod.labels, namespace?.labels);
-  if (match.kind === "unknown") return { kind: "unknown", reason: "namespace-unknown", inputs };
-  if (match.kind === "out") return { kind: "out", reason: "not-selected", inputs };
+  if (match.kind === "unknown") return { kind: "unknown", reason: "namespace-unknown" };
+  if (match.kind === "out") return { kind: "out", reason: "not-selected" };
   const { hints, ...options } = parseAmbientAnnotations(annotations, settings.dnsCapture);
   return {
     kind: "in",
     reason: match.by === "pod" ? "pod-label" : "namespace-label",
     plan: { mode: "ambient", ...options, probeSource: settings.probeSource },
     hints,
-    inputs,
   };
 }
 
@@ -115,45 +101,11 @@ function decideByItself(
   pod: Pod,
   settings: AmbientSettings,
   annotations: Readonly<Record<string, string>>,
-): AmbientDecision | undefined {
-  const field = (name: string, value: string) => ({ of: "pod", what: "field", name, value }) as const;
-  if (pod.name.startsWith(OWN_POD_PREFIX) && pod.namespace === settings.agentNamespace)
-    return out("own-agent", field("metadata.name", pod.name));
-  if (settings.excludedNamespaces.includes(pod.namespace))
-    return out("excluded-namespace", field("metadata.namespace", pod.namespace));
-  if (pod.hostNetwork) return out("host-network", field("spec.hostNetwork", "true"));
-  if (isZtunnelPod(pod, settings.systemNamespace))
-    return out("ztunnel", { of: "pod", what: "label", ...ZTUNNEL_LABEL });
-  const sidecar = annotations[STATUS_ANNOTATION];
-  if (sidecar !== undefined)
-    return out("sidecar-present", {
-      of: "pod",
-      what: "annotation",
-      name: STATUS_ANNOTATION,
-      value: sidecar.slice(0, 80),
-    });
-  if (pod.phase === "Succeeded" || pod.phase === "Failed") return out("finished", field("status.phase", pod.phase));
-  return undefined;
-}
-
-function out(reason: AmbientOutReason, input: DecisionInput): AmbientDecision {
-  return { kind: "out", reason, inputs: [input] };
-}
-
-function labelInputs(
-  pod: Pod,
-  namespace: Pick<Namespace, "labels"> | undefined,
-  selectors: EnablementSelectors,
-): DecisionInput[] {
-  const keys = enablementKeys(selectors);
-  const input = (of: "pod" | "namespace", labels: Readonly<Record<string, string>>) => (name: string) =>
-    ({ of, what: "label", name, value: own(labels, name) }) as const;
-  return [
-    ...keys.pod.map(input("pod", pod.labels)),
-    ...keys.namespace.map(input("namespace", namespace?.labels ?? {})),
-  ];
-}
-
-function own(record: Readonly<Record<string, string>>, name: string): string | undefined {
-  return Object.hasOwn(record, name) ? record[name] : undefined;
+): AmbientOutReason | undefined {
+  if (pod.name.startsWith(OWN_POD_PREFIX) && pod.namespace === settings.agentNamespace) return "own-agent";
+  if (settings.excludedNamespaces.includes(pod.namespace)) return "excluded-namespace";
+  if (pod.hostNetwork) return "host-network";
+  if (isZtunnelPod(pod, settings.systemNamespace)) return "ztunnel";
+  if (annotations[STATUS_ANNOTATION] !== undefined) return "sidecar-present";
+  return pod.phase === "Succeeded" || pod.phase === "Failed" ? "finished" : undefined;
 }

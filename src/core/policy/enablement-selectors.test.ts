@@ -5,7 +5,7 @@ import { SelectorError } from "../kube/label-selector.ts";
 import {
   DEFAULT_ENABLEMENT_SELECTORS,
   type EnablementEntryJson,
-  enablementKeys,
+  enablementLabels,
   enrollsByNamespace,
   enrollsByPod,
   matchEnablement,
@@ -260,7 +260,14 @@ describe("who enrolls", () => {
   });
 
   it("tells by which labels it goes", () => {
-    assert.deepEqual(enablementKeys(DEFAULT_ENABLEMENT_SELECTORS), { pod: [MODE], namespace: [MODE] });
+    const told = (namespaceLabels: Record<string, string> | undefined) =>
+      enablementLabels(DEFAULT_ENABLEMENT_SELECTORS, {}, namespaceLabels);
+    const ofPod = { of: "pod", key: MODE, value: undefined, isKnown: true };
+    assert.deepEqual(told(labelled("ambient")), [
+      ofPod,
+      { of: "namespace", key: MODE, value: "ambient", isKnown: true },
+    ]);
+    assert.deepEqual(told(undefined), [ofPod, { of: "namespace", key: MODE, value: undefined, isKnown: false }]);
   });
 });
 

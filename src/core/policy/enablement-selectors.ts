@@ -130,16 +130,32 @@ export function enrollsByPod({ entries }: EnablementSelectors, podLabels: Labels
   return entries.some(({ enrollsBy, podSelector }) => enrollsBy === "pod" && matchesLabels(podSelector, podLabels));
 }
 
-/** The label keys that decide, in order. */
-export function enablementKeys({ entries }: EnablementSelectors): {
-  readonly pod: string[];
-  readonly namespace: string[];
-} {
-  const keysOf = (selector: LabelSelector) => selector.map(({ key }) => key);
-  return {
-    pod: [...new Set(entries.flatMap(({ podSelector }) => keysOf(podSelector)))],
-    namespace: [...new Set(entries.flatMap(({ namespaceSelector }) => keysOf(namespaceSelector)))],
-  };
+/** A label by which the selectors go, as it is now. */
+export interface EnablementLabel {
+  readonly of: "pod" | "namespace";
+  readonly key: string;
+  /** Undefined: there is no such label. */
+  readonly value: string | undefined;
+  /** False: these labels are not known. */
+  readonly isKnown: boolean;
+}
+
+/** The labels that decide, the pod's before the namespace's, in the order in which the selectors name them. */
+export function enablementLabels(
+  { entries }: EnablementSelectors,
+  podLabels: Labels,
+  namespaceLabels: Labels | undefined,
+): EnablementLabel[] {
+  const keysOf = (selector: "podSelector" | "namespaceSelector") =>
+    new Set(entries.flatMap((entry) => entry[selector].map(({ key }) => key)));
+  const look = (of: "pod" | "namespace", labels: Labels | undefined) => (key: string) => ({
+    ...{ of, key, isKnown: labels !== undefined },
+    value: labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined,
+  });
+  return [
+    ...Array.from(keysOf("podSelector"), look("pod", podLabels)),
+    ...Array.from(keysOf("namespaceSelector"), look("namespace", namespaceLabels)),
+  ];
 }
 
 /** What holds where nobody says anything: the default of upstream's chart (manifests/charts/istio-cni/values.yaml:59-65@1.30.3). */

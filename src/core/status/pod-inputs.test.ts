@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { parsePod } from "../kube/pod.ts";
+import { DEFAULT_ENABLEMENT_SELECTORS, enablementLabels } from "../policy/enablement-selectors.ts";
 import { describeInputs } from "./pod-inputs.ts";
 import { reasonInWords } from "./reason-words.ts";
 
@@ -19,7 +20,7 @@ describe("describeInputs()", () => {
       describeInputs(
         pod,
         { excludedNamespaces: ["kube-system", "a"] },
-        { strictFamilies: true, mode: "sidecar", ambient: [] },
+        { strictFamilies: true, mode: "sidecar", enablement: [] },
       ).map(({ name, value }) => [name, value]),
     );
 
@@ -52,21 +53,25 @@ describe("describeInputs()", () => {
   });
 
   it("tells in ambient mode the labels by which the selectors go, the namespace's too", () => {
-    const label = { what: "label", name: "istio.io/dataplane-mode" } as const;
-    const ambient = [
-      { of: "pod", ...label, value: "none" },
-      { of: "namespace", ...label, value: "ambient" },
-    ] as const;
-    const settings = { strictFamilies: false, mode: "ambient", ambient } as const;
-    const told = describeInputs(podWith({}), { excludedNamespaces: [] }, settings);
+    const settings = { strictFamilies: false, mode: "ambient" } as const;
+    const key = "istio.io/dataplane-mode";
+    const told = (namespaceLabels: Record<string, string> | undefined) => {
+      const enablement = enablementLabels(DEFAULT_ENABLEMENT_SELECTORS, { [key]: "none" }, namespaceLabels);
+      const pod = podWith({ "sidecar.istio.io/status": "{}" });
+      return describeInputs(pod, { excludedNamespaces: [] }, { ...settings, enablement });
+    };
+    const seen = told({ [key]: "ambient" });
     assert.deepEqual(
-      told.filter(({ name }) => /AMBIENT|dataplane/.test(name)),
+      seen.filter(({ name }) => /AMBIENT|dataplane/.test(name)),
       [
         { name: "AMBIENT_ENABLED", value: "true" },
-        { name: "label istio.io/dataplane-mode", value: "none" },
-        { name: "namespace label istio.io/dataplane-mode", value: "ambient" },
+        { name: `label ${key}`, value: "none" },
+        { name: `namespace label ${key}`, value: "ambient" },
       ],
     );
+    assert.equal(new Set(seen.map(({ name }) => name)).size, seen.length);
+    assert.equal(told({}).find(({ name }) => name === `namespace label ${key}`)?.value, null);
+    assert.equal(told(undefined).find(({ name }) => name === `namespace label ${key}`)?.value, "not known yet");
   });
 
   it("names an annotation of the prefix that nobody follows, and the one that was probably meant", () => {

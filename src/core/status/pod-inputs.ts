@@ -1,9 +1,9 @@
-// What the policy of sidecar mode reads of a pod and of the operator's settings, in the order in which it decides
-// (core/policy/sidecar-decision.ts). For people who ask why.
+// What the policies of both modes read of a pod, of its namespace and of the operator's settings, in the order in which that of
+// sidecar mode decides (core/policy/sidecar-decision.ts); then what ambient mode goes by. Each name once. For people who ask why.
 
 import { findNearMiss } from "../config/near-miss.ts";
 import type { Container, Pod } from "../kube/pod.ts";
-import type { DecisionInput } from "../policy/ambient-decision.ts";
+import type { EnablementLabel } from "../policy/enablement-selectors.ts";
 import { CAPTURE_ANNOTATIONS } from "../policy/sidecar-annotations.ts";
 import { INJECT_KEY, PROXY_FLAGS, type SidecarSettings, STATUS_ANNOTATION } from "../policy/sidecar-decision.ts";
 import { cutText } from "../short-text.ts";
@@ -19,26 +19,27 @@ const MODE_LABEL = "istio.io/dataplane-mode";
 
 interface AmbientView {
   readonly mode: "sidecar" | "ambient";
-  /** What ambient mode's policy looks at; nothing where that mode is off. */
-  readonly ambient: readonly DecisionInput[];
+  /** Those by which ambient mode's selectors go; none where that mode is off. */
+  readonly enablement: readonly EnablementLabel[];
 }
 
 /** The annotations are the pod's of now; a decision made at its ADD was made with those of then. */
 export function describeInputs(
   pod: Pod,
   { excludedNamespaces }: Pick<SidecarSettings, "excludedNamespaces">,
-  { strictFamilies, mode, ambient }: AmbientView & { readonly strictFamilies: boolean },
+  { strictFamilies, mode, enablement }: AmbientView & { readonly strictFamilies: boolean },
 ): Inputs {
   const containers = [...pod.initContainers, ...pod.containers];
   const proxy = containers.findLast(({ name }) => name === "istio-proxy");
   const annotation = (key: string) => ({ name: `annotation ${key}`, value: cut(pod.annotations[key]) });
+  const label = (key: string) => ({ name: `label ${key}`, value: cut(pod.labels[key]) });
   return [
     { name: "EXCLUDE_NAMESPACES", value: cut(excludedNamespaces.join(",") || undefined) },
     { name: "host network", value: String(pod.hostNetwork) },
     { name: "container istio-init", value: containers.some(({ name }) => name === "istio-init") ? "present" : null },
     { name: "container istio-proxy", value: proxy === undefined ? null : place(pod, proxy) },
     ...(proxy === undefined ? [] : describeProxy(proxy)),
-    { name: `label ${INJECT_KEY}`, value: cut(pod.labels[INJECT_KEY]) },
+    label(INJECT_KEY),
     annotation(INJECT_KEY),
     // A document of the injector's: that it is there is what counts.
     {
@@ -50,17 +51,17 @@ export function describeInputs(
       .map(annotation),
     ...describeUnknown(pod.annotations),
     { name: "AMBIENT_ENABLED", value: String(mode === "ambient") },
-    ...(ambient.length > 0
-      ? ambient.map(({ of, what, name, value }) => ({
-          name: cutText(`${of === "pod" ? "" : "namespace "}${what} ${name}`, MAX_VALUE),
-          value: cut(value),
-        }))
-      : [{ name: `label ${MODE_LABEL}`, value: cut(pod.labels[MODE_LABEL]) }]),
+    ...(enablement.length > 0 ? enablement.map(describeLabel) : [label(MODE_LABEL)]),
     { name: "user namespace of its own", value: String(pod.hostUsers === false) },
     { name: "addresses", value: cut(pod.podIps.join(",") || undefined) },
     { name: "STRICT_FAMILIES", value: String(strictFamilies) },
     { name: "phase", value: cut(pod.phase || undefined) },
   ];
+}
+
+function describeLabel({ of, key, value, isKnown }: EnablementLabel): Inputs[number] {
+  const name = cutText(`${of === "pod" ? "" : "namespace "}label ${key}`, MAX_VALUE);
+  return { name, value: isKnown ? cut(value) : "not known yet" };
 }
 
 /** Annotations that nobody follows, with the one that was probably meant. */
