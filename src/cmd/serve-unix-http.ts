@@ -1,7 +1,6 @@
 // A socket in the run directory on which HTTP is spoken: the agent's own for people on the node is one, upstream's two are
 // others. Nothing depends on it: an agent that cannot have it says so, tries again, and does its work.
 import type { Logger } from "../core/log.ts";
-import type { Clock } from "../platform/clock.ts";
 import type { HttpConnections } from "../platform/http/http-connections.ts";
 import { createAcceptor } from "../platform/linux/acceptor.ts";
 import type { Poller } from "../platform/linux/poller.ts";
@@ -16,7 +15,6 @@ const CLOSE_DEADLINE_MS = 1000;
 
 export interface UnixHttp {
   readonly poller: Poller;
-  readonly clock: Clock;
   readonly log: Logger;
   /** For the log: "admin socket". */
   readonly name: string;
@@ -27,9 +25,9 @@ export interface UnixHttp {
 
 /** Serves until the signal aborts. Rejects for nothing. */
 export async function serveUnixHttp(socket: UnixHttp, signal: AbortSignal): Promise<void> {
-  const { poller, clock, log, name, path, backlog, connections } = socket;
+  const { poller, log, name, path, backlog, connections } = socket;
   const listen = () => listenUnix(path, SOCK_STREAM, { mode: 0o600, backlog });
-  const accept = createAcceptor({ poller, log, nowMs: clock.nowMs, listen });
+  const accept = createAcceptor({ poller, log, listen });
   const take = ({ fd }: { readonly fd: number }) => void connections.take(fd);
   await accept({ name, allowedUids: trustedUids(), recheckMs: RECHECK_MS, isOptional: true, take }, signal);
   await connections.close(CLOSE_DEADLINE_MS);

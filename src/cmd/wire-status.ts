@@ -84,10 +84,7 @@ export function wireStatus(input: StatusInput): WiredStatus {
   });
   const path = adminSocketPath(config.install.runDir);
   const answer = (ending: AbortSignal): Promise<void> =>
-    serveUnixHttp(
-      { poller: input.poller, clock, log, name: "admin socket", path, backlog: BACKLOG, connections },
-      ending,
-    );
+    serveUnixHttp({ poller: input.poller, log, name: "admin socket", path, backlog: BACKLOG, connections }, ending);
   return {
     document: status.document,
     run: async (ending) => void (await Promise.all([answer(ending), logLevels.run(ending)])),

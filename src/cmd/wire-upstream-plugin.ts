@@ -50,7 +50,7 @@ export function wireUpstreamPlugin(input: UpstreamPluginInput): readonly ((endin
       timeoutMs: UPSTREAM_ADD_TIMEOUT_MS + ANSWER_MARGIN_MS,
     });
     const path = join(config.install.runDir, fileName);
-    return serveUnixHttp({ poller, clock, log, name, path, backlog: BACKLOG, connections }, ending);
+    return serveUnixHttp({ poller, log, name, path, backlog: BACKLOG, connections }, ending);
   };
   const adds = createUpstreamAdds({
     sandboxes: input.sandboxes,

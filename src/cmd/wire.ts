@@ -174,21 +174,17 @@ export async function runAgent(
       throw error;
     }
   };
-  const listen = () => {
-    const listener = listenUnix(join(config.install.runDir, PLUGIN_SOCKET), SOCK_STREAM, {
-      mode: 0o600,
-      backlog: 1024,
-    });
-    serving.ready();
-    return listener;
-  };
+  const accept = createAcceptor({
+    ...{ poller, log },
+    listen: () => listenUnix(join(config.install.runDir, PLUGIN_SOCKET), SOCK_STREAM, { mode: 0o600, backlog: 1024 }),
+    onState: (failure) => (failure === undefined ? serving.ready() : serving.notReady(failure)),
+  });
   const endpoint = { listen: listenHttp, clock, log };
   const results = await Promise.allSettled([
     run(
       servePlugins(
         {
-          ...{ poller, log, closeDescriptor: (fd: number) => void closeFd(fd), handle: pods.handle },
-          accept: createAcceptor({ poller, log, nowMs: clock.nowMs, listen }),
+          ...{ poller, log, accept, closeDescriptor: (fd: number) => void closeFd(fd), handle: pods.handle },
         },
         { ...PLUGIN_SERVER_DEFAULTS, allowedUids: trustedUids() },
         ending,

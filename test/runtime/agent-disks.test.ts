@@ -2,7 +2,8 @@
 // leaves nothing half written, and goes on when there is room. A plugin folder that is read-only from the first is in
 // upstream-in-turn.test.ts.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { TestAgent } from "../../testbed/node/agent.ts";
@@ -108,4 +109,40 @@ describe("the agent on", () => {
       assert.match(readFileSync(conflistPath, "utf8"), /"other"/);
     });
   });
+
+  test("a run directory that is full and whose socket somebody removed: an agent that cannot be asked is not ready", async () => {
+    const folder = "/run/istio-cni";
+    await onTmpfs(folder, "nr_inodes=100", async (launch) => {
+      const agent = await launch();
+      await untilReadiness(agent, undefined);
+      const fillers = fill(folder);
+      const socket = join(folder, "plugin.sock");
+      rmSync(socket);
+      fillers.push(...fill(folder));
+      await untilReadiness(agent, /plugin-socket: .*ENOSPC/);
+      const said = () => agent.log.filter((line) => /Cannot listen on the plugin socket/.test(line)).length;
+      await eventually(
+        () => said() === 1,
+        () => agent.log.join("\n"),
+      );
+      for (const filler of fillers) rmSync(filler);
+      await untilReadiness(agent, undefined);
+      assert.ok(existsSync(socket));
+    });
+  });
 });
+
+/** Files until there is room for none. */
+function fill(folder: string): string[] {
+  const made: string[] = [];
+  try {
+    for (;;) {
+      const path = join(folder, `filler-${randomUUID()}`);
+      writeFileSync(path, "");
+      made.push(path);
+    }
+  } catch (error) {
+    assert.match(String(error), /ENOSPC/);
+    return made;
+  }
+}

@@ -87,8 +87,9 @@ export function createZtunnelServer(deps: ZtunnelServerDeps, options: ZtunnelSer
   return {
     async run(signal) {
       try {
-        const { allowedUids, maxAcceptsPerSecond: maxPerSecond, recheckMs } = options;
-        await deps.accept({ name: "ztunnel socket", allowedUids, maxPerSecond, recheckMs, take: open }, signal);
+        const { allowedUids, maxAcceptsPerSecond: perSecond, recheckMs } = options;
+        const atMost = { perSecond, nowMs: clock.nowMs };
+        await deps.accept({ name: "ztunnel socket", allowedUids, atMost, recheckMs, take: open }, signal);
       } finally {
         end();
       }

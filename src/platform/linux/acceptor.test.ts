@@ -6,9 +6,10 @@ import type { Interest } from "./poller.ts";
 import type { UnixConnection, UnixListener } from "./unix-socket.ts";
 
 /** A socket on which peers of these users wait, time that stands still, and everything that happens. */
-function createScene(t: TestContext, accepting: Partial<Accepting> = {}) {
+function createScene(t: TestContext, accepting: Partial<Omit<Accepting, "atMost">> & { perSecond?: number } = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   const events: string[] = [];
+  const states: string[] = [];
   const say = (line: string) => () => void events.push(line);
   const log: Logger = {
     debug: () => undefined,
@@ -57,7 +58,7 @@ function createScene(t: TestContext, accepting: Partial<Accepting> = {}) {
   const accept = createAcceptor({
     log,
     listen,
-    nowMs: () => nowMs,
+    onState: (failure) => void states.push(failure ?? "listens"),
     poller: {
       watch: (fd, interest, onReady) => {
         if (fd === faults.unwatchable) throw new Error("ENOSPC");
@@ -77,15 +78,22 @@ function createScene(t: TestContext, accepting: Partial<Accepting> = {}) {
   let running = Promise.resolve();
   return {
     ...{ events, faults },
+    /** What was told of the socket, without what was told again. */
+    states: () => states.filter((state, index) => state !== states[index - 1]),
     run: () => {
+      const { perSecond, ...given } = accepting;
+      const more = { ...given, ...(perSecond !== undefined && { atMost: { perSecond, nowMs: () => nowMs } }) };
       const take = ({ fd }: UnixConnection) => void events.push(`take ${fd}`);
-      running = accept({ name: "admin socket", allowedUids: [0], recheckMs: 2000, take, ...accepting }, ending.signal);
+      running = accept({ name: "admin socket", allowedUids: [0], recheckMs: 2000, take, ...more }, ending.signal);
       return running;
     },
     taken: () => events.filter((line) => line === "take 100").length,
     isWatching: () => isWatching,
     remove: () => {
       isPathTaken = false;
+    },
+    restore: () => {
+      isPathTaken = true;
     },
     /** Whether somebody waits or not, the poller may say so. */
     connect: (...uids: number[]) => {
@@ -111,7 +119,7 @@ test("root's connections are taken, others are hung up on, and nothing is left a
   assert.deepEqual(await scene.end(), [
     "listen 1",
     "take 100",
-    "warn Refused a peer on the admin socket: it is not root",
+    "warn Refused a peer on the admin socket: its user may not connect",
     "hang up on 65534",
     "take 100",
     "forget 1",
@@ -145,6 +153,23 @@ test("where somebody removed the file, it is listened anew", async (t) => {
   assert.deepEqual(scene.events, ["listen 1", "listen 2", removed, "forget 1", "close 1"]);
   scene.connect(0);
   assert.equal(scene.events.at(-1), "take 100");
+  await scene.end();
+});
+
+test("each time that it cannot be had again is said once, and how it stands is told at any look", async (t) => {
+  const scene = createScene(t);
+  void scene.run();
+  for (let time = 0; time < 2; time++) {
+    scene.remove();
+    scene.faults.listens = 2;
+    scene.pass(4000);
+    // Somebody put the folder back.
+    scene.restore();
+    scene.pass(2000);
+  }
+  const failed = "warn Cannot listen on the admin socket: EACCES; trying again";
+  assert.deepEqual(scene.events, ["listen 1", failed, failed]);
+  assert.deepEqual(scene.states(), ["listens", "EACCES", "listens", "EACCES", "listens"]);
   await scene.end();
 });
 
@@ -190,6 +215,27 @@ test("without a descriptor left for a connection, that is said once, and the soc
   await scene.end();
 });
 
+test("descriptors that come and go are worth one line for each look at the socket", async (t) => {
+  const scene = createScene(t);
+  void scene.run();
+  const flap = () => {
+    for (let time = 0; time < 5; time++) {
+      scene.faults.isFull = true;
+      scene.connect(0);
+      scene.pass(100);
+      scene.faults.isFull = false;
+      scene.connect();
+    }
+  };
+  flap();
+  const said = () => scene.events.filter((line) => line.includes("EMFILE")).length;
+  assert.deepEqual([scene.taken(), said()], [5, 1]);
+  scene.pass(2000);
+  flap();
+  assert.deepEqual([scene.taken(), said()], [10, 2]);
+  await scene.end();
+});
+
 test("a socket that is made anew while the old one is let be is looked at", async (t) => {
   const scene = createScene(t, { recheckMs: 50 });
   scene.faults.isFull = true;
@@ -212,7 +258,7 @@ test("a bounded number is taken at once", async (t) => {
 });
 
 test("a peer that connects without end is taken as often in any second as it may", async (t) => {
-  const scene = createScene(t, { maxPerSecond: 5 });
+  const scene = createScene(t, { perSecond: 5 });
   void scene.run();
   scene.connect(...Array<number>(100).fill(0));
   assert.deepEqual([scene.taken(), scene.isWatching()], [5, false]);

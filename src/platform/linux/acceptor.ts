@@ -8,9 +8,10 @@ import type { UnixConnection, UnixListener } from "./unix-socket.ts";
 export interface AcceptorDeps {
   readonly poller: Pick<Poller, "watch">;
   readonly log: Logger;
-  readonly nowMs: () => number;
   /** Opens the socket; called at the start, and again where it could not be had or its file was removed. */
   listen(): UnixListener;
+  /** How it stands with the socket, at the start and at each look: undefined, it is listened on; otherwise why not. */
+  onState?(failure: string | undefined): void;
 }
 
 export interface Accepting {
@@ -19,7 +20,7 @@ export interface Accepting {
   /** Besides the mode of the file: whoever connects must have been one of these. */
   readonly allowedUids: readonly number[];
   /** Whoever fails may connect again at once, for ever. @default as many as come */
-  readonly maxPerSecond?: number;
+  readonly atMost?: { readonly perSecond: number; nowMs(): number };
   /** How often it is looked whether the socket's file is still there. */
   readonly recheckMs: number;
   /** Nothing depends on it: where it cannot be had at the start either, that is said and tried again. */
@@ -43,17 +44,24 @@ export function createAcceptor(deps: AcceptorDeps): Acceptor {
   return (accepting, signal) => accept(deps, accepting, signal);
 }
 
-async function accept({ poller, log, nowMs, listen }: AcceptorDeps, accepting: Accepting, signal: AbortSignal) {
-  const { name, allowedUids, maxPerSecond = Number.POSITIVE_INFINITY } = accepting;
+async function accept({ poller, log, listen, onState }: AcceptorDeps, accepting: Accepting, signal: AbortSignal) {
+  const { name, allowedUids, atMost } = accepting;
   /** When the last ones were accepted, at most as many as a second may have. */
   const accepted: number[] = [];
   let open: { readonly listener: UnixListener; readonly watch: Watch } | undefined;
   let pause: NodeJS.Timeout | undefined;
+  /** Why it is not listened on, as it was said. */
   let failure: string | undefined;
-  let isFailing = false;
+  /** That a connection could not be taken was said, and whether one could be since: those that come and go are worth one line
+   * for each look. */
+  let isShortageSaid = false;
+  let hasTakenSince = false;
   if (signal.aborted) return;
   if (accepting.isOptional === true) keepOpen();
-  else open = openAndWatch();
+  else {
+    open = openAndWatch();
+    onState?.(undefined);
+  }
   const recheck = setInterval(keepOpen, accepting.recheckMs);
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   clearInterval(recheck);
@@ -61,19 +69,29 @@ async function accept({ poller, log, nowMs, listen }: AcceptorDeps, accepting: A
 
   /** Somebody may clean the folder; a file that is there is ours or a successor's. What goes on for hours is worth one line. */
   function keepOpen(): void {
+    if (hasTakenSince) isShortageSaid = false;
     try {
-      if (open?.listener.isPathTaken() === true) return;
+      if (open?.listener.isPathTaken() === true) {
+        settle(undefined);
+        return;
+      }
       const next = openAndWatch();
       const { path } = next.listener;
       if (open !== undefined) log.warn(`The ${name} was removed: listening anew`, { path });
       else if (failure !== undefined) log.info(`Listening on the ${name} now`, { path });
       close();
-      [open, failure] = [next, undefined];
+      open = next;
+      settle(undefined);
     } catch (error) {
       const text = messageOf(error);
       if (text !== failure) log.warn(`Cannot listen on the ${name}: ${text}; trying again`);
-      failure = text;
+      settle(text);
     }
+  }
+
+  function settle(text: string | undefined): void {
+    failure = text;
+    onState?.(text);
   }
 
   /** A socket that nobody hears must not stand there: it is closed, and made anew at the next look. */
@@ -92,21 +110,21 @@ async function accept({ poller, log, nowMs, listen }: AcceptorDeps, accepting: A
     try {
       for (let taken = 0; taken < ACCEPT_AT_ONCE; taken++) {
         const [oldestMs = Number.NEGATIVE_INFINITY] = accepted;
-        const waitMs = accepted.length < maxPerSecond ? 0 : oldestMs + SECOND_MS - nowMs();
+        const waitMs =
+          atMost === undefined || accepted.length < atMost.perSecond ? 0 : oldestMs + SECOND_MS - atMost.nowMs();
         if (waitMs > 0) {
           stopFor(waitMs);
           return;
         }
         const connection = open.listener.accept();
         if (connection === undefined) return;
-        isFailing = false;
-        if (maxPerSecond !== Number.POSITIVE_INFINITY) accepted.push(nowMs());
-        if (accepted.length > maxPerSecond) accepted.shift();
+        hasTakenSince = true;
+        if (atMost !== undefined && accepted.push(atMost.nowMs()) > atMost.perSecond) accepted.shift();
         admit(connection);
       }
     } catch (error) {
-      if (!isFailing) log.warn(`Cannot take a connection on the ${name}: ${messageOf(error)}; trying again`);
-      isFailing = true;
+      if (!isShortageSaid) log.warn(`Cannot take a connection on the ${name}: ${messageOf(error)}; trying again`);
+      [isShortageSaid, hasTakenSince] = [true, false];
       stopFor(ACCEPT_PAUSE_MS);
     }
   }
@@ -115,7 +133,7 @@ async function accept({ poller, log, nowMs, listen }: AcceptorDeps, accepting: A
     const { uid, pid } = connection.peer;
     if (allowedUids.includes(uid)) accepting.take(connection);
     else {
-      log.warn(`Refused a peer on the ${name}: it is not root`, { uid, PID: pid });
+      log.warn(`Refused a peer on the ${name}: its user may not connect`, { uid, PID: pid });
       connection.close();
     }
   }
