@@ -162,6 +162,19 @@ function describeContainer(deps: PodDeps, spec: ContainerSpec, sandbox: PodSandb
   };
 }
 
+/** The files of the network namespaces of all sandboxes that the runtime knows, but of those of which it does not tell one. */
+export async function listSandboxNetns(cri: CriClient): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const id of await cri.listPodSandboxes()) {
+    try {
+      found.add(parseNetnsPath((await cri.podSandboxStatus(id)).info));
+    } catch {
+      // Removed meanwhile, or on the host's network.
+    }
+  }
+  return found;
+}
+
 /** Reads the network namespace from containerd's verbose sandbox information (the OCI spec is part of it).
  * @throws {Error} when the text is not that. */
 function parseNetnsPath(info: string): string {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FaultAction } from "../api-server/faults.ts";
 import { runCommand } from "../node/command.ts";
 import { renderPodNetwork } from "../node/node-network.ts";
+import { listSandboxNetns } from "../node/pod.ts";
 import { probe } from "../sidecar/sidecar.ts";
 import type { LivePod, SoakWorld } from "./live-pod.ts";
 import type { FaultKind, FaultPlan } from "./plan.ts";
@@ -100,10 +101,13 @@ export function createFaultInjector(world: SoakWorld, ztunnel: ZtunnelKeeper): I
     },
     "ztunnel-replaced": () => ztunnel.exchange(),
     async "containerd-restarted"({ random }) {
+      let there: readonly string[] = [];
       await node.runtime.restart(random.pick(["SIGTERM", "SIGKILL"]), () => {
-        for (const netns of globSync("/run/netns/*")) world.atRuntimeEnd.add(netns);
+        there = globSync("/run/netns/*");
       });
       await node.runtime.waitReady(60_000);
+      const known = await listSandboxNetns(node.runtime.cri);
+      for (const netns of there) if (!known.has(netns)) world.forgotten.add(netns);
     },
     "agent-killed": ({ lastsMs, random }) => exchangeAgent("SIGKILL", lastsMs, random),
     "agent-replaced": ({ random }) => exchangeAgent("SIGTERM", 0, random),

@@ -32,8 +32,8 @@ export interface SoakWorld {
   readonly live: Set<LivePod>;
   /** UIDs of pods that went so far. */
   readonly gone: Set<string>;
-  /** Files of namespaces that were there when the runtime was ended. */
-  readonly atRuntimeEnd: Set<string>;
+  /** Files of namespaces that were there when the runtime was ended, and of which it knew no sandbox afterwards. */
+  readonly forgotten: Set<string>;
 }
 
 /** A fault lasts 20 s at most; two lanes of them. What takes longer than this is stuck. */

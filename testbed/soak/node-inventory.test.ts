@@ -13,7 +13,7 @@ const LEFT = [
   "record /run/x.json",
 ];
 
-test("withoutForgotten() passes by the namespaces that were there when the runtime was ended, and nothing else", () => {
+test("withoutForgotten() passes by the namespaces that the runtime forgot, and nothing else", () => {
   const left = withoutForgotten(LEFT, new Set(["/run/netns/cni-1", "/run/x.json"]));
   assert.deepEqual(left, ["namespace /run/netns/cni-2", "record /run/x.json"]);
 });

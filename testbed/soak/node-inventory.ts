@@ -37,10 +37,10 @@ export function findMore(before: readonly string[], now: readonly string[]): rea
 /** A runtime that is ended in the middle of a start or a stop knows nothing of that sandbox afterwards, and leaves the file of its
  * namespace, mounted or not; whoever asks for the sandbox's end is told that there is none. What it still knows is not forgotten:
  * while one sandbox is left, nothing is.
- * @param atRuntimeEnd files of namespaces that were there when the runtime was ended */
-export function withoutForgotten(lines: readonly string[], atRuntimeEnd: ReadonlySet<string>): readonly string[] {
+ * @param forgotten files of namespaces that were there when the runtime was ended, and of which it knew no sandbox afterwards */
+export function withoutForgotten(lines: readonly string[], forgotten: ReadonlySet<string>): readonly string[] {
   if (lines.some((line) => line.startsWith("sandbox "))) return lines;
-  return lines.filter((line) => !atRuntimeEnd.has(/^(?:namespace|mount) (.+)$/.exec(line)?.[1] ?? ""));
+  return lines.filter((line) => !forgotten.has(/^(?:namespace|mount) (.+)$/.exec(line)?.[1] ?? ""));
 }
 
 /** Rules, sets and their elements of the node's own namespace, without counters and handles. */

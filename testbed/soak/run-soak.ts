@@ -72,7 +72,7 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await node.waitForChained(PATIENCE_MS);
   const peer = await mesh.startPod(plainPod({ ...NEW_POD, name: "peer" }));
   await using _application = await startApplication(node.nettool, peer, [APPLICATION_PORT]);
-  const world: SoakWorld = { mesh, agent, ledger, peer, live: new Set(), gone: new Set(), atRuntimeEnd: new Set() };
+  const world: SoakWorld = { mesh, agent, ledger, peer, live: new Set(), gone: new Set(), forgotten: new Set() };
   const churn = createChurn(world, seed, createFaultInjector(world, ztunnel));
   const inventory = await readInventory(node);
 
@@ -108,7 +108,7 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
     const more = findMore(inventory, await readInventory(node)).filter(
       (line) => !isAwaited({ agent, gone: unseen }, line),
     );
-    leftovers = withoutForgotten(more, world.atRuntimeEnd);
+    leftovers = withoutForgotten(more, world.forgotten);
     forgotten = more.length - leftovers.length;
     return leftovers.length === 0;
   });
