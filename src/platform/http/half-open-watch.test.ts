@@ -65,16 +65,16 @@ test("the kernel looks after a silent watch from the 30th second on, and gives i
     // The watch gets a connection that was used before, as in the agent: between two requests it is looked after otherwise.
     await client.get({ plural: "pods", namespace: "shop", name: "web-0" }, signal);
     const query = { resourceVersion: "5", timeoutSeconds: 300, idleTimeoutMs: 60_000 };
-    for await (const _ of await client.watch({ plural: "pods" }, query, signal)) {
-      const fds = connectionsTo(port);
-      assert.equal(fds.length, 1);
-      const [fd = -1] = fds;
-      const firstSeconds = optionOf(fd, IPPROTO_TCP, TCP_KEEPIDLE);
-      const moreSeconds = optionOf(fd, IPPROTO_TCP, TCP_KEEPINTVL) * optionOf(fd, IPPROTO_TCP, TCP_KEEPCNT);
-      assert.equal(optionOf(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-      assert.deepEqual([firstSeconds, firstSeconds + moreSeconds], [30, 40]);
-      break;
-    }
+    const watch = (await client.watch({ plural: "pods" }, query, signal))[Symbol.asyncIterator]();
+    assert.equal((await watch.next()).done, false);
+    const fds = connectionsTo(port);
+    assert.equal(fds.length, 1);
+    const [fd = -1] = fds;
+    const firstSeconds = optionOf(fd, IPPROTO_TCP, TCP_KEEPIDLE);
+    const moreSeconds = optionOf(fd, IPPROTO_TCP, TCP_KEEPINTVL) * optionOf(fd, IPPROTO_TCP, TCP_KEEPCNT);
+    assert.equal(optionOf(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert.deepEqual([firstSeconds, firstSeconds + moreSeconds], [30, 40]);
+    await watch.return?.();
   } finally {
     client.close();
     server.closeAllConnections();
