@@ -2,7 +2,8 @@
 // each other, and many at once, for each way to write rules. One node, one runtime, one agent at a time; only the conflist
 // differs. Pods outside the mesh never reach the agent, so they are measured once.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { PodSpec } from "../testbed/node/pod.ts";
+import { CriError } from "../testbed/node/cri-error.ts";
+import type { PodSpec, TestPod } from "../testbed/node/pod.ts";
 import { BACKENDS, type BenchBackend } from "./backends.ts";
 import type { Bench, Chain } from "./bench-node.ts";
 import { BASELINE, LIMITS, requestsBudget } from "./budget.ts";
@@ -21,6 +22,8 @@ const QUIET_MS = 20;
 const SANDBOX_TIMEOUT_MS = 60_000;
 /** A crowd above this is measured without a warm-up, and not where programs are executed for each pod. */
 const LARGE = 50;
+/** As often as this a start that the runtime refuses is tried again, as a kubelet would. */
+const MOST_TRIES = 4;
 
 interface Variant {
   readonly name: string;
@@ -165,12 +168,16 @@ async function atOnce(scene: Scene, { size, rounds }: AtOnce): Promise<Figure[]>
       await sleep(QUIET_MS);
       const start = performance.now();
       const specs = Array.from({ length: size }, (_, index) => specOf(scene, variant, index));
-      const pods = await Promise.all(specs.map((spec) => bench.node.runPod(spec)));
+      const starts = await Promise.all(specs.map((spec) => startAsKubelet(bench, spec)));
       const allMs = performance.now() - start;
-      await Promise.all(pods.map((pod) => pod.remove(SANDBOX_TIMEOUT_MS)));
+      await Promise.all(starts.map(({ pod }) => pod.remove(SANDBOX_TIMEOUT_MS)));
       if (round < 0) continue;
       series.keep(`${variant.name} all`, allMs);
-      series.keep(`${variant.name} each`, ...pods.map(({ addMs }) => addMs));
+      series.keep(`${variant.name} each`, ...starts.map(({ ms }) => ms));
+      series.keep(
+        `${variant.name} refused`,
+        starts.reduce((sum, { refusals }) => sum + refusals, 0),
+      );
     }
   }
   const render = (what: "all" | "each", text: string): Figure[] =>
@@ -179,7 +186,30 @@ async function atOnce(scene: Scene, { size, rounds }: AtOnce): Promise<Figure[]>
         floor: series.median(`${BARE} ${what}`),
       }),
     );
-  return [...render("all", `all ${size}`), ...render("each", "each")];
+  const refused = variants.flatMap(({ name }) => {
+    const values = series.of(`${name} refused`);
+    return values.some((count) => count > 0)
+      ? [createFigure(section, `refused by the runtime and tried again, ${name}`, "count", values)]
+      : [];
+  });
+  return [...render("all", `all ${size}`), ...render("each", "each"), ...refused];
+}
+
+/** A crowded node refuses one now and then: its loopback plugin meets the address of the capture (docs/troubleshooting.md). */
+async function startAsKubelet(
+  bench: Bench,
+  spec: PodSpec,
+): Promise<{ readonly pod: TestPod; readonly ms: number; readonly refusals: number }> {
+  const start = performance.now();
+  for (let refusals = 0; ; refusals++) {
+    try {
+      const pod = await bench.node.runPod({ ...spec, attempt: refusals });
+      return { pod, ms: refusals === 0 ? pod.addMs : performance.now() - start, refusals };
+    } catch (error) {
+      if (!(error instanceof CriError) || refusals + 1 >= MOST_TRIES) throw error;
+      bench.say(`  tried again: ${error.message}`);
+    }
+  }
 }
 
 function specOf({ api, upstreamApi }: Scene, { chain, kind }: Variant, index: number): PodSpec {
