@@ -179,7 +179,7 @@ describe("the documents", () => {
 
   test("quote refusals as they are", () => {
     const table = read("docs/troubleshooting.md").split("| the sentence says |")[1]?.split("\n\n")[0] ?? "";
-    const ofOthers = ["failed to find plugin", "Unauthorized", "connection refused"];
+    const ofOthers = ["failed to find plugin", "Unauthorized", "connection refused", "loopback interface found"];
     const quoted = table
       .split("\n")
       .slice(2)
