@@ -108,7 +108,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       poller,
       log,
       accept: createAcceptor({
-        ...{ poller, log },
+        poller,
+        log,
         listen: () => listenUnix(config.ambient.ztunnelSocketPath, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
       }),
       dupNetns,

@@ -175,7 +175,8 @@ export async function runAgent(
     }
   };
   const accept = createAcceptor({
-    ...{ poller, log },
+    poller,
+    log,
     listen: () => listenUnix(join(config.install.runDir, PLUGIN_SOCKET), SOCK_STREAM, { mode: 0o600, backlog: 1024 }),
     onState: (failure) => (failure === undefined ? serving.ready() : serving.notReady(failure)),
   });

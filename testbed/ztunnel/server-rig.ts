@@ -76,7 +76,8 @@ export async function serveZtunnel(options: ZtunnelRigOptions = {}): Promise<Ztu
       poller,
       log,
       accept: createAcceptor({
-        ...{ poller, log },
+        poller,
+        log,
         listen: () => listenUnix(path, SOCK_SEQPACKET, { mode: 0o600, backlog: 16 }),
       }),
       dupNetns,

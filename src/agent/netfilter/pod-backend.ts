@@ -202,14 +202,7 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
   /** Goes on whatever dialect fails, as `remove` does: a rule that stays there captures, and those of the others need not. */
   async function release(netnsFd: number): Promise<Released> {
     const failures: unknown[] = [];
-    let changed = false;
-    for (const store of inUse(netnsFd)) {
-      try {
-        changed = (await store.detach(netnsFd)) || changed;
-      } catch (error) {
-        failures.push(error);
-      }
-    }
+    const changed = await inEach(netnsFd, (store) => store.detach(netnsFd), failures);
     throwAll(failures, "let the pod go");
     return { changed, connections: countProxiedConnections(deps.openNetlink, netnsFd) };
   }
@@ -217,14 +210,7 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
   /** Goes on to the end whatever fails on the way, so that a retry has less to do and not more (D12, D13). */
   async function remove(netnsFd: number, capture: PodCapture, pod: BackendPod): Promise<boolean> {
     const failures: unknown[] = [];
-    let changed = false;
-    for (const store of inUse(netnsFd)) {
-      try {
-        changed = (await store.converge(netnsFd, [], known(store, capture, pod))) || changed;
-      } catch (error) {
-        failures.push(error);
-      }
-    }
+    let changed = await inEach(netnsFd, (store) => store.converge(netnsFd, [], known(store, capture, pod)), failures);
     try {
       const { addresses } = podNetwork(largestCapture(capture));
       const { surplus } = routing.drift(netnsFd, NO_NETWORK, { ...ROUTING_OF_CAPTURES, addresses });
@@ -234,6 +220,23 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
       failures.push(error);
     }
     throwAll(failures, "remove the redirection of the pod");
+    return changed;
+  }
+
+  /** Acts in every dialect in use, also after one that fails, which goes to `failures`; whether any changed something. */
+  async function inEach(
+    netnsFd: number,
+    act: (store: RuleStore) => boolean | Promise<boolean>,
+    failures: unknown[],
+  ): Promise<boolean> {
+    let changed = false;
+    for (const store of inUse(netnsFd)) {
+      try {
+        changed = (await act(store)) || changed;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
     return changed;
   }
 

@@ -60,7 +60,7 @@ async function accept({ poller, log, listen, onState }: AcceptorDeps, accepting:
   if (accepting.isOptional === true) keepOpen();
   else {
     open = openAndWatch();
-    onState?.(undefined);
+    settle(undefined);
   }
   const recheck = setInterval(keepOpen, accepting.recheckMs);
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
