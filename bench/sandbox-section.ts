@@ -195,7 +195,7 @@ async function atOnce(scene: Scene, { size, rounds }: AtOnce): Promise<Figure[]>
   return [...render("all", `all ${size}`), ...render("each", "each"), ...refused];
 }
 
-/** A crowded node refuses one now and then: its loopback plugin meets the address of the capture (docs/troubleshooting.md). */
+/** A crowded node may refuse one: its loopback plugin meets the address of the capture where it comes last (docs/troubleshooting.md). */
 async function startAsKubelet(
   bench: Bench,
   spec: PodSpec,

@@ -119,6 +119,7 @@ export function wirePods(input: PodsInput): WiredPods {
   );
   const backend = {
     addresses: (fd: number) => node().backend.addresses(fd),
+    isLoopbackUp: (fd: number) => node().backend.isLoopbackUp(fd),
     apply: (...call: Parameters<PodBackend["apply"]>) => node().backend.apply(...call),
     release: (netnsFd: number) => node().backend.release(netnsFd),
     remove: (...call: Parameters<PodBackend["remove"]>) => node().backend.remove(...call),
@@ -170,7 +171,7 @@ export function wirePods(input: PodsInput): WiredPods {
         metrics.decideSeconds.observe({ mode: "sidecar" }, seconds);
       },
       observeProgram: (mode, dialect, seconds) => metrics.programSeconds.observe({ mode, backend: dialect }, seconds),
-      nowMs: clock.nowMs,
+      clock,
       later: (action) => void setImmediate().then(action),
     },
     {

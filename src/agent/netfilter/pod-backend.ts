@@ -77,6 +77,9 @@ export function createPodBackend(deps: PodBackendDeps, options: PodBackendOption
     /** The addresses in the namespace, in the kernel's order. */
     addresses: (netnsFd: number): readonly IpAddress[] => routing.addresses(netnsFd),
 
+    /** Whether `lo` is switched on. */
+    isLoopbackUp: (netnsFd: number): boolean => routing.isLoopbackUp(netnsFd),
+
     /**
      * Makes the namespace hold exactly this capture; other people's rules stay. Applying again changes nothing. Calls for
      * one namespace are carried out one after the other; `netnsFd` has to stay open until then.

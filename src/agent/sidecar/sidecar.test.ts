@@ -5,6 +5,7 @@ import type { Sandbox } from "../../core/cni/sandbox.ts";
 import { parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
 import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { createSidecar, type FindPod, type SidecarDeps, type SidecarPodHints } from "./sidecar.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, scope: () => silent };
@@ -34,7 +35,10 @@ const sandbox: Sandbox = {
 };
 
 /** A kernel with one namespace: remembers what it holds. */
-function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean; failure?: string } = {}) {
+function fakeNetfilter(
+  addresses: IpAddress[],
+  options: { forbidden?: boolean; failure?: string; isLoopbackUp?: () => boolean } = {},
+) {
   let held: SidecarCapture | undefined;
   let former: SidecarCapture | undefined;
   return {
@@ -54,6 +58,7 @@ function fakeNetfilter(addresses: IpAddress[], options: { forbidden?: boolean; f
     },
     drift: async (_fd: number, capture: SidecarCapture) =>
       JSON.stringify(held) === JSON.stringify(capture) ? [] : ["table nat of ip is missing"],
+    isLoopbackUp: () => options.isLoopbackUp?.() ?? true,
     isForbidden: () => options.forbidden ?? false,
   };
 }
@@ -66,6 +71,7 @@ function sidecarOf(
     strict?: boolean;
     countDecision?: SidecarDeps["countDecision"];
     memory?: SidecarDeps["memory"];
+    clock?: Clock;
   } = {},
 ) {
   const { namespaces = new Map<string, string>() } = overrides;
@@ -81,7 +87,7 @@ function sidecarOf(
       log: silent,
       countDecision: overrides.countDecision ?? (() => {}),
       observeProgram: () => {},
-      nowMs: () => 0,
+      clock: overrides.clock ?? { nowMs: () => 0, sleep: async () => {} },
       later: (action) => action(),
     },
     {
@@ -242,4 +248,45 @@ test("add() tells the kernel what an agent before it applied to the same sandbox
   assert.deepEqual(netfilter.formerly(), old);
   await sidecar.add(sandbox, never);
   assert.deepEqual(netfilter.formerly(), DEFAULT_SIDECAR_CAPTURE);
+});
+
+/** Passes by sleeping only. */
+function turnedBySleeping(): Clock & { now: number } {
+  return {
+    now: 0,
+    nowMs() {
+      return this.now;
+    },
+    async sleep(ms) {
+      this.now += ms;
+    },
+  };
+}
+
+test("add() lets the runtime's loopback plugin go first where the capture puts an address on lo", async () => {
+  const clock = turnedBySleeping();
+  const netfilter = fakeNetfilter(ips("fd00::5"), { isLoopbackUp: () => clock.now >= 40 });
+  await sidecarOf(netfilter, { clock }).add(sandbox, never);
+  assert.equal(netfilter.held()?.families.v6, true);
+  assert.ok(clock.now > 40 && clock.now < 60, `it waited ${clock.now} ms`);
+});
+
+test("add() does not wait for ever for a lo that nobody switches on, and not at all where it has nothing to put there", async () => {
+  const clock = turnedBySleeping();
+  const isDown = { isLoopbackUp: () => false };
+  const captured = fakeNetfilter(ips("fd00::5"), isDown);
+  await sidecarOf(captured, { clock }).add(sandbox, never);
+  assert.equal(captured.held()?.families.v6, true);
+  assert.ok(clock.now >= 100 && clock.now <= 200, `it waited ${clock.now} ms`);
+  clock.now = 0;
+  await sidecarOf(fakeNetfilter(ips("10.0.0.5"), isDown), { clock }).add(sandbox, never);
+  assert.equal(clock.now, 0);
+});
+
+test("add() captures a pod whose runtime has given up meanwhile without waiting on", async () => {
+  const clock = turnedBySleeping();
+  const captured = fakeNetfilter(ips("fd00::5"), { isLoopbackUp: () => false });
+  await sidecarOf(captured, { clock }).add(sandbox, AbortSignal.abort());
+  assert.equal(captured.held()?.families.v6, true);
+  assert.equal(clock.now, 0);
 });

@@ -15,7 +15,10 @@ import {
   type SidecarSettings,
   STATUS_ANNOTATION,
 } from "../../core/policy/sidecar-decision.ts";
+import { podNetwork } from "../../core/rules/pod-capture.ts";
 import type { SidecarCapture } from "../../core/rules/sidecar-capture.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { awaitLoopback } from "./await-loopback.ts";
 
 /** What is told of the pod beside its capture; see agent/netfilter/pod-backend.ts. */
 export interface SidecarPodHints {
@@ -37,6 +40,8 @@ export interface SidecarNetfilter {
   ): Promise<{ readonly dialect: string; readonly changed: boolean; readonly repaired: readonly string[] }>;
   /** What differs from this capture, one sentence each; empty when it stands. */
   drift(netnsFd: number, capture: SidecarCapture, pod: SidecarPodHints): Promise<readonly string[]>;
+  /** Whether `lo` is switched on. */
+  isLoopbackUp(netnsFd: number): boolean;
   /** True for the node's own namespace, or the agent's: programming either would cut the node off. */
   isForbidden(netnsFd: number): boolean;
 }
@@ -72,7 +77,7 @@ export interface SidecarDeps {
   countDecision(reason: SidecarReason, seconds: number): void;
   /** Once per programmed pod: seconds from the decision to the kernel's answer. */
   observeProgram(mode: SidecarCapture["mode"], dialect: string, seconds: number): void;
-  nowMs(): number;
+  readonly clock: Clock;
   /** Does what nobody waits for, once the answer is on its way. */
   later(action: () => void): void;
 }
@@ -158,9 +163,12 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
     return { capture: { ...rest, families: { v4: families.v4, v6: families.v6 } }, bypassed: families.bypassed };
   }
 
-  async function program(sandbox: Sandbox, capture: SidecarCapture, pod: SidecarPodHints) {
+  async function program(sandbox: Sandbox, capture: SidecarCapture, pod: SidecarPodHints, signal: AbortSignal) {
+    const { netnsFd } = sandbox;
     try {
-      return await deps.netfilter.apply(sandbox.netnsFd, capture, pod);
+      if (podNetwork(capture).addresses.length > 0)
+        await awaitLoopback(() => deps.netfilter.isLoopbackUp(netnsFd), deps.clock, signal);
+      return await deps.netfilter.apply(netnsFd, capture, pod);
     } catch (cause) {
       const why = messageOf(cause);
       throw new CniError("tryAgainLater", `Cannot capture pod ${podOf(sandbox)}: ${why}`, {
@@ -173,21 +181,21 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
 
   return {
     async add(sandbox, signal) {
-      const startedMs = deps.nowMs();
+      const startedMs = deps.clock.nowMs();
       const { reason, pod, capture, bypassed } = await desired(sandbox, signal);
       const podUid = pod?.uid ?? sandbox.podUid ?? "";
       const labels = { ns: sandbox.podNamespace, name: sandbox.podName, containerId: sandbox.containerId };
-      deps.countDecision(reason, (deps.nowMs() - startedMs) / 1000);
+      deps.countDecision(reason, (deps.clock.nowMs() - startedMs) / 1000);
       if (capture === undefined) {
         deps.log.debug("Pod stays outside the mesh", { ...labels, reason });
       } else {
-        const decidedMs = deps.nowMs();
+        const decidedMs = deps.clock.nowMs();
         const former = records.get(sandbox.containerId);
         const formerly = former === undefined ? deps.memory.formerly(podUid, sandbox.containerId) : former.capture;
-        const { dialect, changed, repaired } = await program(sandbox, capture, hintsOf(pod, formerly));
-        deps.observeProgram(capture.mode, dialect, (deps.nowMs() - decidedMs) / 1000);
+        const { dialect, changed, repaired } = await program(sandbox, capture, hintsOf(pod, formerly), signal);
+        deps.observeProgram(capture.mode, dialect, (deps.clock.nowMs() - decidedMs) / 1000);
         deps.namespaces.adopt(podUid, sandbox.containerId, sandbox.netnsFd);
-        const tookMs = Math.round((deps.nowMs() - startedMs) * 1000) / 1000;
+        const tookMs = Math.round((deps.clock.nowMs() - startedMs) * 1000) / 1000;
         // The runtime waits for the answer, not for the log.
         deps.later(() => {
           deps.log.info("Captured pod", {
@@ -220,7 +228,7 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         reason,
         capture,
         bypassed,
-        addedMs: deps.nowMs() - startedMs,
+        addedMs: deps.clock.nowMs() - startedMs,
       };
       records.set(sandbox.containerId, record);
       deps.memory.keep(record, sandbox.netnsFd);
