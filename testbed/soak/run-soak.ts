@@ -97,7 +97,12 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
     afterMib: readMemory(pid).anonMib,
     pods: churn.podCount() - before.pods,
   };
-  const descriptors = findMore(before.descriptors, await settleDescriptors(pid));
+  let descriptors: readonly string[] = [];
+  // While the runtime's chain lacked our plugin nobody told of an end but the API.
+  await until("the agent has closed what it had open for pods that are gone", () => {
+    descriptors = findMore(before.descriptors, listDescriptors(pid));
+    return descriptors.length === 0;
+  });
 
   end.abort();
   await Promise.all(residents);
@@ -116,11 +121,15 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   await agent.end("SIGTERM");
   return { ledger, leftovers, descriptors, memory, seconds: elapsed() };
 
-  /** All faults are over: the agent is ready, the runtime has our plugin in its chain, and the residents are captured. */
+  /** All faults are over: the agent is ready and watches, the runtime has our plugin in its chain, and the residents are captured. */
   async function settle(): Promise<void> {
     if (!agent.isThere()) await agent.start("iptables");
     if (!(await agent.becomesReady(PATIENCE_MS)))
       ledger.breach(`the agent is not ready ${PATIENCE_MS} ms after the faults`);
+    // After a long outage it stays away for up to half a minute, as clients of the API do.
+    await until("the agent watches pods and namespaces", () =>
+      ["pods", "namespaces"].every((plural) => api.watches(plural) > 0),
+    );
     await until("the runtime has our plugin in its chain", () =>
       node.waitForChained().then(
         () => true,
