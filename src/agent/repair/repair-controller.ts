@@ -61,20 +61,24 @@ export async function runRepairController(
 ): Promise<void> {
   /** By UID: a pod that comes back under its name is another one (D24). */
   const waiting = new Map<string, Attempt>();
+  /** Acted on, and the watch has not shown it yet. */
   const done = new Set<string>();
+  /** Labels that are counted. */
   const skipped = new Set<string>();
   let wake = new AbortController();
   let isForbiddenSaid = false;
 
   const consider = (pod: Pod): void => {
-    if (done.has(pod.uid)) return;
     const decision = decideRepair(pod, repair, settings);
     if (decision.kind === "broken") {
+      if (done.has(pod.uid)) return;
       if (!waiting.has(pod.uid)) waiting.set(pod.uid, { failures: 0, dueMs: deps.clock.nowMs() });
       wake.abort();
       return;
     }
     waiting.delete(pod.uid);
+    // Should somebody take our label away, it is another matter.
+    done.delete(pod.uid);
     if (decision.reason !== "labelled" || skipped.has(pod.uid)) return;
     skipped.add(pod.uid);
     deps.count("label", "skip");
@@ -116,8 +120,10 @@ export async function runRepairController(
       return fail(pod, state, error);
     }
     waiting.delete(uid);
-    // The watch may have shown its end before the answer came: then nothing would take it out again.
-    if (deps.pods.get(uid) !== undefined) done.add(uid);
+    // The watch may have shown its end, or our label, before the answer came: then nothing would take it out again.
+    const shown = deps.pods.get(uid);
+    if (shown !== undefined) skipped.add(uid);
+    if (shown !== undefined && decideRepair(shown, repair, settings).kind === "broken") done.add(uid);
     deps.count(repair.mode, "success");
     tell(pod, repair.mode === "delete" ? "deleted" : "labeled");
     deps.log.info(`Pod detected as broken, ${repair.mode === "delete" ? "deleted" : "labeled"}`, {
