@@ -52,10 +52,9 @@ async function accept({ poller, log, listen, onState }: AcceptorDeps, accepting:
   let pause: NodeJS.Timeout | undefined;
   /** Why it is not listened on, as it was said. */
   let failure: string | undefined;
-  /** That a connection could not be taken was said, and whether one could be since: those that come and go are worth one line
-   * for each look. */
-  let isShortageSaid = false;
-  let hasTakenSince = false;
+  /** Of a connection that could not be taken: said, and passed once one could be. Those that come and go are worth one line for
+   * each look. */
+  let shortage: "none" | "said" | "passed" = "none";
   if (signal.aborted) return;
   if (accepting.isOptional === true) keepOpen();
   else {
@@ -69,7 +68,7 @@ async function accept({ poller, log, listen, onState }: AcceptorDeps, accepting:
 
   /** Somebody may clean the folder; a file that is there is ours or a successor's. What goes on for hours is worth one line. */
   function keepOpen(): void {
-    if (hasTakenSince) isShortageSaid = false;
+    if (shortage === "passed") shortage = "none";
     try {
       if (open?.listener.isPathTaken() === true) {
         settle(undefined);
@@ -118,13 +117,13 @@ async function accept({ poller, log, listen, onState }: AcceptorDeps, accepting:
         }
         const connection = open.listener.accept();
         if (connection === undefined) return;
-        hasTakenSince = true;
+        if (shortage === "said") shortage = "passed";
         if (atMost !== undefined && accepted.push(atMost.nowMs()) > atMost.perSecond) accepted.shift();
         admit(connection);
       }
     } catch (error) {
-      if (!isShortageSaid) log.warn(`Cannot take a connection on the ${name}: ${messageOf(error)}; trying again`);
-      [isShortageSaid, hasTakenSince] = [true, false];
+      if (shortage === "none") log.warn(`Cannot take a connection on the ${name}: ${messageOf(error)}; trying again`);
+      shortage = "said";
       stopFor(ACCEPT_PAUSE_MS);
     }
   }
