@@ -67,6 +67,52 @@ describe("createEnrolment()", () => {
     await mesh.end();
   });
 
+  it("declares before the first snapshot who is on the way out, and of whose namespace nobody knows yet", async () => {
+    const mesh = new FakeMesh();
+    for (const name of ["leaving", "undecided", "over"]) {
+      const { uid } = mesh.addPod(name, ENABLED);
+      mesh.netns.set(uid, 7n);
+      mesh.rules.add(uid);
+    }
+    mesh.out.add("leaving");
+    mesh.unknown.add("undecided");
+    mesh.show("update", { ...mesh.addPod("over", ENABLED), phase: "Succeeded" });
+    mesh.start();
+    await mesh.advance(100);
+    assert.deepEqual(mesh.done.slice(0, 3), ["declare leaving", "declare undecided", "admit"]);
+    await mesh.end();
+  });
+
+  it("declares before the first snapshot who is shown while others' namespaces are looked for", async () => {
+    const mesh = new FakeMesh();
+    mesh.isVerifierStuck = true;
+    mesh.addPod("lost", ENABLED);
+    mesh.start({ firstSnapshotMs: 1000 });
+    await mesh.advance(500);
+    mesh.addPod("late", ENABLED);
+    await mesh.advance(600);
+    assert.deepEqual(mesh.done.slice(0, 3), ["declare lost by name", "declare late by name", "admit"]);
+    await mesh.end();
+  });
+
+  it("tells ztunnel of a pod's namespace although its annotation cannot be written", async () => {
+    const mesh = new FakeMesh();
+    mesh.isVerifierStuck = true;
+    const { uid } = mesh.addPod("web");
+    mesh.wasIn.add(uid);
+    mesh.rules.add(uid);
+    mesh.failing.set("annotate", new Error("503"));
+    const enrolment = mesh.start({ firstSnapshotMs: 1000 });
+    await mesh.advance(2000);
+    assert.deepEqual(mesh.done, ["declare web by name", "admit"]);
+    mesh.isVerifierStuck = false;
+    await mesh.advance(60_000);
+    assert.deepEqual(mesh.done.slice(2), ["find web", "list web 10.0.0.5", "declare web"]);
+    assert.equal(mesh.workloads.get(uid)?.state, "served");
+    assert.partialDeepStrictEqual(enrolment.record(uid), { state: "failed", failedStep: "annotate" });
+    await mesh.end();
+  });
+
   it("keeps no first snapshot for a pod whose ADD is under way: that brings the namespace, and waits for the snapshot", async () => {
     const mesh = new FakeMesh();
     mesh.isVerifierStuck = true;

@@ -46,6 +46,8 @@ const UNSEEN_MS = 300_000;
 const WAITING_RETRY_MS = 5000;
 /** Said aloud in a row of failures of one pod. */
 const TOLD_FAILURES = 3;
+/** Should one of these fail, the others are done all the same: nobody is kept out of the mesh, or in it, for that. */
+const MAY_FAIL: ReadonlySet<EnrolmentStep> = new Set(["list-probes", "annotate"]);
 /** Steps of the verifier; that they are done is seen when it has settled. */
 const BY_VERIFIER: ReadonlySet<EnrolmentStep> = new Set(["find-netns", "capture", "release"]);
 
@@ -104,19 +106,22 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
 
   /** ztunnel stops what is not in its snapshot, so the first one waits until everything that was in is declared: with its
    * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. A pod that is on its
-   * way out is withdrawn when it has finished, and until then it is declared like one that stays. One whose ADD is under way,
-   * because a predecessor ended in it, brings its namespace itself, and waits for this snapshot. */
+   * way out, or whose namespace nobody has shown yet, is declared like one that stays: it is withdrawn when it is known to be out
+   * and has finished. One whose ADD is under way, because a predecessor ended in it, brings its namespace itself, and waits for
+   * this snapshot. */
   async function declareRunning(signal: AbortSignal): Promise<void> {
-    const running = deps.pods.list().filter((pod) => {
-      const { facts } = look(stateOf(pod), false);
-      if (facts.wanted === "out") return facts.wasIn;
-      return facts.wanted === "in" && (facts.wasIn || facts.annotation !== "none");
-    });
+    const listRunning = (): readonly Pod[] =>
+      deps.pods.list().filter((pod) => {
+        const { wanted, wasIn, annotation } = look(stateOf(pod), false).facts;
+        return wanted !== "over" && (wasIn || annotation !== "none");
+      });
+    const running = listRunning();
     for (const { uid } of running) deps.rules.request(uid);
     const untilMs = deps.clock.nowMs() + firstSnapshotMs;
     const isMissing = (pod: Pod) => !starting.has(pod.uid) && deps.netns.get(pod) === undefined;
     while (running.some(isMissing) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
-    for (const pod of running) {
+    // The watch may have shown more of them meanwhile.
+    for (const pod of listRunning()) {
       try {
         declare(pod);
       } catch (error) {
@@ -174,7 +179,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       const waitMs = state.failed?.step === step ? state.failed.againMs - deps.clock.nowMs() : 0;
       if (waitMs > 0) {
         retryMs = waitMs;
-        if (step === "list-probes") continue;
+        if (MAY_FAIL.has(step)) continue;
         return retryMs;
       }
       // Its word brings us back; should that be lost, the timer does.
@@ -185,8 +190,7 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
       } catch (error) {
         if (signal.aborted) return undefined;
         retryMs = fail(state, step, error);
-        // Probes that may fail keep no pod out of the mesh.
-        if (step !== "list-probes") return retryMs;
+        if (!MAY_FAIL.has(step)) return retryMs;
       }
     }
     if (retryMs !== undefined) return retryMs;
