@@ -61,7 +61,7 @@ describe("on a dual-stack node", () => {
     renameSync(loopback, `${loopback}-itself`);
     try {
       // The bridge and we are done in half of that.
-      writeFileSync(loopback, '#!/bin/sh\nsleep 0.12\nexec "$0-itself"\n', { mode: 0o755 });
+      writeFileSync(loopback, '#!/bin/sh\nsleep 0.1\nexec "$0-itself"\n', { mode: 0o755 });
       const object = withProxyEnv(sidecarPod({ ...NEW_POD, name: "late-loopback" }), DUAL_STACK);
       const refusals: string[] = [];
       // A machine with other work may delay it beyond what is waited for; not every time.

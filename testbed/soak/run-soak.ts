@@ -99,8 +99,8 @@ export async function runSoak({ seconds, seed, say, logPath }: SoakOptions): Pro
   };
   let descriptors: readonly string[] = [];
   // While the runtime's chain lacked our plugin nobody told of an end but the API.
-  await until("the agent has closed what it had open for pods that are gone", () => {
-    descriptors = findMore(before.descriptors, listDescriptors(pid));
+  await until("the agent has closed what it had open for pods that are gone", async () => {
+    descriptors = findMore(before.descriptors, await settleDescriptors(pid));
     return descriptors.length === 0;
   });
 

@@ -51,6 +51,9 @@ const MAX_RETRY_MS = 60_000;
 /** A right may be granted later. */
 const FORBIDDEN_RETRY_MS = 300_000;
 const IDLE_MS = 3_600_000;
+/** A watch that has not shown by then what was done has lost it; and whoever undoes it waits for us, longer each time. */
+const FIRST_REST_MS = 10_000;
+const MAX_REST_MS = 300_000;
 
 /** Acts on every broken pod of the store, one after the other, until the signal aborts; then resolves. What fails is tried
  * again for as long as the pod is broken (upstream: five times). To be called once. */
@@ -61,8 +64,8 @@ export async function runRepairController(
 ): Promise<void> {
   /** By UID: a pod that comes back under its name is another one (D24). */
   const waiting = new Map<string, Attempt>();
-  /** Acted on, and the watch has not shown it yet. */
-  const done = new Set<string>();
+  /** Acted on: how often, and until when it is left alone. */
+  const acted = new Map<string, { readonly times: number; readonly restsUntilMs: number }>();
   /** Labels that are counted. */
   const skipped = new Set<string>();
   let wake = new AbortController();
@@ -71,21 +74,19 @@ export async function runRepairController(
   const consider = (pod: Pod): void => {
     const decision = decideRepair(pod, repair, settings);
     if (decision.kind === "broken") {
-      if (done.has(pod.uid)) return;
-      if (!waiting.has(pod.uid)) waiting.set(pod.uid, { failures: 0, dueMs: deps.clock.nowMs() });
+      const dueMs = Math.max(deps.clock.nowMs(), acted.get(pod.uid)?.restsUntilMs ?? 0);
+      if (!waiting.has(pod.uid)) waiting.set(pod.uid, { failures: 0, dueMs });
       wake.abort();
       return;
     }
     waiting.delete(pod.uid);
-    // Should somebody take our label away, it is another matter.
-    done.delete(pod.uid);
     if (decision.reason !== "labelled" || skipped.has(pod.uid)) return;
     skipped.add(pod.uid);
     deps.count("label", "skip");
   };
   using _changes = deps.pods.subscribe(({ type, pod }) => {
     if (type !== "delete") return consider(pod);
-    for (const known of [waiting, done, skipped]) known.delete(pod.uid);
+    for (const known of [waiting, acted, skipped]) known.delete(pod.uid);
   });
 
   try {
@@ -120,10 +121,12 @@ export async function runRepairController(
       return fail(pod, state, error);
     }
     waiting.delete(uid);
-    // The watch may have shown its end, or our label, before the answer came: then nothing would take it out again.
-    const shown = deps.pods.get(uid);
-    if (shown !== undefined) skipped.add(uid);
-    if (shown !== undefined && decideRepair(shown, repair, settings).kind === "broken") done.add(uid);
+    // The watch may have shown its end before the answer came: then nothing would take it out again.
+    if (deps.pods.get(uid) !== undefined) {
+      const times = (acted.get(uid)?.times ?? 0) + 1;
+      acted.set(uid, { times, restsUntilMs: deps.clock.nowMs() + doublingDelayMs(FIRST_REST_MS, MAX_REST_MS, times) });
+      skipped.add(uid);
+    }
     deps.count(repair.mode, "success");
     tell(pod, repair.mode === "delete" ? "deleted" : "labeled");
     deps.log.info(`Pod detected as broken, ${repair.mode === "delete" ? "deleted" : "labeled"}`, {

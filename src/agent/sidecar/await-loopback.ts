@@ -1,6 +1,7 @@
 // containerd calls its loopback plugin beside the pod's network, not before it (go-cni attachNetworks), and that plugin refuses a
 // sandbox in whose `lo` it finds an address of another kind once it has switched it on (containernetworking/plugins, loopback).
-// A capture of IPv6 puts one there: where the node is so crowded that we come first, we let it go first.
+// A capture of IPv6 puts one there: where the node is so crowded that we come first, we let it go first. (Between the two steps of
+// a plugin that has just switched `lo` on we may still come; every ADD would have to wait for that.)
 import type { Clock } from "../../platform/clock.ts";
 
 /** Much longer than a node leaves a process waiting for a processor; short for a runtime that never switches `lo` on. */
