@@ -21,7 +21,7 @@ import type { ZtunnelServer } from "../agent/ztunnel/ztunnel-api.ts";
 import { createZtunnelServer, ZTUNNEL_SERVER_DEFAULTS } from "../agent/ztunnel/ztunnel-server.ts";
 import type { Pod } from "../core/kube/pod.ts";
 import type { NetnsId } from "../core/netns/netns-id.ts";
-import { AMBIENT_IS_OFF, decideAmbient, decideAmbientEarly } from "../core/policy/ambient-decision.ts";
+import { decideAmbient, decideAmbientEarly, decideWhileOff } from "../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../core/policy/ambient-families.ts";
 import { redirectionOf } from "../core/policy/ambient-redirection.ts";
 import type { BackendDecision } from "../core/policy/backend-decision.ts";
@@ -96,8 +96,10 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     { api, clock, namespaces: informers.namespaces },
     { patienceMs: config.install.pluginAgentWaitMs },
   );
-  const decide: AmbientSandboxesDeps["decide"] = (pod, namespace, annotations) =>
-    takenOff.is() ? AMBIENT_IS_OFF : decideAmbient(pod, namespace, settings, annotations);
+  const decide: AmbientSandboxesDeps["decide"] = (pod, namespace, annotations) => {
+    const decision = decideAmbient(pod, namespace, settings, annotations);
+    return takenOff.is() ? decideWhileOff(decision) : decision;
+  };
   const decideNow = (pod: Pod) => decide(pod, informers.namespaces.get(pod.namespace), undefined);
   const atAdd = (deadline: AbortSignal) =>
     AbortSignal.any([deadline, AbortSignal.timeout(config.install.pluginAgentWaitMs)]);

@@ -5,7 +5,12 @@ import { CNI_ERROR_CODES, CniError } from "../../core/cni/cni-error.ts";
 import type { Sandbox } from "../../core/cni/sandbox.ts";
 import { parsePod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
-import { type AmbientSettings, decideAmbient, decideAmbientEarly } from "../../core/policy/ambient-decision.ts";
+import {
+  type AmbientSettings,
+  decideAmbient,
+  decideAmbientEarly,
+  decideWhileOff,
+} from "../../core/policy/ambient-decision.ts";
 import { decideAmbientFamilies } from "../../core/policy/ambient-families.ts";
 import { DEFAULT_ENABLEMENT_SELECTORS } from "../../core/policy/enablement-selectors.ts";
 import { createAmbientSandboxes, type EnrollOutcome } from "./ambient-sandboxes.ts";
@@ -48,6 +53,7 @@ class FakeAdd {
   clearFailure: string | undefined;
   drift: readonly string[] = [];
   isForbidden = false;
+  isOff = false;
 
   readonly sandboxes = createAmbientSandboxes({
     decideEarly: (sandbox) => decideAmbientEarly(sandbox, SETTINGS),
@@ -57,7 +63,10 @@ class FakeAdd {
         ? { found: true, pod: this.#pod() }
         : { found: false, reason: "pod shop/web is not known yet" };
     },
-    decide: (pod, namespace, annotations) => decideAmbient(pod, namespace, SETTINGS, annotations),
+    decide: (pod, namespace, annotations) => {
+      const decision = decideAmbient(pod, namespace, SETTINGS, annotations);
+      return this.isOff ? decideWhileOff(decision) : decision;
+    },
     knownNamespace: () => (this.namespaceLabels === undefined ? undefined : namespaceOf(this.namespaceLabels)),
     findNamespace: async (name) => {
       this.asked.push(`namespace ${name}`);
@@ -175,6 +184,10 @@ describe("createAmbientSandboxes()", () => {
     const add = new FakeAdd();
     add.annotations = { "sidecar.istio.io/status": "{}" };
     assert.equal(await add.add({ annotations: undefined }), "sidecar");
+    add.isOff = true;
+    assert.equal(await add.add({ annotations: undefined }), "sidecar", "also while ambient mode is switched off");
+    add.annotations = {};
+    assert.equal(await add.add({ annotations: undefined }), "out");
   });
 
   it("refuses what cannot be decided, and never takes it for out", async () => {

@@ -7,6 +7,7 @@ import {
   type AmbientReason,
   type AmbientSettings,
   decideAmbient,
+  decideWhileOff,
   isZtunnelPod,
 } from "./ambient-decision.ts";
 import { DEFAULT_ENABLEMENT_SELECTORS, parseEnablementSelectors } from "./enablement-selectors.ts";
@@ -132,6 +133,15 @@ test("decideAmbient() goes by the annotations of the sandbox that starts where t
   const stale: Change = { ...IN, annotations: { "sidecar.istio.io/status": "{}" } };
   assert.equal(decide(stale, {}).kind, "in");
   assert.equal(decide(IN, { "sidecar.istio.io/status": "{}" }).reason, "sidecar-present");
+});
+
+test("decideWhileOff() lets nobody in, and leaves to a pod that is out its own reason", () => {
+  for (const [what, kind, reason, change] of TABLE)
+    assert.deepEqual(
+      decideWhileOff(decide(change)),
+      { kind: "out", reason: kind === "out" ? reason : "mode-off" },
+      what,
+    );
 });
 
 function planOf(annotations: Record<string, string>, more: Partial<AmbientSettings> = {}) {

@@ -54,6 +54,12 @@ export interface AmbientSettings {
 /** Of every pod while ambient mode is switched off: what a former agent took in is let go. */
 export const AMBIENT_IS_OFF: AmbientDecision = { kind: "out", reason: "mode-off" };
 
+/** The same of a pod whose decision is known: one that is out anyway stays out for its own reason, since with "sidecar-present"
+ * sidecar mode decides. */
+export function decideWhileOff(decision: AmbientDecision): AmbientDecision {
+  return decision.kind === "out" ? decision : AMBIENT_IS_OFF;
+}
+
 /** Whether this pod is a ztunnel (contract 7.4): it is never enrolled, and its node's workloads depend on it. */
 export function isZtunnelPod(pod: Pick<Pod, "namespace" | "labels">, systemNamespace: string): boolean {
   return pod.namespace === systemNamespace && pod.labels["app"] === "ztunnel";
