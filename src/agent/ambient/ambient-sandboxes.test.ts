@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { formatIp, type IpAddress, parseIpAddress } from "../../core/address.ts";
 import { CNI_ERROR_CODES, CniError } from "../../core/cni/cni-error.ts";
 import type { Sandbox } from "../../core/cni/sandbox.ts";
@@ -39,7 +40,7 @@ class FakeAdd {
   readonly underWay = new Set<string>();
   /** What is done once the answer is on its way. */
   readonly postponed: (() => void)[] = [];
-  onEnroll: () => void = () => undefined;
+  onEnroll: () => void | Promise<void> = () => undefined;
   labels: Record<string, string> = {};
   annotations: Record<string, string> = {};
   namespaceLabels: Record<string, string> | undefined = { "istio.io/dataplane-mode": "ambient" };
@@ -50,6 +51,8 @@ class FakeAdd {
   outcome: EnrollOutcome = { result: "acknowledged" };
   programFailure: string | undefined;
   probeFailure: string | undefined;
+  /** Until the probe set is written. */
+  writing: Promise<void> | undefined;
   clearFailure: string | undefined;
   drift: readonly string[] = [];
   isForbidden = false;
@@ -98,13 +101,17 @@ class FakeAdd {
         );
         this.asked.push("probes");
         if (this.probeFailure !== undefined) throw new Error(this.probeFailure);
+        if (this.writing === undefined) return;
+        await this.writing;
+        this.asked.push("probes written");
       },
     },
     ztunnel: {
       enroll: async ({ serviceAccount }) => {
         this.asked.push(`ztunnel ${serviceAccount}`);
-        this.onEnroll();
-        return this.outcome;
+        const { outcome } = this;
+        await this.onEnroll();
+        return outcome;
       },
     },
     namespaces: { adopt: (uid) => void this.asked.push(`adopt ${uid}`) },
@@ -232,6 +239,29 @@ describe("createAmbientSandboxes()", () => {
         outcome.result,
       );
     }
+  });
+
+  it("exempts no probes of a pod that ztunnel could not be asked for, however long that takes to be written", async () => {
+    const add = new FakeAdd();
+    add.onEnroll = () => Promise.reject(new Error("EMFILE"));
+    add.writing = setImmediate();
+    await assert.rejects(() => add.add(), /EMFILE/);
+    assert.deepEqual(add.asked.slice(-3), ["probes", "probes written", "no probes"]);
+  });
+
+  it("leaves the probes alone that a newer ADD of the pod has exempted", async () => {
+    const add = new FakeAdd();
+    const superseded = Promise.withResolvers<void>();
+    add.outcome = { result: "superseded" };
+    add.onEnroll = () => superseded.promise;
+    const older = add.add();
+    await setImmediate();
+    assert.equal(add.asked.at(-1), "probes");
+    add.outcome = { result: "acknowledged" };
+    add.onEnroll = () => superseded.resolve();
+    assert.equal(await add.add({ containerId: "c2", netnsFd: 10 }), "in");
+    await assert.rejects(older, /another sandbox of it was made meanwhile/);
+    assert.equal(add.asked.includes("no probes"), false);
   });
 
   it("refuses a pod that cannot be programmed before anybody tells ztunnel", async () => {

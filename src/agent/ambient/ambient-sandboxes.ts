@@ -111,6 +111,9 @@ type Decided =
   | { readonly verdict: "out" | "sidecar"; readonly reason: AmbientReason; readonly isEarly: boolean };
 
 export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandboxes {
+  /** Per pod, of those that ask ztunnel now: who asked last. */
+  const newest = new Map<string, Sandbox>();
+
   async function decide(sandbox: Sandbox, signal: AbortSignal): Promise<Decided> {
     const early = deps.decideEarly(sandbox);
     if (early !== undefined) return { ...outside(early), isEarly: true };
@@ -182,6 +185,27 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
     }
   }
 
+  /** Resolves when ztunnel has the pod. @throws {CniError} refused; what `ztunnel.enroll` throws. */
+  async function enroll(
+    sandbox: Sandbox,
+    pod: Pod,
+    addresses: readonly IpAddress[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    newest.set(pod.uid, sandbox);
+    // ztunnel is asked first: the node's probe set is written while it works.
+    const [answer] = await Promise.allSettled([
+      deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal),
+      listProbes(pod, addresses),
+    ]);
+    const isNewest = newest.get(pod.uid) === sandbox;
+    if (isNewest) newest.delete(pod.uid);
+    if (answer.status === "fulfilled" && answer.value.result === "acknowledged") return;
+    // The runtime gives the address to another pod. What stands since a newer ADD asked is that one's.
+    if (isNewest) void deps.probes.remove(pod.uid).catch(() => undefined);
+    throw answer.status === "fulfilled" ? refusalOf(sandbox, answer.value) : answer.reason;
+  }
+
   return {
     async add(sandbox, signal) {
       const startedMs = deps.nowMs();
@@ -205,16 +229,10 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
       const { dialect, changed } = await program(sandbox, capture, pod);
       const programmedMs = deps.nowMs();
       deps.observe("program", dialect, (programmedMs - decidedMs) / 1000);
-      // ztunnel is asked first: the node's probe set is written while it works.
-      const [outcome] = await Promise.all([
-        deps.ztunnel.enroll(workloadOf(pod), sandbox.netnsFd, signal),
-        listProbes(pod, addresses),
-      ]);
-      deps.observe("ztunnel", dialect, (deps.nowMs() - programmedMs) / 1000);
-      if (outcome.result !== "acknowledged") {
-        // The runtime gives the address to another pod.
-        void deps.probes.remove(pod.uid).catch(() => undefined);
-        throw refusalOf(sandbox, outcome);
+      try {
+        await enroll(sandbox, pod, addresses, signal);
+      } finally {
+        deps.observe("ztunnel", dialect, (deps.nowMs() - programmedMs) / 1000);
       }
       deps.namespaces.adopt(pod.uid, sandbox.containerId, sandbox.netnsFd);
       deps.added(pod, { containerId: sandbox.containerId, netnsFd: sandbox.netnsFd, capture, reason: decision.reason });
