@@ -30,6 +30,7 @@ import type { ZtunnelStatusFacts } from "../core/status/describe-enrolment.ts";
 import { createAcceptor } from "../platform/linux/acceptor.ts";
 import { dupNetns } from "../platform/linux/dup-netns.ts";
 import { closeFd } from "../platform/linux/libc.ts";
+import { netnsIdOf } from "../platform/linux/netns.ts";
 import { SOCK_SEQPACKET } from "../platform/linux/socket-numbers.ts";
 import { listenUnix } from "../platform/linux/unix-socket.ts";
 import { ambientRulesOf, anyAmbientCapture, enrolmentMetrics, isOrWasIn } from "./ambient-pods.ts";
@@ -172,6 +173,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     ownPod: () => informers.pods.byName(config.api.podNamespace ?? "", config.api.podName ?? ""),
   });
 
+  const withdraw = (podUid: string, { dev, ino }: NetnsId): void =>
+    void ztunnel.withdraw(podUid, AbortSignal.timeout(WITHDRAW_TIMEOUT_MS), { dev, ino });
   const anyCapture = anyAmbientCapture(settings.probeSource);
   const sandboxes = createAmbientSandboxes({
     decideEarly: (sandbox) => decideAmbientEarly(sandbox, settings),
@@ -184,6 +187,7 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
     probes,
     ztunnel: {
       enroll: (workload, netnsFd, signal) => ztunnel.enroll(workload, netnsFd, signal),
+      withdraw: (podUid, netnsFd) => withdraw(podUid, netnsIdOf(netnsFd)),
     },
     namespaces: { adopt: input.adopt },
     starting: enrolment.starting,
@@ -229,9 +233,8 @@ export function wireAmbient(input: AmbientInput): WiredAmbient {
       released: ({ uid }) => decisions.ambient.forget(uid),
       settled: enrolment.settled,
     },
-    removed(podUid, { dev, ino }) {
-      const signal = AbortSignal.timeout(WITHDRAW_TIMEOUT_MS);
-      void ztunnel.withdraw(podUid, signal, { dev, ino });
+    removed(podUid, at) {
+      withdraw(podUid, at);
       enrolment.removed(podUid);
     },
     runs: [

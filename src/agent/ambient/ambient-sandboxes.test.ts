@@ -113,6 +113,7 @@ class FakeAdd {
         await this.onEnroll();
         return outcome;
       },
+      withdraw: (uid, netnsFd) => void this.asked.push(`withdraw ${uid} ${netnsFd}`),
     },
     namespaces: { adopt: (uid) => void this.asked.push(`adopt ${uid}`) },
     starting: (uid) => {
@@ -127,8 +128,8 @@ class FakeAdd {
     later: (action) => void this.postponed.push(action),
   });
 
-  add(change: Partial<Sandbox> = {}) {
-    return this.sandboxes.add({ ...SANDBOX, ...change }, new AbortController().signal);
+  add(change: Partial<Sandbox> = {}, signal = new AbortController().signal) {
+    return this.sandboxes.add({ ...SANDBOX, ...change }, signal);
   }
 
   #pod() {
@@ -262,6 +263,39 @@ describe("createAmbientSandboxes()", () => {
     assert.equal(await add.add({ containerId: "c2", netnsFd: 10 }), "in");
     await assert.rejects(older, /another sandbox of it was made meanwhile/);
     assert.equal(add.asked.includes("no probes"), false);
+  });
+
+  it("keeps nothing of a sandbox that the runtime has given up while the probes were exempted", async () => {
+    for (const reason of ["plugin-gone", "deadline"]) {
+      const add = new FakeAdd();
+      const request = new AbortController();
+      add.writing = setImmediate().then(() => request.abort(reason));
+      await assert.rejects(() => add.add({}, request.signal), /the runtime has given its sandbox up/);
+      assert.deepEqual(add.asked.slice(-3), ["probes written", "no probes", "withdraw u1 9"], reason);
+    }
+  });
+
+  it("takes a pod in whose ADD ends with the agent, which answers it", async () => {
+    const add = new FakeAdd();
+    const request = new AbortController();
+    add.writing = setImmediate().then(() => request.abort("agent-ends"));
+    assert.equal(await add.add({}, request.signal), "in");
+    assert.deepEqual(add.asked.slice(-2), ["adopt u1", "added u1 namespace-label"]);
+  });
+
+  it("takes nothing from a newer ADD of the pod when an older one was given up", async () => {
+    const add = new FakeAdd();
+    const request = new AbortController();
+    const writing = Promise.withResolvers<void>();
+    add.writing = writing.promise;
+    const older = add.add({}, request.signal);
+    await setImmediate();
+    request.abort("plugin-gone");
+    add.writing = undefined;
+    assert.equal(await add.add({ containerId: "c2", netnsFd: 10 }), "in");
+    writing.resolve();
+    await assert.rejects(older, /given its sandbox up/);
+    assert.deepEqual(add.asked.slice(-2), ["added u1 namespace-label", "probes written"]);
   });
 
   it("refuses a pod that cannot be programmed before anybody tells ztunnel", async () => {

@@ -2,7 +2,14 @@
 // pod, and only then let it start. What comes after the answer (the annotation) is enrolment.ts's.
 import type { IpAddress } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
-import { podOf, refuseDrift, refuseOwnNetns, refuseWithoutAddress, type Sandbox } from "../../core/cni/sandbox.ts";
+import {
+  podOf,
+  refuseDrift,
+  refuseGivenUp,
+  refuseOwnNetns,
+  refuseWithoutAddress,
+  type Sandbox,
+} from "../../core/cni/sandbox.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Namespace } from "../../core/kube/namespace.ts";
 import type { Pod } from "../../core/kube/pod.ts";
@@ -18,9 +25,8 @@ import type { AmbientCapture } from "../../core/rules/ambient-capture.ts";
 import { type Workload, workloadOf } from "./workload.ts";
 
 /** What ztunnel made of a pod; agent/ztunnel/ztunnel-api.ts. */
-export type EnrollOutcome = { readonly result: "acknowledged" } | EnrollFailure;
-
-type EnrollFailure =
+export type EnrollOutcome =
+  | { readonly result: "acknowledged" }
   | { readonly result: "refused"; readonly error: string }
   | { readonly result: "invalid"; readonly problem: string }
   | { readonly result: "no-connection" | "timed-out" | "superseded" | "aborted" | "agent-ends" };
@@ -79,6 +85,8 @@ export interface AmbientSandboxesDeps {
   readonly ztunnel: {
     /** Waits for a ztunnel and its word. On anything but "acknowledged" the pod is in no later snapshot. */
     enroll(workload: Workload, netnsFd: number, signal: AbortSignal): Promise<EnrollOutcome>;
+    /** Takes the pod out, unless it has another namespace by now. Returns at once. */
+    withdraw(podUid: string, netnsFd: number): void;
   };
   readonly namespaces: { adopt(podUid: string, containerId: string, netnsFd: number): void };
   /** From the first thing that is done to the pod, until the answer: nobody else works on it. */
@@ -185,7 +193,7 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
     }
   }
 
-  /** Resolves when ztunnel has the pod. @throws {CniError} refused; what `ztunnel.enroll` throws. */
+  /** Resolves when ztunnel has the pod, and somebody waits for that. @throws {CniError} refused; what `ztunnel.enroll` throws. */
   async function enroll(
     sandbox: Sandbox,
     pod: Pod,
@@ -200,10 +208,16 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
     ]);
     const isNewest = newest.get(pod.uid) === sandbox;
     if (isNewest) newest.delete(pod.uid);
-    if (answer.status === "fulfilled" && answer.value.result === "acknowledged") return;
-    // The runtime gives the address to another pod. What stands since a newer ADD asked is that one's.
-    if (isNewest) void deps.probes.remove(pod.uid).catch(() => undefined);
-    throw answer.status === "fulfilled" ? refusalOf(sandbox, answer.value) : answer.reason;
+    const refusal: unknown = answer.status === "rejected" ? answer.reason : refusalOf(sandbox, answer.value, signal);
+    if (refusal === undefined) return;
+    // What stands since a newer ADD asked is that one's.
+    if (isNewest) {
+      // The runtime gives the address to another pod.
+      void deps.probes.remove(pod.uid).catch(() => undefined);
+      const isTaken = answer.status === "fulfilled" && answer.value.result === "acknowledged";
+      if (isTaken) deps.ztunnel.withdraw(pod.uid, sandbox.netnsFd);
+    }
+    throw refusal;
   }
 
   return {
@@ -266,10 +280,12 @@ export function createAmbientSandboxes(deps: AmbientSandboxesDeps): AmbientSandb
   };
 }
 
-/** What the kubelet is told; it tries again by itself each time. */
-function refusalOf(sandbox: Sandbox, outcome: EnrollFailure): CniError {
+/** What the kubelet is told; it tries again by itself each time. Undefined: the pod may start. */
+function refusalOf(sandbox: Sandbox, outcome: EnrollOutcome, signal: AbortSignal): CniError | undefined {
   const pod = podOf(sandbox);
   switch (outcome.result) {
+    case "acknowledged":
+      return refuseGivenUp(sandbox, signal);
     case "refused":
       return new CniError("tryAgainLater", `Cannot start pod ${pod}: ztunnel does not take it: ${outcome.error}`, {
         details: "The log of this node's ztunnel pod has the cause.",

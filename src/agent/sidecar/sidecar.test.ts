@@ -283,10 +283,32 @@ test("add() does not wait for ever for a lo that nobody switches on, and not at 
   assert.equal(clock.now, 0);
 });
 
-test("add() captures a pod whose runtime has given up meanwhile without waiting on", async () => {
+test("add() captures a pod without waiting on when the agent ends meanwhile", async () => {
   const clock = turnedBySleeping();
   const captured = fakeNetfilter(ips("fd00::5"), { isLoopbackUp: () => false });
-  await sidecarOf(captured, { clock }).add(sandbox, AbortSignal.abort());
+  await sidecarOf(captured, { clock }).add(sandbox, AbortSignal.abort("agent-ends"));
   assert.equal(captured.held()?.families.v6, true);
   assert.equal(clock.now, 0);
+});
+
+test("add() keeps nothing of a sandbox that the runtime has given up while it was programmed", async () => {
+  for (const reason of ["plugin-gone", "deadline"]) {
+    const kept: string[] = [];
+    const namespaces = new Map<string, string>();
+    const request = new AbortController();
+    const netfilter = fakeNetfilter(ips("10.0.0.5"));
+    const { apply } = netfilter;
+    netfilter.apply = async (...call) => {
+      request.abort(reason);
+      return apply(...call);
+    };
+    const memory = {
+      keep: () => void kept.push("record"),
+      formerly: () => undefined,
+      release: () => {},
+    };
+    const sidecar = sidecarOf(netfilter, { namespaces, memory });
+    await assert.rejects(sidecar.add(sandbox, request.signal), { code: 11, message: /given its sandbox up/ });
+    assert.deepEqual([sidecar.records(), [...namespaces], kept], [[], [], []], reason);
+  }
 });

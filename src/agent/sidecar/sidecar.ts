@@ -2,7 +2,14 @@
 // Keeps for every pod of the node what was decided and done, which is what status and verification read.
 import type { IpAddress } from "../../core/address.ts";
 import { CniError } from "../../core/cni/cni-error.ts";
-import { podOf, refuseDrift, refuseOwnNetns, refuseWithoutAddress, type Sandbox } from "../../core/cni/sandbox.ts";
+import {
+  podOf,
+  refuseDrift,
+  refuseGivenUp,
+  refuseOwnNetns,
+  refuseWithoutAddress,
+  type Sandbox,
+} from "../../core/cni/sandbox.ts";
 import { messageOf } from "../../core/error-message.ts";
 import type { Pod } from "../../core/kube/pod.ts";
 import type { Logger } from "../../core/log.ts";
@@ -194,6 +201,8 @@ export function createSidecar(deps: SidecarDeps, options: SidecarOptions): Sidec
         const formerly = former === undefined ? deps.memory.formerly(podUid, sandbox.containerId) : former.capture;
         const { dialect, changed, repaired } = await program(sandbox, capture, hintsOf(pod, formerly), signal);
         deps.observeProgram(capture.mode, dialect, (deps.clock.nowMs() - decidedMs) / 1000);
+        const refusal = refuseGivenUp(sandbox, signal);
+        if (refusal !== undefined) throw refusal;
         deps.namespaces.adopt(podUid, sandbox.containerId, sandbox.netnsFd);
         const tookMs = Math.round((deps.clock.nowMs() - startedMs) * 1000) / 1000;
         // The runtime waits for the answer, not for the log.

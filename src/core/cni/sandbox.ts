@@ -48,3 +48,14 @@ export function refuseDrift(sandbox: Named, drift: readonly string[]): CniError 
   const message = `Pod ${podOf(sandbox)} is not captured as it should be: ${first}`;
   return new CniError("internal", message, { details: drift.join("; ") });
 }
+
+/** At the end of an ADD, before anything of it is kept: the plugin is gone, or its time is up, so the runtime's DEL may have
+ * passed and found nothing. Undefined: somebody takes the answer, also that of an agent that ends.
+ * @param signal its reason is a RequestEnd (agent/plugin-api/plugin-server.ts). */
+export function refuseGivenUp(
+  sandbox: Named,
+  { aborted, reason }: { readonly aborted: boolean; readonly reason: unknown },
+): CniError | undefined {
+  if (!aborted || reason === "agent-ends") return undefined;
+  return new CniError("tryAgainLater", `Cannot start pod ${podOf(sandbox)}: the runtime has given its sandbox up`);
+}
