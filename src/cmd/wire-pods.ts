@@ -6,7 +6,7 @@ import type { Informers } from "../agent/informers/informers.ts";
 import { createPodLookup } from "../agent/informers/pod-lookup.ts";
 import type { PodBackend } from "../agent/netfilter/pod-backend.ts";
 import { tryCaptures } from "../agent/netfilter/trial-capture.ts";
-import { createNetnsRegistry, type NetnsRegistry } from "../agent/netns/netns-registry.ts";
+import { createNetnsRegistry } from "../agent/netns/netns-registry.ts";
 import { createPluginRequests, type SandboxService, type TellRefusal } from "../agent/plugin-api/plugin-requests.ts";
 import type { PluginServerDeps } from "../agent/plugin-api/plugin-server.ts";
 import { createPreference } from "../agent/plugin-api/preference.ts";
@@ -17,7 +17,6 @@ import { createVerifier } from "../agent/verify/verifier.ts";
 import type { AgentConfig } from "../core/config/agent-config.ts";
 import type { Logger } from "../core/log.ts";
 import type { AgentMetrics } from "../core/metrics/agent-metrics.ts";
-import { isSameNetns } from "../core/netns/netns-id.ts";
 import { type BackendDecision, describeTrial, withTrial } from "../core/policy/backend-decision.ts";
 import type { SystemClock } from "../platform/clock.ts";
 import { createProcReader } from "../platform/fs/proc-reader.ts";
@@ -31,6 +30,7 @@ import { ignoreAbort } from "./ignore-abort.ts";
 import { isWatched } from "./is-watched.ts";
 import { forbiddenNamespaces, netnsFolders } from "./node-namespaces.ts";
 import type { PodLooks } from "./pod-routes.ts";
+import { releaseSandbox } from "./release-sandbox.ts";
 import { repairSettings } from "./repair-settings.ts";
 import { sidecarSettings } from "./sidecar-settings.ts";
 import type { TakenOff } from "./taken-off.ts";
@@ -157,12 +157,7 @@ export function wirePods(input: PodsInput): WiredPods {
       netfilter: backend,
       namespaces: {
         adopt,
-        release(containerId) {
-          const [podUid] = netns.release(containerId);
-          // A static pod may be held under a UID that is not the API's, and who is not held may be monitored all the same.
-          const isKnown = podUid !== undefined && verifier.record(podUid) !== undefined;
-          verifier.sandboxRemoved(isKnown ? podUid : undefined);
-        },
+        release: (containerId) => releaseSandbox(containerId, { netns, verifier, ambient }),
       },
       memory: decisions.atAdd,
       log,
@@ -275,7 +270,7 @@ export function wirePods(input: PodsInput): WiredPods {
     netns.forget(pod.uid);
     decisions.forget(pod.uid);
   });
-  const sandboxes = preferred(ambient === undefined ? sidecar : withAmbient(sidecar, ambient, netns), sandboxWork);
+  const sandboxes = preferred(ambient === undefined ? sidecar : withAmbient(sidecar, ambient), sandboxWork);
   /** An Event needs the pod's UID: none for a pod that nobody has shown. */
   const tellRefusal: TellRefusal = ({ namespace, name }, message) => {
     const pod = informers.pods.byName(namespace, name);
@@ -354,8 +349,8 @@ function preferred(sandboxes: SandboxService, work: ReturnType<typeof createPref
   };
 }
 
-/** Both modes at ADD, CHECK and DEL: ambient mode decides, but for pods that have a sidecar. */
-function withAmbient(sidecar: Sidecar, ambient: WiredAmbient, netns: NetnsRegistry): SandboxService {
+/** Both modes at ADD and CHECK: ambient mode decides, but for pods that have a sidecar. */
+function withAmbient(sidecar: Sidecar, ambient: WiredAmbient): SandboxService {
   return {
     async add(sandbox, signal) {
       if ((await ambient.sandboxes.add(sandbox, signal)) === "sidecar") await sidecar.add(sandbox, signal);
@@ -363,13 +358,6 @@ function withAmbient(sidecar: Sidecar, ambient: WiredAmbient, netns: NetnsRegist
     async check(sandbox, signal) {
       if ((await ambient.sandboxes.check(sandbox, signal)) === "sidecar") await sidecar.check(sandbox, signal);
     },
-    remove({ containerId, podUid }) {
-      const held = podUid === undefined ? undefined : netns.get({ uid: podUid, annotations: {} });
-      sidecar.remove({ containerId });
-      if (podUid === undefined || held === undefined) return;
-      // Another sandbox of the pod may have taken its place.
-      const now = netns.get({ uid: podUid, annotations: {} });
-      if (now === undefined || !isSameNetns(now, held)) ambient.removed(podUid, held);
-    },
+    remove: sidecar.remove,
   };
 }

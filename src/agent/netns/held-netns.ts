@@ -14,6 +14,9 @@ export interface HeldNetns extends NetnsId {
   readonly source: NetnsSource;
 }
 
+/** A pod's namespace whose handle is closed. */
+export type ReleasedNetns = Pick<HeldNetns, "podUid" | "dev" | "ino">;
+
 /** What is put in. The store owns `handle` from then on. */
 export interface Holding {
   readonly podUid: string;
@@ -67,14 +70,14 @@ export class HeldNetnsStore implements Disposable {
   }
 
   /** Closes what belongs to that sandbox. Without a known sandbox, what was found for `podUid`: it is found again if the
-   * sandbox that ends was another one. Returns whose it was. */
-  release(containerId: string, podUid: string | undefined): readonly string[] {
+   * sandbox that ends was another one. */
+  release(containerId: string, podUid: string | undefined): readonly ReleasedNetns[] {
     const found = podUid === undefined ? undefined : podUidKey(podUid);
-    const released: string[] = [];
-    for (const [key, { podUid: holder, containerIds, source }] of this.#entries) {
+    const released: ReleasedNetns[] = [];
+    for (const [key, { podUid: holder, containerIds, source, handle }] of this.#entries) {
       const isFoundForPod = source !== "add" && key === found;
       if (!containerIds.has(containerId) && !isFoundForPod) continue;
-      released.push(holder);
+      released.push({ podUid: holder, dev: handle.dev, ino: handle.ino });
       this.#close(key);
     }
     return released;

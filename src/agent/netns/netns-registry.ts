@@ -16,7 +16,7 @@ import {
 import { isSameNetns, type NetnsId } from "../../core/netns/netns-id.ts";
 import { podUidKey, podUidKeys } from "../../core/netns/pod-uid.ts";
 import type { NetnsHandle } from "../../platform/linux/netns.ts";
-import { type HeldNetns, HeldNetnsStore, type NetnsSource } from "./held-netns.ts";
+import { type HeldNetns, HeldNetnsStore, type NetnsSource, type ReleasedNetns } from "./held-netns.ts";
 import { type FoundNetns, type ScanDeps, type ScanResult, scanNetns } from "./scan-netns.ts";
 import { createTimeSlice } from "./time-slice.ts";
 
@@ -58,9 +58,9 @@ export interface NetnsRegistryStatus {
 export interface NetnsRegistry extends Disposable {
   /** At ADD: keeps a descriptor of its own; the caller's stays the caller's. Replaces that of an older sandbox. */
   adopt(podUid: string, containerId: string, netnsFd: number): AdoptOutcome;
-  /** At DEL: the runtime wants the namespace to end. A DEL for an older sandbox leaves the newer one's handle. Returns the UIDs
-   * of the pods whose handle is closed. */
-  release(containerId: string, podUid?: string): readonly string[];
+  /** At DEL: the runtime wants the namespace to end. A DEL for an older sandbox leaves the newer one's handle. Returns what is
+   * closed. */
+  release(containerId: string, podUid?: string): readonly ReleasedNetns[];
   /** The pod is deleted or finished. */
   forget(podUid: string): void;
   get(pod: Pick<NetnsPod, "uid" | "annotations">): HeldNetns | undefined;

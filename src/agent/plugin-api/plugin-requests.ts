@@ -15,7 +15,7 @@ export interface SandboxService {
   /** Resolves when what was programmed still stands. */
   check(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
   /** The sandbox is going away; never fails. */
-  remove(sandbox: { readonly containerId: string; readonly podUid: string | undefined }): void;
+  remove(sandbox: { readonly containerId: string }): void;
 }
 
 /** Tells a person that a pod was refused at ADD, beside the log; the kubelet tells it too, among much else. Returns at once. */
@@ -40,7 +40,7 @@ export function createPluginRequests(
     let sandbox: Sandbox | undefined;
     try {
       if (request.command === "DEL") {
-        deps.sandboxes.remove({ containerId: request.containerId, podUid: uidOf(request.args) });
+        deps.sandboxes.remove({ containerId: request.containerId });
         return { exitCode: 0 };
       }
       const netconf = parseNetconf(request.stdin);
@@ -91,15 +91,6 @@ function recordOf(map: ReadonlyMap<string, string>): Readonly<Record<string, str
   const record: Record<string, string> = Object.create(null);
   for (const [key, value] of map) record[key] = value;
   return record;
-}
-
-/** DEL takes any input, so arguments that cannot be read just tell nothing. */
-function uidOf(args: string): string | undefined {
-  try {
-    return parseCniArgs(args).podUid;
-  } catch {
-    return undefined;
-  }
 }
 
 function overdue(cause: unknown): CniError {
