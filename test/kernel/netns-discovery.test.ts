@@ -207,7 +207,7 @@ test("a handle that the runtime passed keeps the namespace until the sandbox end
   const { ino } = netns.handle;
   netns[Symbol.dispose]();
   assert.equal(registry.get(pod)?.ino, ino);
-  registry.release("sandbox", pod.uid);
+  registry.release("sandbox");
   assert.equal(registry.get(pod), undefined);
   assert.equal(countFds(), before);
 });

@@ -69,15 +69,12 @@ export class HeldNetnsStore implements Disposable {
     return { podUid, source, fd: handle.fd, dev: handle.dev, ino: handle.ino };
   }
 
-  /** Closes what belongs to that sandbox. Without a known sandbox, what was found for `podUid`: it is found again if the
-   * sandbox that ends was another one. */
-  release(containerId: string, podUid: string | undefined): readonly ReleasedNetns[] {
-    const found = podUid === undefined ? undefined : podUidKey(podUid);
+  /** Closes what belongs to that sandbox. */
+  release(containerId: string): readonly ReleasedNetns[] {
     const released: ReleasedNetns[] = [];
-    for (const [key, { podUid: holder, containerIds, source, handle }] of this.#entries) {
-      const isFoundForPod = source !== "add" && key === found;
-      if (!containerIds.has(containerId) && !isFoundForPod) continue;
-      released.push({ podUid: holder, dev: handle.dev, ino: handle.ino });
+    for (const [key, { podUid, containerIds, handle }] of this.#entries) {
+      if (!containerIds.has(containerId)) continue;
+      released.push({ podUid, dev: handle.dev, ino: handle.ino });
       this.#close(key);
     }
     return released;

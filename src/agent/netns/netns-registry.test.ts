@@ -44,7 +44,7 @@ test("adopt() replaces the handle of the pod's older sandbox, whose late DEL cha
     registry.adopt(pod.uid, sandbox, given.fd);
   }
   assert.deepEqual([...node.open.values()], [78n]);
-  registry.release("old", pod.uid);
+  registry.release("old");
   assert.equal(registry.get(pod)?.ino, 78n);
 });
 
@@ -209,7 +209,6 @@ test("find() keeps nothing for a pod that was deleted, or whose sandbox ended, w
   for (const end of [
     (registry: NetnsRegistry) => registry.forget(fakePod(1).uid),
     (registry: NetnsRegistry) => registry.release(containerIdOf(10)),
-    (registry: NetnsRegistry) => registry.release("unknown", fakePod(1).uid),
     (registry: NetnsRegistry) => registry[Symbol.dispose](),
   ]) {
     const node = new FakeNode();

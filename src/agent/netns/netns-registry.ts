@@ -60,7 +60,7 @@ export interface NetnsRegistry extends Disposable {
   adopt(podUid: string, containerId: string, netnsFd: number): AdoptOutcome;
   /** At DEL: the runtime wants the namespace to end. A DEL for an older sandbox leaves the newer one's handle. Returns what is
    * closed. */
-  release(containerId: string, podUid?: string): readonly ReleasedNetns[];
+  release(containerId: string): readonly ReleasedNetns[];
   /** The pod is deleted or finished. */
   forget(podUid: string): void;
   get(pod: Pick<NetnsPod, "uid" | "annotations">): HeldNetns | undefined;
@@ -246,10 +246,9 @@ export function createNetnsRegistry(deps: NetnsRegistryDeps, options: NetnsRegis
       const { fd, dev, ino } = handle;
       return { kind: "held", netns: { podUid, source: "add", fd, dev, ino } };
     },
-    release(containerId, podUid) {
+    release(containerId) {
       ended?.containers.add(containerId);
-      if (podUid !== undefined) ended?.uids.add(podUidKey(podUid));
-      return held.release(containerId, podUid);
+      return held.release(containerId);
     },
     forget(podUid) {
       ended?.uids.add(podUidKey(podUid));
