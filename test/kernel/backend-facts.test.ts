@@ -172,7 +172,7 @@ function kernelWithout(extension: string): typeof openNetlink {
     return {
       fd: socket.fd,
       send: (bytes) => socket.send(misspell(bytes)),
-      receive: (timeoutMs) => socket.receive(timeoutMs),
+      receive: () => socket.receive(),
       close: () => socket.close(),
       [Symbol.dispose]: () => socket.close(),
     };

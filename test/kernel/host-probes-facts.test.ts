@@ -33,8 +33,8 @@ const withoutIpset: typeof openNetlink = (protocol, netnsFd) => {
       answer.set(bytes.subarray(0, 16), 20);
       refused = answer;
     },
-    receive(timeoutMs) {
-      const answer = refused ?? socket.receive(timeoutMs);
+    receive() {
+      const answer = refused ?? socket.receive();
       refused = undefined;
       return answer;
     },

@@ -54,7 +54,7 @@ export async function openPodNetns(lab: Lab, { namespace, name }: PodChoice): Pr
   const exec: PodNetns["exec"] = (argv) => mustRun(["nsenter", `--net=/proc/${process.pid}/fd/${netns.fd}`, ...argv]);
   const generation = (): number => {
     socket.send(encodeGetGeneration());
-    const answer = socket.receive(1000);
+    const answer = socket.receive();
     if (answer === undefined) throw new Error(`Cannot read the generation of the rules of ${name}: no answer`);
     return decodeGeneration(answer);
   };

@@ -220,7 +220,7 @@ export async function tryProbePath(
   }
 
   function* replies(): Generator<Uint8Array> {
-    for (let reply = questions.receive(0); reply !== undefined; reply = questions.receive(0)) yield reply;
+    for (let reply = questions.receive(); reply !== undefined; reply = questions.receive()) yield reply;
   }
 }
 

@@ -43,7 +43,7 @@ test("conversations of one protocol share a socket, which is closed at the end o
     for (const protocol of [12, 0, 12]) {
       using socket = lasting.open(protocol, 7);
       socket.send(Uint8Array.of(protocol));
-      assert.deepEqual(socket.receive(0), Uint8Array.of(protocol));
+      assert.deepEqual(socket.receive(), Uint8Array.of(protocol));
     }
     assert.deepEqual(sockets.events, ["open 1: protocol 12 in 7", "open 2: protocol 0 in 7"]);
   }
@@ -55,8 +55,8 @@ test("what one conversation has left unread is not the next one's answer", () =>
   lasting.open(12, 7).send(Uint8Array.of(1));
   const next = lasting.open(12, 7);
   next.send(Uint8Array.of(2));
-  assert.deepEqual(next.receive(0), Uint8Array.of(2));
-  assert.equal(next.receive(0), undefined);
+  assert.deepEqual(next.receive(), Uint8Array.of(2));
+  assert.equal(next.receive(), undefined);
 });
 
 test("a socket that fails is not lent again", () => {
@@ -64,7 +64,7 @@ test("a socket that fails is not lent again", () => {
   using lasting = createLastingNetlink(sockets.open, 7);
   const first = lasting.open(12, 7);
   sockets.break(true);
-  assert.throws(() => first.receive(0), /ENOBUFS/);
+  assert.throws(() => first.receive(), /ENOBUFS/);
   sockets.break(false);
   assert.equal(lasting.open(12, 7).fd, 2);
   assert.deepEqual(sockets.events.slice(1), ["close 1", "open 2: protocol 12 in 7"]);

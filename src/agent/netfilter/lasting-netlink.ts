@@ -41,12 +41,12 @@ export function createLastingNetlink(openNetlink: OpenNetlink, netnsFd: number):
       sockets.set(protocol, socket);
       // What a conversation that was cut short has left is no answer to the next one.
       guarded(protocol, socket, () => {
-        while (socket.receive(0) !== undefined);
+        while (socket.receive() !== undefined);
       });
       return {
         fd: socket.fd,
         send: (bytes) => guarded(protocol, socket, () => socket.send(bytes)),
-        receive: (timeoutMs) => guarded(protocol, socket, () => socket.receive(timeoutMs)),
+        receive: () => guarded(protocol, socket, () => socket.receive()),
         close() {},
         [Symbol.dispose]() {},
       };

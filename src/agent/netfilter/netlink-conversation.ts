@@ -15,7 +15,7 @@ const MAX_DUMPS = 5;
 /** Sends `bytes` and yields the datagrams of the answer, lazily: whoever has seen the end stops. */
 export function* exchange(socket: NetlinkSocket, bytes: Uint8Array): Generator<Uint8Array> {
   socket.send(bytes);
-  for (let datagram = socket.receive(0); datagram !== undefined; datagram = socket.receive(0)) yield datagram;
+  for (let datagram = socket.receive(); datagram !== undefined; datagram = socket.receive()) yield datagram;
 }
 
 /** Dumps until a dump was not interrupted. `action` completes "Cannot …".

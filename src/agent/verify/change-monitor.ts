@@ -142,7 +142,7 @@ function listen(
 
 function receiveFrom(socket: NetlinkSocket): Uint8Array | "lost" | undefined {
   try {
-    return socket.receive(0);
+    return socket.receive();
   } catch (error) {
     // It had more to say than the socket could hold: something changed, and we do not know what.
     if (codeOf(error) === "ENOBUFS") return "lost";

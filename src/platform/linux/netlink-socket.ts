@@ -11,7 +11,6 @@ const { EINTR, EAGAIN } = constants.errno;
 
 const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
-const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
@@ -31,10 +30,10 @@ export interface NetlinkSocket extends Disposable {
   readonly fd: number;
   /** Sends one datagram. @throws {ErrnoError} */
   send(bytes: Uint8Array): void;
-  /** The next datagram, or undefined when there is none within `timeoutMs` (0: do not wait). The bytes are the caller's.
+  /** The next datagram, or undefined when there is none yet: it does not wait. The bytes are the caller's.
    * What anybody but the kernel sent, which a group alone lets through, comes as no bytes: it counts, and says nothing.
    * @throws {ErrnoError} ENOBUFS when messages were lost. */
-  receive(timeoutMs: number): Uint8Array | undefined;
+  receive(): Uint8Array | undefined;
   close(): void;
 }
 
@@ -61,7 +60,6 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
   setOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
   setOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
   let isOpen = true;
-  let armedTimeoutMs = -1;
   const close = (): void => {
     if (!isOpen) return;
     isOpen = false;
@@ -73,15 +71,10 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
       if (bytes.length > 64 * 1024) growSendBuffer(fd, bytes.length * 2);
       checked("send", `send ${bytes.length} bytes of netlink`, () => send(fd, bytes, bytes.length, 0));
     },
-    receive(timeoutMs) {
-      if (timeoutMs > 0 && timeoutMs !== armedTimeoutMs) {
-        setTimeoutOption(fd, timeoutMs);
-        armedTimeoutMs = timeoutMs;
-      }
-      const flags = MSG_TRUNC | (timeoutMs > 0 ? 0 : MSG_DONTWAIT);
+    receive() {
       for (;;) {
         senderLength[0] = ADDRESS_BYTES;
-        const length = recvfrom(fd, receiveBuffer, RECEIVE_CAPACITY, flags, sender, senderLength);
+        const length = recvfrom(fd, receiveBuffer, RECEIVE_CAPACITY, MSG_TRUNC | MSG_DONTWAIT, sender, senderLength);
         if (length >= 0 && senderView.getUint32(PORT_ID_AT, true) !== KERNEL) return new Uint8Array(0);
         if (length > RECEIVE_CAPACITY)
           throw new ErrnoError("recvfrom", constants.errno.EMSGSIZE, `take a netlink datagram of ${length} bytes`);
@@ -127,12 +120,4 @@ function setOption(fd: number, level: number, name: number, value: number): void
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, true);
   setsockopt(fd, level, name, bytes, 4);
-}
-
-function setTimeoutOption(fd: number, timeoutMs: number): void {
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  view.setBigInt64(0, BigInt(Math.floor(timeoutMs / 1000)), true);
-  view.setBigInt64(8, BigInt((timeoutMs % 1000) * 1000), true);
-  checked("setsockopt", "set a receive deadline", () => setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, bytes, 16));
 }
