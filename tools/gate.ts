@@ -13,6 +13,8 @@ export function runStep(name: string, run: () => boolean): boolean {
   const started = performance.now();
   const passed = run();
   console.log(`${passed ? "ok" : "FAILED"} ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+  // Once more where people look in the end: hundreds of tests come after it.
+  if (!passed) process.on("exit", () => console.error(`FAILED ${name}: see above`));
   return passed;
 }
 
