@@ -295,6 +295,18 @@ test("the agent's end ends a try at once, and closes everything", async () => {
   await assert.rejects(scene.test(4, {}, {}, ending.signal), reason);
 });
 
+test("who knocked once has knocked, also when his kernel forgets him before the try ends", async () => {
+  await using scene = await createScene("nftables");
+  const unanswered = "meta l4proto tcp tcp flags & (syn | fin | rst) == syn drop";
+  foreign(scene.pod, "filter hook output priority 0", [unanswered]);
+  const trying = scene.test(4, { timeoutMs: 3000 });
+  await setTimeout(500);
+  // A kernel that cannot send its answer forgets who asked after a second; he would ask again.
+  foreign(scene.host, "filter hook output priority 0", [unanswered]);
+  const { outcome } = await trying;
+  assert.deepEqual([outcome.result, outcome.reason], ["no-answer", "answer-lost"]);
+});
+
 test("a kernel that tells nothing of connections only makes the finding vaguer", async () => {
   await using scene = await createScene("iptables-nft");
   foreign(scene.host, "filter hook output priority 0", ["meta l4proto tcp drop"]);

@@ -32,9 +32,10 @@ export interface ProbePathDeps {
 export interface ProbePathOptions {
   /** For all of it. @default 1000 */
   readonly timeoutMs?: number;
-  /** After connecting, our listener hears of it at once; when it has not, the namespace is asked who got it. @default 100 */
-  readonly settleMs?: number;
 }
+
+/** A connection reaches our listener at once; when it has not by now, the namespace is asked who got it, or who knocked. */
+const SETTLE_MS = 100;
 
 const READABLE = { readable: true, writable: false } as const;
 const WRITABLE = { readable: true, writable: true } as const;
@@ -54,7 +55,7 @@ export async function tryProbePath(
   signal: AbortSignal,
   options: ProbePathOptions = {},
 ): Promise<ProbeEvidence> {
-  const { timeoutMs = 1000, settleMs = 100 } = options;
+  const { timeoutMs = 1000 } = options;
   signal.throwIfAborted();
   using ends = new DisposableStack();
   let listener: TcpListener;
@@ -84,6 +85,8 @@ export async function tryProbePath(
   let refusal: string | undefined;
   let problem: string | undefined;
   let taker: IpAddress | undefined;
+  let knocker: IpAddress | undefined | "unknown";
+  let nextLookMs = SETTLE_MS;
   let news = Promise.withResolvers<void>();
   const tell = (): void => news.resolve();
 
@@ -116,13 +119,18 @@ export async function tryProbePath(
       if (problem !== undefined) return { kind: "untried", problem };
       if (refusal !== undefined) return { kind: "refused", code: refusal };
       const elapsedMs = deps.clock.nowMs() - startMs;
-      if (visit.isConnected && (elapsedMs >= settleMs || visit.isClosed)) taker ??= whoIsTaken();
+      if (visit.isConnected && (elapsedMs >= SETTLE_MS || visit.isClosed)) taker ??= whoIsTaken();
       // It was answered, and by somebody else: who has closed will not pass it on any more, nor who refuses to.
       if (visit.isConnected && (visit.isClosed || elapsedMs >= timeoutMs))
         return { kind: "intercepted", source: taker };
-      if (elapsedMs >= timeoutMs) return { kind: "silent", source: whoKnocks() };
+      // Not at the end only: a kernel that cannot send its answers forgets after a second who asked, until he asks again.
+      if (!visit.isConnected && elapsedMs >= Math.min(nextLookMs, timeoutMs)) {
+        knocker ??= whoKnocks();
+        nextLookMs = 2 * elapsedMs;
+      }
+      if (elapsedMs >= timeoutMs) return { kind: "silent", source: knocker };
       news = Promise.withResolvers<void>();
-      const untilMs = visit.isConnected && elapsedMs < settleMs ? settleMs : timeoutMs;
+      const untilMs = visit.isConnected && elapsedMs >= SETTLE_MS ? timeoutMs : Math.min(nextLookMs, timeoutMs);
       const waiting = deps.clock.sleep(untilMs - elapsedMs, AbortSignal.any([signal, timer.signal]));
       await Promise.race([news.promise, waiting.catch(() => undefined)]);
       signal.throwIfAborted();
