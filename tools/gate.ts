@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkImportLaw, type Violation } from "./import-law.ts";
+import { listTree } from "./list-tree.ts";
 import { checkTree } from "./tree-check.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -40,21 +41,9 @@ function report(violations: readonly Violation[]): boolean {
   return violations.length === 0;
 }
 
-/** Every file git knows or would add. */
+/** What is text. */
 function sources(): { path: string; text: string }[] {
-  const listed = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
-    cwd: root,
-    encoding: "utf8",
-  });
-  if (listed.status !== 0) throw new Error(`Cannot list the tree: ${listed.stderr}`);
-  return listed.stdout
-    .split("\0")
+  return listTree()
     .filter((path) => /\.(ts|c|h|md|json|sh|yaml|yml|proto|txt)$|Makefile$|^tools\/|^\.ci\//.test(path))
-    .flatMap((path) => {
-      try {
-        return [{ path, text: readFileSync(join(root, path), "utf8") }];
-      } catch {
-        return []; // deleted in the work tree, not yet in the index
-      }
-    });
+    .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 }

@@ -1,5 +1,6 @@
 // Checks of our own on the tree: sizes, leftovers, hosts that may not be named. Pure, as import-law.ts.
 import type { SourceFile, Violation } from "./import-law.ts";
+import { replaceSourceIndex } from "./source-index.ts";
 
 const MAX_LINES = 400;
 /** A file that has a reason to be longer says so in its first lines. */
@@ -19,8 +20,20 @@ const REGISTRY_HOST = new RegExp(
   ].join("|"),
 );
 
-/** Checks every source file; documents only for hosts. */
+/** Checks every source file; documents only for hosts, and ARCHITECTURE.md for the names of all files. */
 export function checkTree(files: readonly SourceFile[]): Violation[] {
+  return [...checkFiles(files), ...checkSourceIndex(files)];
+}
+
+function checkSourceIndex(files: readonly SourceFile[]): Violation[] {
+  const page = files.find(({ path }) => path === "ARCHITECTURE.md");
+  const paths = files.map(({ path }) => path);
+  if (page === undefined || page.text === replaceSourceIndex(page.text, paths)) return [];
+  const message = "Bad index: it is stale; `tools/node tools/render-source-index.ts` writes it";
+  return [{ path: page.path, line: page.text.split("\n").length, message }];
+}
+
+function checkFiles(files: readonly SourceFile[]): Violation[] {
   return files.flatMap(({ path, text }) => {
     const violations: Violation[] = [];
     const lines = text.split("\n");
