@@ -49,7 +49,7 @@ export async function leaveAmbientAlone(input: LeaveAloneInput, signal: AbortSig
   if (records.length === 0 && firstExisting([proc]) === undefined) return NOTHING;
   const left: { what: string; reason: string }[] = [];
   const procReader = createProcReader(proc);
-  const forbidden = forbiddenNamespaces(proc);
+  const forbidden = forbiddenNamespaces(procReader);
   using handles = new DisposableStack();
   let found: Awaited<ReturnType<typeof findRecordedNetns>> = new Map();
   try {

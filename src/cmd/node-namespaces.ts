@@ -1,11 +1,21 @@
 // Network namespaces of the node as seen from here: which are no pod's, and where runtimes keep those of pods.
 import { join } from "node:path";
 import type { NetnsId } from "../core/netns/netns-id.ts";
+import type { ProcReader } from "../platform/fs/proc-reader.ts";
 import { netnsIdAt } from "../platform/linux/netns.ts";
 
-/** The agent's own network namespace, and the node's where it can be seen. @param proc the node's procfs */
-export function forbiddenNamespaces(proc: string): NetnsId[] {
-  return ["/proc/self/ns/net", join(proc, "1/ns/net")].flatMap((path) => netnsIdAt(path) ?? []);
+/** The agent's own network namespace, and the node's where it can be seen. */
+export function forbiddenNamespaces(proc: Pick<ProcReader, "nodeNetns">): NetnsId[] {
+  return [netnsIdAt("/proc/self/ns/net"), nodeNetns(proc)].filter((id) => id !== undefined);
+}
+
+function nodeNetns(proc: Pick<ProcReader, "nodeNetns">): NetnsId | undefined {
+  try {
+    return proc.nodeNetns();
+  } catch {
+    // Whoever cannot do without says why.
+    return undefined;
+  }
 }
 
 /** The second one where the first is not mounted, or under its other name only. @param root the node's file system */

@@ -96,7 +96,8 @@ export function wirePods(input: PodsInput): WiredPods {
   );
 
   // Pods: from the plugin's request to the rules in their namespace.
-  const forbidden = forbiddenNamespaces(PROC);
+  const proc = createProcReader(PROC);
+  const forbidden = forbiddenNamespaces(proc);
   let decided: BackendDecision | undefined;
   const node = createBackendOnce(config.policy, forbidden, usualCaptures(config), (decision) => {
     decided = decision;
@@ -107,7 +108,7 @@ export function wirePods(input: PodsInput): WiredPods {
   });
   const netns = createNetnsRegistry(
     {
-      proc: createProcReader(PROC),
+      proc,
       dup: dupNetns,
       open: openNetnsFile,
       addresses: (fd) => node().backend.addresses(fd),
