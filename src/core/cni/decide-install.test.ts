@@ -224,6 +224,27 @@ describe("decideInstall()", () => {
     assert.deepEqual(host.contents(), { "10-x.conf": rewritten });
   });
 
+  it("converts again wherever an agent was cut off while it did, and gives that back", () => {
+    const rewritten = SINGLE.replace('"p"', '"q"');
+    const begin = (): Host => {
+      const host = new Host({ "10-x.conf": SINGLE });
+      host.settle();
+      host.files.set("10-x.conf", rewritten);
+      return host;
+    };
+    const { steps } = decideInstall(begin().view(), DESIRED);
+    for (let done = 0; done <= steps.length; done++) {
+      const host = begin();
+      for (const step of steps.slice(0, done)) host.apply(step);
+      const left = new Host(host.contents());
+      left.hasPlugin = true;
+      left.remove();
+      assert.deepEqual(left.contents(), { "10-x.conf": rewritten }, `removed after ${done} steps`);
+      assert.equal(host.settle().state, "installed", `after ${done} steps`);
+      assert.match(host.files.get("10-x.conflist") ?? "", /"q"/);
+    }
+  });
+
   it("does not overwrite somebody's list to make room for a converted configuration", () => {
     const host = new Host({ "10-x.conf": SINGLE, "10-x.conflist": LIST });
     const { state, reason } = host.settle();

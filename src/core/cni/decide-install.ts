@@ -206,12 +206,18 @@ function convert(
   const isOurs = existingBytes !== undefined && isListOf(confName, existingBytes, [bytes, ...(backup ? [backup] : [])]);
   if (existing !== undefined && !isOurs) return undefined;
   const steps: InstallStep[] = [];
+  const given = { name, bytes };
+  let before = existingBytes;
+  // With the copy made anew nobody could tell any more that the list of what was there before is ours.
+  if (before !== undefined && !isListOf(confName, before, [bytes])) {
+    steps.push({ kind: "remove-conf", name: confName, expected: before, given });
+    before = undefined;
+  }
   if (backup === undefined || !isSameBytes(backup, bytes)) {
     steps.push({ kind: "write-conf", name: backupName, bytes, expected: backup, like: name });
   }
-  if (existingBytes === undefined || !isSameBytes(existingBytes, list)) {
-    const given = { name, bytes };
-    steps.push({ kind: "write-conf", name: confName, bytes: list, expected: existingBytes, given, like: name });
+  if (before === undefined || !isSameBytes(before, list)) {
+    steps.push({ kind: "write-conf", name: confName, bytes: list, expected: before, given, like: name });
   }
   steps.push({ kind: "remove-conf", name, expected: bytes, given: { name: confName, bytes: list } });
   return { confName, steps };

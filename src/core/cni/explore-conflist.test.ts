@@ -152,6 +152,10 @@ function assertAtRest(scene: Scene, mode: DesiredInstall["mode"]): string {
     );
     assert.equal(scene.plugin, agent.version);
   }
+  if (state === "blocked") {
+    const { [OTHERS.main]: list, [OTHERS.single]: single } = scene.foreign;
+    assert.ok(list !== undefined && single !== undefined, "blocked by a file of ours");
+  }
   return state;
 }
 

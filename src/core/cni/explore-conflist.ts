@@ -150,6 +150,7 @@ export function disturbances(scene: Scene): readonly (readonly [string, Scene])[
     ["another writer writes half of its file", write(scene, OTHERS.main, list("main").slice(0, 20))],
     ["another writer adds a key and keeps ours", amend(scene, OTHERS.main)],
     ["another writer creates a single configuration", write(scene, OTHERS.single, SINGLE)],
+    ["another writer creates a single configuration, otherwise", write(scene, OTHERS.single, OTHER_SINGLE)],
     ["another writer renames its file", rename(scene, OTHERS.main, OTHERS.moved)],
     ["another writer renames its file away", rename(scene, OTHERS.main, `${OTHERS.main}.bak`)],
     ["another writer deletes its file", remove(scene, OTHERS.main)],
@@ -184,6 +185,8 @@ export function withoutTemporary(files: Files): Files {
 const MADE_LIST = '"k8s-pod-network"';
 
 const SINGLE = '{"cniVersion":"0.3.1","name":"n","type":"single"}';
+
+const OTHER_SINGLE = SINGLE.replace('"single"', '"single","mtu":1400');
 
 function list(type: string): string {
   return `{"name":"n","plugins":[{"type":"${type}"}]}`;
@@ -227,11 +230,14 @@ function remove(scene: Scene, name: string): Scene {
   return { ...scene, files, foreign: isConverted ? foreign : rest };
 }
 
-/** Once the list made of it is there, the disk does not tell this from our own deletion: the list stays, and so does the way back. */
+/** Once a list made of it is there, the disk does not tell this from our own deletion: the list stays, and so does the way back. */
 function removeSingle(scene: Scene): Scene {
   const isConverted = scene.files[OTHERS.main]?.includes(MADE_LIST) === true;
   const removed = remove(scene, OTHERS.single);
-  return isConverted ? { ...removed, foreign: scene.foreign } : removed;
+  const kept = scene.files[`${OTHERS.single}${BACKUP_SUFFIX}`];
+  return isConverted && kept !== undefined
+    ? { ...removed, foreign: { ...removed.foreign, [OTHERS.single]: kept } }
+    : removed;
 }
 
 /** What an agent with this version of the plugin sees. */
