@@ -64,6 +64,31 @@ describe("createInstaller()", OPTIONS, () => {
     assert.deepEqual(told(), ["taken off true", "taken off false"]);
   });
 
+  it("tells once that it was taken off, and tries with pauses, while its entry cannot be taken out", async () => {
+    using host = new TestHost();
+    host.writeConf("10-x.conflist", LIST);
+    const told = () => host.counted.filter((entry) => entry.startsWith("taken off"));
+    let attempts = 0;
+    await withInstaller(host, async (installer) => {
+      await host.until(isReady(installer));
+      host.fault = (call, path) => {
+        if (call !== "file.writeFile" || !path.startsWith(host.netDir)) return;
+        attempts++;
+        throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+      };
+      host.logged.length = 0;
+      writeFileSync(join(host.runDir, "uninstalled"), "");
+      await host.until(() => attempts === 4);
+      assert.deepEqual(told(), ["taken off true"]);
+      assert.match(installer.ready().reason, /^cannot change .*10-x\.conflist: the file system is full$/);
+      assert.equal(host.logged.filter((line) => line.startsWith("warn Not installed")).length, 1);
+      host.fault = () => undefined;
+      await host.until(() => installer.status().state === "removed");
+      assert.ok(!names(host.readConf("10-x.conflist")));
+    });
+    assert.deepEqual(told(), ["taken off true"]);
+  });
+
   it("writes nothing when the host is right already", async () => {
     using host = new TestHost();
     host.writeConf("10-x.conflist", LIST);

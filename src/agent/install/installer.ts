@@ -82,12 +82,15 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
     state = next;
     reason = nextReason;
     if (!isNews) return;
-    const isTakenOff = next === "removed";
-    if (wasTakenOff !== isTakenOff && next !== "stopped") deps.onTakenOff(isTakenOff);
-    wasTakenOff = isTakenOff;
     metrics.installReady(next === "installed");
     if (next === "installed") metrics.installFinished("SUCCESS");
     announce(next, nextReason);
+  };
+
+  /** The mark tells it, not how well the entry can be taken out: pods must not come and go with each attempt. */
+  const takeOff = (isTakenOff: boolean): void => {
+    if (wasTakenOff !== isTakenOff) deps.onTakenOff(isTakenOff);
+    wasTakenOff = isTakenOff;
   };
 
   const announce = (next: InstallState, text: string): void => {
@@ -147,17 +150,20 @@ export function createInstaller(deps: InstallerDeps, options: InstallerOptions):
 
   /** Somebody takes us off the node: whatever of ours is in a file goes, also what a step of ours has just put there. */
   const stayAway = async (view: HostView, signal: AbortSignal): Promise<NextMove> => {
-    enter("removed", "it was taken off this node by install-cni uninstall; restart the agent to install it again");
     const steps = decideRemoval(view, options.desired).filter((step) => !("dir" in step));
+    if (steps.length === 0 || state !== "failed")
+      enter("removed", "it was taken off this node by install-cni uninstall; restart the agent to install it again");
     if (steps.length === 0) return { kind: "watch", ms: undefined };
-    await apply(view.netDir.path, steps, async () => false, signal);
+    const result = await apply(view.netDir.path, steps, async () => false, signal);
+    if (result === "failed") return { kind: "pause", ms: options.recheckMs, isSpread: true };
     return { kind: "pause", ms: RACE_PAUSE_MS, isSpread: false };
   };
 
   const pass = async (signal: AbortSignal): Promise<NextMove> => {
     const view = await observer.observe();
     folders = foldersOf(view);
-    if (await isMarkedUninstalled(deps.files, options.runDir)) return await stayAway(view, signal);
+    takeOff(await isMarkedUninstalled(deps.files, options.runDir));
+    if (wasTakenOff) return await stayAway(view, signal);
     const looked = look(life, view, options.desired, options.fight, clock.nowMs());
     const { decision, next } = looked;
     life = looked.life;
