@@ -18,12 +18,12 @@ function scene(agents: readonly Agent[], options: { uid?: string | undefined; ma
   const { uid = "u1", mayList = true } = options;
   const cluster = { uid: "uid" in options ? options.uid : uid, agents: [...agents], isDeleting: false, stuck: false };
   const deletions: KubeDeletion[] = [];
-  const refusals: { get?: Error | undefined; delete?: Error | undefined } = {};
+  const refusals: { get?: Error | undefined; delete?: Error | undefined; list?: Error | undefined } = {};
   let nowMs = 0;
   const api = {
     async get() {
       if (refusals.get !== undefined) throw refusals.get;
-      if (cluster.uid === undefined) throw status(404);
+      if (cluster.uid === undefined) throw status(404, "NotFound");
       return { metadata: { uid: cluster.uid }, spec: { template: { spec: {} } } };
     },
     async delete(_ref: unknown, deletion: KubeDeletion) {
@@ -33,6 +33,7 @@ function scene(agents: readonly Agent[], options: { uid?: string | undefined; ma
     },
     async list(_ref: unknown, query: { continueToken: string }) {
       if (!mayList) throw status(403);
+      if (refusals.list !== undefined) throw refusals.list;
       // One item a page: there is more than one page for many nodes.
       const at = Number(query.continueToken || 0);
       const items = cluster.agents.slice(at, at + 1).map(({ node = "a", isRunning = true }) => ({
@@ -90,6 +91,24 @@ describe("endAgents()", () => {
     assert.equal((await orphans.run()).result, "absent");
     assert.deepEqual(orphans.cluster.agents, []);
     assert.deepEqual(orphans.deletions, []);
+  });
+
+  it("does not take an API that does not answer for one without DaemonSet and pods", async () => {
+    const orphans = scene([{ node: "a" }], { uid: undefined });
+    orphans.refusals.list = status(503);
+    orphans.refusals.get = status(404);
+    const running = orphans.run();
+    for (let looks = 0; looks < 3; looks++) await setImmediate();
+    orphans.refusals.get = undefined;
+    for (let looks = 0; looks < 3; looks++) await setImmediate();
+    orphans.refusals.list = undefined;
+    orphans.cluster.isDeleting = true;
+    assert.equal((await running).result, "absent");
+    assert.deepEqual(orphans.cluster.agents, []);
+    const silent = scene([{ node: "a" }], { uid: undefined });
+    silent.refusals.list = status(503);
+    const { result, reason } = await silent.run();
+    assert.deepEqual([result, reason], ["failed", "the API answered 503"]);
   });
 
   it("names the nodes whose agents do not end", async () => {

@@ -6,7 +6,7 @@
 
 import { messageOf } from "../../core/error-message.ts";
 import { DAEMONSET_NAME, parseDaemonSet } from "../../core/kube/daemonset.ts";
-import { isForbidden, isNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
+import { isForbidden, isObjectNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
 import { createListPageReader } from "../../core/kube/list-page.ts";
 import { childObject, objectList, openObject, optionalString } from "../../core/kube/object-fields.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -53,16 +53,17 @@ export async function endAgents(
     try {
       return parseDaemonSet(await api.get(ref, signal)).uid;
     } catch (error) {
-      if (isNotFound(error)) return undefined;
+      if (isObjectNotFound(error)) return undefined;
       throw error;
     }
   };
-  /** Undefined where they may not be seen; that keeps nobody from ending. */
-  const agents = async (): Promise<readonly AgentPod[] | undefined> => {
+  /** Their pods; undefined where they may not be seen, which keeps nobody from ending; or why the API did not tell this time. */
+  const agents = async (): Promise<readonly AgentPod[] | undefined | string> => {
     try {
       return await listAgents(api, namespace, AbortSignal.any([signal, AbortSignal.timeout(10_000)]));
-    } catch {
-      return undefined;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return isForbidden(error) || isUnauthorized(error) ? undefined : messageOf(error);
     }
   };
   const failed = (reason: string, waitingFor: readonly AgentPod[] = []): AgentsEnd => {
@@ -79,15 +80,16 @@ export async function endAgents(
       if (uid !== undefined && now !== undefined && now !== uid)
         return failed(`somebody has made the DaemonSet ${what} anew`);
       uid ??= now;
-      const pods = await agents();
+      const told = await agents();
+      const pods = typeof told === "string" ? undefined : told;
       if (!isAsked) unattended = pods?.filter(({ isRunning }) => !isRunning).map(({ node }) => node);
-      standing = pods ?? [];
+      trouble = typeof told === "string" ? told : undefined;
+      if (trouble === undefined) standing = pods ?? [];
       if (now !== undefined && !isAsked) await api.delete(ref, { uid: now, propagation: "Foreground" }, signal);
       isAsked = true;
       // Where it was deleted in another way, its pods are there without it.
-      if (now === undefined && standing.length === 0)
+      if (now === undefined && trouble === undefined && standing.length === 0)
         return { result: uid === undefined ? "absent" : "gone", unattended, waitingFor: [], reason: undefined };
-      trouble = undefined;
     } catch (error) {
       if (isForbidden(error) || isUnauthorized(error)) return failed(messageOf(error));
       // Somebody else was faster, or the API is away for a moment: what counts is that it goes.

@@ -14,7 +14,10 @@ const log: Logger = {
   scope: () => log,
 };
 const THERE = { metadata: { uid: "u" }, spec: { template: { spec: {} } } };
-const status = (code: number) => new KubeApiError("KUBE_API_STATUS", `status ${code}`, { status: code });
+const status = (code: number, reason = "") => {
+  return new KubeApiError("KUBE_API_STATUS", `status ${code}`, { status: code, reason });
+};
+const GONE = status(404, "NotFound");
 
 /** An API whose answers are given one after the other; the last one stays. */
 function scene(...answers: readonly unknown[]): { watch: RemovalWatch; asked: ResourceRef[] } {
@@ -34,14 +37,16 @@ function scene(...answers: readonly unknown[]): { watch: RemovalWatch; asked: Re
 
 describe("createRemovalWatch()", () => {
   for (const [what, answers, isProven] of [
-    ["was seen and is gone", [THERE, status(404)], true],
+    ["was seen and is gone", [THERE, GONE], true],
+    ["was seen and somebody before the API server answers 404 to everything", [THERE, status(404)], false],
     ["was seen and is there", [THERE, THERE], false],
-    ["was seen after a failure, and is gone", [status(500), THERE, status(404)], true],
+    ["was seen after a failure, and is gone", [status(500), THERE, GONE], true],
+    ["was seen once the API server served its path, and is gone", [status(404), THERE, GONE], true],
     ["may not be seen at the end", [THERE, status(403)], false],
     ["is asked for with a token that is no longer valid", [THERE, status(401)], false],
     ["is not told of at the end", [THERE, status(503)], false],
-    ["was never there under its name", [status(404), status(404)], false],
-    ["may not be seen from the start", [status(403), status(404)], false],
+    ["was never there under its name", [GONE, GONE], false],
+    ["may not be seen from the start", [status(403), GONE], false],
     ["is garbage at the end", [THERE, "garbage"], false],
   ] as const) {
     it(`${isProven ? "proves the removal" : "keeps everything"} when the DaemonSet ${what}`, async () => {

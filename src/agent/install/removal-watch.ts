@@ -7,7 +7,7 @@ import { type DaemonSetSight, decideRemovalProof, type RemovalProof } from "../.
 import { doublingDelayMs } from "../../core/doubling-delay.ts";
 import { messageOf } from "../../core/error-message.ts";
 import { DAEMONSET_NAME, type DaemonSet, parseDaemonSet } from "../../core/kube/daemonset.ts";
-import { isForbidden, isNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
+import { isForbidden, isObjectNotFound, isUnauthorized } from "../../core/kube/kube-api-error.ts";
 import type { NodeIdentity } from "../../core/kube/node-affinity.ts";
 import { childObject, openObject, stringRecord } from "../../core/kube/object-fields.ts";
 import type { Logger } from "../../core/log.ts";
@@ -45,7 +45,7 @@ export function createRemovalWatch(
       const object = await api.get({ plural: "daemonsets", namespace, name: DAEMONSET_NAME }, signal);
       return { kind: "there", daemonSet: parseDaemonSet(object) };
     } catch (error) {
-      if (isNotFound(error)) return { kind: "not-found" };
+      if (isObjectNotFound(error)) return { kind: "not-found" };
       const may = isForbidden(error) || isUnauthorized(error) ? "it may not be seen" : "the API server did not tell";
       return { kind: "unknown", reason: `${may} (${messageOf(error)})` };
     }

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isAlreadyExists, isConflict, isForbidden, isNotFound, isUnauthorized, statusError } from "./kube-api-error.ts";
+import {
+  isAlreadyExists,
+  isConflict,
+  isForbidden,
+  isNotFound,
+  isObjectNotFound,
+  isUnauthorized,
+  statusError,
+} from "./kube-api-error.ts";
 import { ResourceRefError, resourcePath } from "./resource-path.ts";
 
 const status = (fields: object): string => JSON.stringify({ kind: "Status", ...fields });
@@ -29,6 +37,7 @@ test("the questions asked of an error look at status and reason only", () => {
   assert.ok(isNotFound(at(404)) && isUnauthorized(at(401)) && isForbidden(at(403)));
   assert.ok(isConflict(at(409, "Conflict")) && !isConflict(at(409, "AlreadyExists")));
   assert.ok(isAlreadyExists(at(409, "AlreadyExists")) && !isAlreadyExists(at(409)));
+  assert.ok(isObjectNotFound(at(404, "NotFound")) && !isObjectNotFound(statusError("x", 404, "404 page not found", 0)));
   assert.ok(!isNotFound(new Error("404")) && !isNotFound(undefined) && !isNotFound(at(403)));
 });
 

@@ -53,6 +53,12 @@ export function isNotFound(error: unknown): error is KubeApiError {
   return hasStatus(error, 404);
 }
 
+/** The API itself says that the object is not there. A 404 without its Status comes from a proxy before it, or from an API server
+ * that does not serve all its paths yet: no proof of anything. */
+export function isObjectNotFound(error: unknown): error is KubeApiError {
+  return isNotFound(error) && error.reason === "NotFound";
+}
+
 /** The token or certificate was not accepted (401). */
 export function isUnauthorized(error: unknown): error is KubeApiError {
   return hasStatus(error, 401);
