@@ -255,6 +255,25 @@ describe("decideInstall()", () => {
     assert.deepEqual(host.contents(), { "10-x.conf": SINGLE, "10-x.conflist": LIST });
   });
 
+  for (const [what, files, entry, reason] of [
+    ["a key of the operator's spoils", { "10-x.conflist": LIST }, { cniVersion: 1 }, '"cniVersion" is no string'],
+    ["a key of the operator's spoils", { "10-x.conf": SINGLE }, { prevResult: "x" }, '"prevResult" is no object'],
+    [
+      "its size spoils",
+      { "10-x.conflist": LIST + " ".repeat((1 << 20) - LIST.length - 9) },
+      {},
+      "accepted are 1048576",
+    ],
+  ] as const) {
+    it(`leaves ${Object.keys(files)[0]} as it is where ${what} it with our object in it, and says so`, () => {
+      const host = new Host(files);
+      const decision = host.settle({ ...DESIRED, entry: { ...ENTRY, ...entry } });
+      assert.equal(decision.state, "blocked");
+      assert.ok(decision.reason.includes(reason), decision.reason);
+      assert.deepEqual([host.contents(), host.hasPlugin], [files, true]);
+    });
+  }
+
   it("chains into the file that is configured by name and warns when the runtime takes another", () => {
     const host = new Host({ "00-multus.conf": SINGLE, "10-x.conflist": LIST });
     const decision = host.settle({ ...DESIRED, confName: "10-x.conflist" });

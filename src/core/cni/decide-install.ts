@@ -9,7 +9,7 @@
 
 import { isSameBytes } from "../same-bytes.ts";
 import { type ConfChoice, type ConfFile, chooseConflist, compareNames, type SkippedConf } from "./choose-conflist.ts";
-import { type Conflist, extensionOf, parseConf, type SingleConf } from "./conflist.ts";
+import { type Conflist, extensionOf, isConfFileName, parseConf, type SingleConf } from "./conflist.ts";
 import { hasForeignPlugin, hasOurEntry, isMadeOf, toConflist, withOurEntry, withoutOurEntry } from "./edit-conflist.ts";
 import { BACKUP_SUFFIX, type HostView, type InstallStep, type NetDirView } from "./host-view.ts";
 import { type PluginEntry, renderStandaloneConf } from "./plugin-entry.ts";
@@ -57,6 +57,8 @@ export function decideInstall(view: HostView, desired: DesiredInstall): InstallD
   if (problem !== undefined) return outcome("blocked", problem, view.pluginUnavailable === undefined ? copies : []);
   if ("unavailable" in view.netDir) return outcome("blocked", view.netDir.unavailable, copies);
   const files = decideFiles(view.netDir, desired);
+  const spoilt = describeSpoilt(files.steps);
+  if (spoilt !== undefined) return outcome("blocked", spoilt, copies);
   const steps = [...copies, ...files.steps];
   if (files.state !== "installed" || steps.length === 0) return { ...files, steps };
   const reason =
@@ -70,6 +72,16 @@ function findProblem(view: HostView): string | undefined {
   if (view.pluginUnavailable !== undefined) return view.pluginUnavailable;
   if (view.binDirs.length === 0) return "no folder for plugins is configured";
   return view.binDirs.flatMap((dir) => ("unavailable" in dir ? [dir.unavailable] : []))[0];
+}
+
+/** A file that no runtime, or not we, could read any more once it is written: the node would start no pods, and stay so. */
+function describeSpoilt(steps: readonly InstallStep[]): string | undefined {
+  for (const step of steps) {
+    if (step.kind !== "write-conf" || !isConfFileName(step.name)) continue;
+    const conf = parseConf(step.name, step.bytes);
+    if (conf.kind === "invalid") return `${step.name} would be of no use with our object in it: ${conf.reason}`;
+  }
+  return undefined;
 }
 
 function decideFiles(folder: Folder, desired: DesiredInstall): InstallDecision {
