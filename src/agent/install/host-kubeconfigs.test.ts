@@ -67,6 +67,16 @@ describe("runHostKubeconfigs()", () => {
     assert.equal(readFileSync(path, "utf8"), UPSTREAMS);
   });
 
+  it("says it again when the same failure comes back, although the file was right in between", async () => {
+    using host = new TestHost();
+    let looks = 0;
+    const render = async (): Promise<string> => {
+      if (++looks % 2 === 0) throw new Error("no token");
+      return UPSTREAMS;
+    };
+    assert.equal(await rounds(host, 4, { render }), 2);
+  });
+
   it("names the file that is missing, be it another one", async () => {
     using host = new TestHost();
     const ca = join(host.root, "none");

@@ -51,10 +51,11 @@ export async function runHostKubeconfigs(
     try {
       const bytes = new TextEncoder().encode(await render());
       isRendered = true;
-      if (await holds(files, options, bytes)) return;
-      const like = { mode: options.mode, keepOf: undefined, expected: "any" } as const;
-      await files.write(options.runDir, KUBECONFIG_NAME, bytes, like);
-      log.info(`Wrote kubeconfig file ${options.runDir}/${KUBECONFIG_NAME}`);
+      if (!(await holds(files, options, bytes))) {
+        const like = { mode: options.mode, keepOf: undefined, expected: "any" } as const;
+        await files.write(options.runDir, KUBECONFIG_NAME, bytes, like);
+        log.info(`Wrote kubeconfig file ${options.runDir}/${KUBECONFIG_NAME}`);
+      }
       complaint = undefined;
     } catch (error) {
       // What is missing before is another file, which the message names.
