@@ -69,6 +69,26 @@ describe("the life of the conflist", () => {
     assert.equal(isFighting(life, nowMs + 61_000), false);
   });
 
+  it("knows a writer that is faster than our next look, and keeps to one rewrite a second", () => {
+    let life: ConflistLife = NEW_LIFE;
+    let notices = 0;
+    const rewrites: number[] = [];
+    for (let nowMs = 0; nowMs < 30_000; ) {
+      const looked = look(life, viewOf({ "10-x.conflist": LIST }), DESIRED, "keep", nowMs);
+      let { next } = looked;
+      if (next.kind === "act") {
+        rewrites.push(nowMs);
+        const after = acted(looked, "done", "keep", nowMs);
+        ({ life, next } = after);
+        notices += after.notice === undefined ? 0 : 1;
+      }
+      nowMs += Math.max(1, "ms" in next ? (next.ms ?? 0) : 0);
+    }
+    assert.deepEqual([notices, isFighting(life, 30_000), life.rewrites], [1, true, rewrites.length - 1]);
+    const late = rewrites.filter((ms) => ms >= 10_000);
+    assert.ok(late.length >= 19 && late.length <= 20, `${late.length} rewrites in 20 s`);
+  });
+
   it("concedes the file for a while, puts right all else meanwhile, and then tries again", () => {
     const { life, nowMs } = fought(6, "concede");
     const view = viewOf({ "10-x.conflist": LIST });

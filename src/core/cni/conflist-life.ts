@@ -26,7 +26,7 @@ const RETRY_LONGEST_MS = 10_000;
 const CHANGES_AT_ONCE = 5;
 
 export type ConflistLife = {
-  /** The file our entry was last seen right in; in it a missing entry is somebody else's doing. */
+  /** The file our entry was last seen right in, or written to; in it a missing entry is somebody else's doing. */
   readonly seenIn: string | undefined;
   readonly throttle: RewriteThrottle;
   /** How often our entry was put back after another writer had taken it out. */
@@ -105,7 +105,7 @@ export function look(
 
 /** Takes in how the steps of a look went: all done, another writer was faster (raced), or one failed. */
 export function acted(
-  { life, lost }: Look,
+  { life, lost, decision }: Look,
   result: "done" | "raced" | "failed",
   policy: FightPolicy,
   nowMs: number,
@@ -114,20 +114,24 @@ export function acted(
     const next = spread(life.failures);
     return { life: { ...life, failures: life.failures + 1 }, next, notice: undefined };
   }
-  const changes = life.changes + 1;
-  const next: NextMove =
-    changes <= CHANGES_AT_ONCE ? { kind: "pause", ms: 0, isSpread: false } : spread(changes - CHANGES_AT_ONCE);
-  const changed = { ...life, failures: 0, changes };
-  if (result === "raced" || lost === undefined) return { life: changed, next, notice: undefined };
+  const atOnce: NextMove = { kind: "pause", ms: 0, isSpread: false };
+  if (result === "raced" || lost === undefined) {
+    const changes = life.changes + 1;
+    const next = changes <= CHANGES_AT_ONCE ? atOnce : spread(changes - CHANGES_AT_ONCE);
+    // Another writer may be faster than our next look: what we have written, we have seen.
+    const seenIn = result === "done" ? (decision.confName ?? life.seenIn) : life.seenIn;
+    return { life: { ...life, failures: 0, changes, seenIn }, next, notice: undefined };
+  }
   const { state: throttle, isWarningDue } = afterRewrite(life.throttle, nowMs);
-  const rewritten = { ...changed, throttle, rewrites: life.rewrites + 1 };
-  if (!isWarningDue) return { life: rewritten, next, notice: undefined };
+  // From here on the throttle sets the pace.
+  const rewritten = { ...life, failures: 0, changes: 0, throttle, rewrites: life.rewrites + 1 };
+  if (!isWarningDue) return { life: rewritten, next: atOnce, notice: undefined };
   const concededUntilMs = policy === "concede" ? nowMs + CONCEDED_FOR_MS : life.concededUntilMs;
   const isOwn = life.isOwn || policy === "own";
   const seenIn = isOwn === life.isOwn ? life.seenIn : undefined;
   return {
     life: { ...rewritten, concededUntilMs, isOwn, seenIn },
-    next,
+    next: atOnce,
     notice: { ...lost, times: throttle.count, policy },
   };
 }
