@@ -77,20 +77,25 @@ test("adopt() keeps to its bound, and says so once", () => {
   assert.equal(node.logged.length, 1);
 });
 
+const mirrorOf = (hash: string): Record<string, string> => ({
+  "kubernetes.io/config.hash": hash,
+  "kubernetes.io/config.mirror": hash,
+});
+
 test("a static pod's handle, given under the kubelet's UID, is found for its mirror pod", () => {
   const node = new FakeNode();
   using registry = node.createRegistry();
   const hash = "9f86d081884c7d659a2feaa0c55ad015";
   using given = node.openNetns(77n);
   registry.adopt(hash, "sandbox", given.fd);
-  assert.equal(registry.get(fakePod(1, { annotations: { "kubernetes.io/config.hash": hash } }))?.ino, 77n);
+  assert.equal(registry.get(fakePod(1, { annotations: mirrorOf(hash) }))?.ino, 77n);
 });
 
 test("a static pod that was found, and whose sandbox is made anew, has only the handle that was given", async () => {
   const node = new FakeNode();
   using registry = node.createRegistry();
   const hash = "9f86d081884c7d659a2feaa0c55ad015";
-  const pod = fakePod(1, { annotations: { "kubernetes.io/config.hash": hash } });
+  const pod = fakePod(1, { annotations: mirrorOf(hash) });
   const old = node.addPod(pod, 10);
   assert.deepEqual(await look(registry, pod), ["found by uid"]);
   node.namespaces.set(old, []);
@@ -99,6 +104,28 @@ test("a static pod that was found, and whose sandbox is made anew, has only the 
   registry.adopt(hash, "sandbox", given.fd);
   assert.deepEqual(await look(registry, pod), ["found by add"]);
   assert.deepEqual([...node.open.values()], [77n, 77n]);
+});
+
+test("a pod that names another one in an annotation gets no hold of that one's namespace, nor ends it", async () => {
+  const victim = fakePod(1);
+  const own = { hash: "9f86d081884c7d659a2feaa0c55ad015", uid: victim.uid, bare: victim.uid.replaceAll("-", "") };
+  for (const [held, annotations] of [
+    [own.uid, { "kubernetes.io/config.hash": own.uid }],
+    [own.uid, mirrorOf(own.uid)],
+    [own.uid, mirrorOf(own.bare)],
+    [own.hash, { "kubernetes.io/config.hash": own.hash }],
+  ] as const) {
+    const node = new FakeNode();
+    using registry = node.createRegistry();
+    using given = node.openNetns(77n);
+    registry.adopt(held, "sandbox", given.fd);
+    const stranger = fakePod(2, { annotations });
+    assert.equal(registry.get(stranger), undefined, JSON.stringify(annotations));
+    using other = node.openNetns(78n);
+    registry.adopt(stranger.uid, "another sandbox", other.fd);
+    await look(registry, stranger);
+    assert.equal(registry.get({ uid: held, annotations: {} })?.ino, 77n, JSON.stringify(annotations));
+  }
 });
 
 test("find() finds many pods in one pass, and keeps no descriptor of what is nobody's", async () => {

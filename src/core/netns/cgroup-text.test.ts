@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type CgroupFacts, parseCgroup } from "./cgroup-text.ts";
 
 const FOLDER = join(import.meta.dirname, "testdata/cgroup");
-const POD = "4e6ff34af8d84bdf8b0b1f945827ce99";
+const POD = "4e6ff34a-f8d8-4bdf-8b0b-1f945827ce99";
 const CONTAINER = "0f552b87ec46483d405433894b4abaaef3ed64d8bc819f2a2c52500a5fe720eb";
 
 const of = (podUids: readonly string[], facts: Partial<CgroupFacts> = {}): CgroupFacts => ({
@@ -17,7 +17,7 @@ const of = (podUids: readonly string[], facts: Partial<CgroupFacts> = {}): Cgrou
 });
 
 const EXPECTED: Readonly<Record<string, CgroupFacts>> = {
-  "captured-containerd-1.6-v1": of(["e4bbfe8522dc431cba418f2ab33900b1"], {
+  "captured-containerd-1.6-v1": of(["e4bbfe85-22dc-431c-ba41-8f2ab33900b1"], {
     containerId: "fc9f73e4d8708571d65511ab99b9580ca09b79ba685285dbd3a888ed7d2d8feb",
   }),
   "cgroup-namespace-cgroupfs": of([POD]),
@@ -28,7 +28,7 @@ const EXPECTED: Readonly<Record<string, CgroupFacts>> = {
   "containerd-mixed-drivers-v1": of([POD]),
   "containerd-systemd-v1": of([POD]),
   "containerd-systemd-v2": of([POD]),
-  "contradiction-v1": of([POD, "11111111222233334444555555555555"]),
+  "contradiction-v1": of([POD, "11111111-2222-3333-4444-555555555555"]),
   "crio-conmon-in-pod-slice": of([POD], { isMonitor: true }),
   "crio-conmon-in-system-slice": of([], { isMonitor: true }),
   "crio-crun-v2": of([POD]),

@@ -121,7 +121,7 @@ test("chooseNetns() does not count conmon as a process of the pod", () => {
 
 test("chooseNetns() finds a static pod by the hash that its cgroups carry", () => {
   const hash = "9f86d081884c7d659a2feaa0c55ad015";
-  const mirror = pod({ annotations: { "kubernetes.io/config.hash": hash } });
+  const mirror = pod({ annotations: { "kubernetes.io/config.hash": hash, "kubernetes.io/config.mirror": hash } });
   assert.equal(chosen([netns(2n, ["10.0.0.5"], [proc(1, hash)])], mirror), 2n);
 });
 

@@ -59,8 +59,8 @@ const cgroup = createTarget(
   (input) => {
     const read = parseCgroup(textOf(input));
     holds(
-      read.podUids.every((uid) => /^[0-9a-f]{32}$/.test(uid)),
-      "A UID is 32 digits",
+      read.podUids.every((uid) => /^[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/.test(uid)),
+      "A UID is 32 digits, dashes aside",
     );
     holds(read.containerId === undefined || /^[0-9a-f]{64}$/.test(read.containerId), "An id is 64 digits");
     return read;
