@@ -5,7 +5,7 @@ import type { AmbientCapture } from "../rules/ambient-capture.ts";
 import { isInterfaceName } from "../rules/interface-name.ts";
 import { MAX_OWNER_ID } from "../rules/model.ts";
 import type { PodCapture } from "../rules/pod-capture.ts";
-import type { SidecarCapture } from "../rules/sidecar-capture.ts";
+import { countGuestRules, MAX_GUEST_RULES, type SidecarCapture } from "../rules/sidecar-capture.ts";
 import { DamagedRecordError, type RecordFields, wholeNumber } from "./record-fields.ts";
 
 const MAX_PORT = 0xffff;
@@ -23,7 +23,7 @@ export function readSidecarCapture(fields: RecordFields): SidecarCapture {
   const groups = fields.object("ownerGroups");
   const loopbackCidrV4 = toCidr(fields.text("loopbackCidrV4", /^[0-9./]{1,18}$/));
   if (loopbackCidrV4?.family !== 4) throw new DamagedRecordError("capture.loopbackCidrV4 is no IPv4 prefix");
-  return {
+  const capture: SidecarCapture = {
     mode: fields.word("mode", ["REDIRECT", "TPROXY"]),
     outboundIpRanges: { include: ranges.listOrAll("include", toCidr), exclude: ranges.list("exclude", toCidr) },
     inboundPorts: { include: inbound.listOrAll("include", toPort), exclude: inbound.list("exclude", toPort) },
@@ -38,6 +38,8 @@ export function readSidecarCapture(fields: RecordFields): SidecarCapture {
     loopbackCidrV4,
     families: readFamilies(fields),
   };
+  if (countGuestRules(capture) > MAX_GUEST_RULES) throw new DamagedRecordError("capture has too many interfaces");
+  return capture;
 }
 
 /** @throws {DamagedRecordError} */

@@ -6,7 +6,7 @@ import { planOfPod } from "../../../testbed/sidecar/pod-words.ts";
 import { parseIpAddress } from "../address.ts";
 import { MAX_LIST_ENTRIES } from "../policy/sidecar-annotations.ts";
 import type { AmbientCapture } from "../rules/ambient-capture.ts";
-import { DEFAULT_SIDECAR_CAPTURE, type SidecarCapture } from "../rules/sidecar-capture.ts";
+import { DEFAULT_SIDECAR_CAPTURE, MAX_GUEST_RULES, type SidecarCapture } from "../rules/sidecar-capture.ts";
 import {
   decodePodRecord,
   encodePodRecord,
@@ -184,12 +184,14 @@ test("the largest capture that policy takes has a record, and a larger list has 
     inboundPorts: { include: ports, exclude: ports },
     outboundPorts: { include: ports, exclude: [...ports, 15020] },
     excludeInterfaces: new Array(MAX_LIST_ENTRIES).fill("a".repeat(15)),
-    rerouteVirtualInterfaces: new Array(MAX_LIST_ENTRIES).fill("a".repeat(15)),
+    rerouteVirtualInterfaces: new Array(MAX_GUEST_RULES / MAX_LIST_ENTRIES).fill("a".repeat(15)),
   };
   const bytes = encodePodRecord({ ...RECORD, capture: largest }) ?? assert.fail("not encoded");
   assert.ok(bytes.length <= MAX_POD_RECORD_BYTES);
   const tooLong = { ...largest, outboundIpRanges: { include: ranges(4096), exclude: [] } };
   assert.equal(encodePodRecord({ ...RECORD, capture: tooLong }), undefined);
+  const tooMany = { ...largest, rerouteVirtualInterfaces: new Array(MAX_LIST_ENTRIES).fill("a") };
+  assert.equal(encodePodRecord({ ...RECORD, capture: tooMany }), undefined);
 });
 
 test("a file's name is a UID of letters, digits and dashes, or there is none", () => {

@@ -3,7 +3,13 @@
 
 import { type Cidr, parseCidr } from "../address.ts";
 import { INTERFACE_NAME_ACCEPTED, isInterfaceName } from "../rules/interface-name.ts";
-import { DEFAULT_SIDECAR_CAPTURE, PROXY_OWN_INBOUND_PORTS, type SidecarCapture } from "../rules/sidecar-capture.ts";
+import {
+  countGuestRules,
+  DEFAULT_SIDECAR_CAPTURE,
+  MAX_GUEST_RULES,
+  PROXY_OWN_INBOUND_PORTS,
+  type SidecarCapture,
+} from "../rules/sidecar-capture.ts";
 import { quoteText } from "../short-text.ts";
 
 /** The annotations that change what is captured, spelled as istio.io/api spells them. */
@@ -45,6 +51,7 @@ export const MAX_LIST_ENTRIES = 1024;
 const PORTS_ACCEPTED = `port numbers from 0 to 65535 separated by commas, ${MAX_LIST_ENTRIES} at most`;
 const RANGES_ACCEPTED = `IP ranges like 10.0.0.0/8 or fd00::/8 separated by commas, ${MAX_LIST_ENTRIES} at most`;
 const INTERFACES_ACCEPTED = `interface names separated by commas, each of ${INTERFACE_NAME_ACCEPTED}`;
+const GUESTS_ACCEPTED = `as many interfaces as make ${MAX_GUEST_RULES} rules with the ranges of ${CAPTURE_ANNOTATIONS.includeOutboundIpRanges}`;
 const PORT = /^[0-9]{1,10}$/;
 
 /** Reads all of them. Blanks around the entries of a list are allowed; an empty entry is not.
@@ -57,7 +64,7 @@ export function parseCaptureAnnotations(annotations: Annotations): AnnotatedCapt
   const virtual = Object.hasOwn(annotations, names.rerouteVirtualInterfaces)
     ? names.rerouteVirtualInterfaces
     : names.kubevirtInterfaces;
-  return {
+  const annotated: AnnotatedCapture = {
     mode: interceptionMode(annotations),
     outboundIpRanges: {
       include: rangesOrAll(annotations, names.includeOutboundIpRanges) ?? defaults.outboundIpRanges.include,
@@ -74,6 +81,10 @@ export function parseCaptureAnnotations(annotations: Annotations): AnnotatedCapt
     excludeInterfaces: interfaces(annotations, names.excludeInterfaces),
     rerouteVirtualInterfaces: interfaces(annotations, virtual),
   };
+  if (countGuestRules(annotated) > MAX_GUEST_RULES) {
+    throw new AnnotationError(virtual, annotations[virtual] ?? "", GUESTS_ACCEPTED);
+  }
+  return annotated;
 }
 
 function interceptionMode(annotations: Annotations): AnnotatedCapture["mode"] {

@@ -197,6 +197,25 @@ for (const [key, value] of refused) {
   });
 }
 
+test("decideSidecar() refuses lists that are short each and make a million rules together", () => {
+  const guests = Array.from({ length: 65 }, (_, index) => `tap${index}`);
+  const ranges = Array.from({ length: 64 }, (_, index) => `10.0.${index}.0/24`).join(",");
+  for (const key of ["rerouteVirtualInterfaces", "kubevirtInterfaces"] as const) {
+    const name = CAPTURE_ANNOTATIONS[key];
+    const decideWith = (count: number) =>
+      decide({
+        annotations: {
+          [CAPTURE_ANNOTATIONS.includeOutboundIpRanges]: ranges,
+          [name]: guests.slice(0, count).join(","),
+        },
+      });
+    assert.equal(decideWith(64).kind, "capture");
+    const decision = decideWith(65);
+    assert.partialDeepStrictEqual(decision, { kind: "refuse", reason: "bad-annotation" });
+    assert.match(JSON.stringify(decision), new RegExp(`${name}: .*4096 rules with the ranges of `));
+  }
+});
+
 for (const [key, id] of [
   ["runAsUser", 4294967296],
   ["runAsUser", -1],

@@ -40,6 +40,18 @@ export type SidecarCapture = {
 /** Ports the proxy answers itself (merged Prometheus, health, Envoy's Prometheus): never captured inbound (5.1 IN_EXC). */
 export const PROXY_OWN_INBOUND_PORTS: readonly number[] = [15020, 15021, 15090];
 
+/** Each virtual interface has a rule for each range (rows 30 and 31 of 5.4): the one product among the lists, and the only way in which
+ * a few kilobytes of annotations could become a million rules. */
+export const MAX_GUEST_RULES = 4096;
+
+/** How many rules the capture has for what guests behind virtual interfaces send. */
+export function countGuestRules(
+  capture: Pick<SidecarCapture, "outboundIpRanges" | "rerouteVirtualInterfaces">,
+): number {
+  const { include } = capture.outboundIpRanges;
+  return capture.rerouteVirtualInterfaces.length * (include === "*" ? 1 : include.length);
+}
+
 /** Where the proxy listens and the numbers both sides agreed on (contract 5.1, row "fixed"). */
 export const SIDECAR_PORTS = { outbound: 15001, inbound: 15006, tunnel: 15008, dns: 15053 } as const;
 
