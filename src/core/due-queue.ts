@@ -1,4 +1,5 @@
-// Pods to be looked at, each once, with the time from which on; what a kernel or a person has asked for goes first.
+// Pods to be looked at, each once, with the time from which on; what a kernel or a person has asked for goes first, but not for
+// ever: a pod that changes its own rules without end must not keep the others from being looked at.
 
 interface Due {
   readonly dueMs: number;
@@ -8,7 +9,7 @@ interface Due {
 export interface DueQueue {
   /** Asked for again: the earlier time and the greater urgency hold. */
   put(uid: string, due: Due): void;
-  /** The next one that is due, urgent ones first; undefined: none. It stays until `remove`. */
+  /** The next one that is due, to be removed then; undefined: none. Urgent ones first, and every second time one that is not. */
   next(nowMs: number): string | undefined;
   /** All that are due. */
   allDue(nowMs: number): string[];
@@ -20,6 +21,7 @@ export interface DueQueue {
 
 export function createDueQueue(): DueQueue {
   const entries = new Map<string, Due>();
+  let wasUrgent = false;
   return {
     put(uid, { dueMs, isUrgent }) {
       const old = entries.get(uid);
@@ -29,13 +31,15 @@ export function createDueQueue(): DueQueue {
       });
     },
     next(nowMs) {
-      let first: string | undefined;
+      let urgent: string | undefined;
+      let other: string | undefined;
       for (const [uid, { dueMs, isUrgent }] of entries) {
         if (dueMs > nowMs) continue;
-        if (isUrgent) return uid;
-        first ??= uid;
+        if (isUrgent) urgent ??= uid;
+        else other ??= uid;
       }
-      return first;
+      wasUrgent = urgent !== undefined && !(wasUrgent && other !== undefined);
+      return wasUrgent ? urgent : other;
     },
     allDue: (nowMs) => [...entries].flatMap(([uid, { dueMs }]) => (dueMs <= nowMs ? [uid] : [])),
     has: (uid) => entries.has(uid),
