@@ -61,3 +61,12 @@ test("receive() takes nothing from a group that did not come from the kernel", (
   netns.mustExec(["nft", "add", "table", "inet", "mine"]);
   assert.ok((listening.receive()?.length ?? 0) > 0, "the kernel is heard");
 });
+
+test("what is closed neither sends nor takes: its number may be another descriptor's", () => {
+  const closed = openNetlink(NETLINK_NETFILTER);
+  closed.close();
+  using other = openNetlink(NETLINK_NETFILTER);
+  assert.equal(other.fd, closed.fd);
+  assert.throws(() => closed.send(FORGED), /the netlink socket has been closed/);
+  assert.throws(() => closed.receive(), /the netlink socket has been closed/);
+});

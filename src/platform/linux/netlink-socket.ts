@@ -28,7 +28,7 @@ const RECEIVE_CAPACITY = 128 * 1024;
 /** One conversation with the kernel. The kernel handles a request inside `send`, so its replies can be read at once. */
 export interface NetlinkSocket extends Disposable {
   readonly fd: number;
-  /** Sends one datagram. @throws {ErrnoError} */
+  /** Sends one datagram. @throws {ErrnoError}; Error after the end, as `receive` does. */
   send(bytes: Uint8Array): void;
   /** The next datagram, or undefined when there is none yet: it does not wait. The bytes are the caller's.
    * What anybody but the kernel sent, which a group alone lets through, comes as no bytes: it counts, and says nothing.
@@ -65,13 +65,19 @@ export function openNetlink(protocol: number, netnsFd?: number): NetlinkSocket {
     isOpen = false;
     closeFd(fd);
   };
+  /** The number may be another descriptor's by then. */
+  const demandOpen = (): void => {
+    if (!isOpen) throw new Error("Cannot ask the kernel: the netlink socket has been closed");
+  };
   return {
     fd,
     send(bytes) {
+      demandOpen();
       if (bytes.length > 64 * 1024) growSendBuffer(fd, bytes.length * 2);
       checked("send", `send ${bytes.length} bytes of netlink`, () => send(fd, bytes, bytes.length, 0));
     },
     receive() {
+      demandOpen();
       for (;;) {
         senderLength[0] = ADDRESS_BYTES;
         const length = recvfrom(fd, receiveBuffer, RECEIVE_CAPACITY, MSG_TRUNC | MSG_DONTWAIT, sender, senderLength);
