@@ -115,7 +115,7 @@ function look(socket: NetlinkSocket, network?: PodNetwork): HeldPodNetwork {
   ).map((family) => readPolicyRules(socket, family));
   const routes = FAMILIES.filter((family) =>
     matters((one) => one.routes.some(({ destination }) => destination.family === family)),
-  ).map((family) => whole(READ, () => decodeLocalRoutes(exchange(socket, encodeGetRoutes(family)))));
+  ).map((family) => whole(socket, READ, (ask) => decodeLocalRoutes(ask(encodeGetRoutes(family)))));
   const onLoopback = addresses.filter(({ interfaceIndex }) => interfaceIndex === LOOPBACK_INDEX);
   return {
     addresses: onLoopback.map(({ ip, prefixLength }) => ({ ...ip, prefixLength })),
@@ -127,7 +127,7 @@ function look(socket: NetlinkSocket, network?: PodNetwork): HeldPodNetwork {
 
 function readPolicyRules(socket: NetlinkSocket, family: 4 | 6) {
   try {
-    return whole(READ, () => decodePolicyRules(exchange(socket, encodeGetPolicyRules(family))));
+    return whole(socket, READ, (ask) => decodePolicyRules(ask(encodeGetPolicyRules(family))));
   } catch (error) {
     // A kernel without the family has no rules of it.
     if (!(error instanceof KernelRefusalError) || error.refusal.errno !== EAFNOSUPPORT) throw error;

@@ -2,13 +2,15 @@
 import { FAMILIES } from "../../core/address.ts";
 import { decodeAddresses, encodeGetAddresses, type InterfaceAddress } from "../../core/netlink/addresses.ts";
 import type { NetlinkSocket } from "../../platform/linux/netlink-socket.ts";
-import { exchange, whole } from "./netlink-conversation.ts";
+import { whole } from "./netlink-conversation.ts";
 
 /** Those of IPv4 first, each family in the kernel's order.
  * @param socket of rtnetlink. @throws {KernelRefusalError}; Error when something changes every time. */
 export function readAddresses(socket: NetlinkSocket): readonly InterfaceAddress[] {
   return FAMILIES.flatMap((family) => {
-    const read = () => decodeAddresses(exchange(socket, encodeGetAddresses(family)));
-    return whole("read the addresses", read).addresses.filter(({ ip }) => ip.family === family);
+    const { addresses } = whole(socket, "read the addresses", (ask) =>
+      decodeAddresses(ask(encodeGetAddresses(family))),
+    );
+    return addresses.filter(({ ip }) => ip.family === family);
   });
 }
