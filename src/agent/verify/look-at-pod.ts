@@ -56,6 +56,7 @@ export async function lookAtPod(
     mayRepair,
     waitsForLoopback,
     knownGeneration,
+    yieldToLoop,
   }: {
     readonly netnsFd: number;
     readonly capture: PodCapture;
@@ -66,6 +67,8 @@ export async function lookAtPod(
     readonly waitsForLoopback: boolean;
     /** That of the last look that found everything in place. */
     readonly knownGeneration: number | undefined;
+    /** Between two rounds: where much is held, or much is written, each takes its time. */
+    yieldToLoop(): Promise<void>;
   },
 ): Promise<Look> {
   let found: readonly string[] | undefined;
@@ -76,7 +79,10 @@ export async function lookAtPod(
     const drift = await backend.drift(netnsFd, capture, pod);
     if (drift.length === 0) {
       const isTorn = monitor !== undefined && monitor.generation() !== generation;
-      if (isTorn && round < MAX_ROUNDS) continue;
+      if (isTorn && round < MAX_ROUNDS) {
+        await yieldToLoop();
+        continue;
+      }
       const stable = isTorn ? undefined : generation;
       if (found === undefined) return { kind: "stands", generation: stable };
       return { kind: "repaired", generation: stable, drift: found, changedBy, moved };
@@ -90,6 +96,8 @@ export async function lookAtPod(
       // A commit that was looked at before is not the one that made the difference.
       if (change !== undefined && change.generation !== knownGeneration) changedBy = change.by;
     }
+    // Not after it: our own batch has to be heard here, where nobody takes it for somebody else's.
+    if (round > 1) await yieldToLoop();
     try {
       const { dialect, replaced } = await backend.apply(netnsFd, capture, pod);
       if (replaced.length > 0) moved = { from: replaced, to: dialect };

@@ -95,6 +95,9 @@ const PAST_CONNECTIONS = "Connections opened without it may stay so until they e
 /** So many repairs of one pod within a minute are made at once; before each further one the wait doubles. */
 const FREE_REPAIRS = 5;
 const REPAIR_WINDOW_MS = 60_000;
+/** As many times as long as a look took its pod is left alone: whoever fills its own namespace and changes it without end gets a
+ * fifth of the thread. */
+const RESTS_PER_LOOK = 4;
 const FIRST_REST_MS = 1000;
 const MAX_REST_MS = 30_000;
 
@@ -134,12 +137,20 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
   };
 }
 
+/** After a look from `beganMs` on. */
+export function restAfterLook(state: PodState, beganMs: number, nowMs: number): void {
+  const restMs = Math.min(MAX_REST_MS, (nowMs - beganMs) * RESTS_PER_LOOK);
+  state.quietUntilMs = Math.max(state.quietUntilMs, nowMs + restMs);
+}
+
 /** After a repair: somebody who undoes each of them must not get the whole processor. */
 export function restAfterRepair(state: PodState, nowMs: number): void {
   const recent = [...state.repairTimesMs, nowMs].filter((timeMs) => nowMs - timeMs < REPAIR_WINDOW_MS);
   state.repairTimesMs = recent.slice(-FREE_REPAIRS - 10);
   const surplus = recent.length - FREE_REPAIRS;
-  if (surplus > 0) state.quietUntilMs = nowMs + doublingDelayMs(FIRST_REST_MS, MAX_REST_MS, surplus);
+  if (surplus <= 0) return;
+  const restMs = doublingDelayMs(FIRST_REST_MS, MAX_REST_MS, surplus);
+  state.quietUntilMs = Math.max(state.quietUntilMs, nowMs + restMs);
 }
 
 export function createPodReporter(deps: PodReporterDeps) {

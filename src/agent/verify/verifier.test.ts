@@ -380,3 +380,37 @@ test("the end closes every descriptor and socket", async () => {
   await node.end();
   assert.deepEqual([node.open.size, node.sockets.size], [0, 0]);
 });
+
+test("a pod in which somebody writes without end has a fifth of the thread: after each look it rests four times as long", async () => {
+  const { node, pod } = await verifiedNode();
+  node.meanwhile = () => {
+    node.clock.jump(100);
+    // Heard of while the look lasts.
+    node.show("update", pod);
+  };
+  node.write(pod, CAPTURE);
+  await node.settle();
+  assert.deepEqual(node.asked, ["drift web"]);
+  node.write(pod, CAPTURE);
+  await node.advance(390);
+  assert.equal(node.asked.length, 1);
+  await node.advance(10);
+  assert.equal(node.asked.length, 2);
+  await node.end();
+});
+
+test("between the rounds of a look others have their turn", async () => {
+  const { node, pod } = await verifiedNode();
+  const turns: number[] = [];
+  let turn = 0;
+  node.meanwhile = () => {
+    turns.push(turn);
+    setImmediate(() => turn++);
+    if (turns.length < 4) node.write(pod, undefined);
+  };
+  node.write(pod, undefined);
+  await node.settle();
+  const [, second = 0, third = 0, fourth = 0] = turns;
+  assert.ok(second < third && third < fourth, String(turns));
+  await node.end();
+});

@@ -21,6 +21,7 @@ import {
   createPodState,
   type PodReporterDeps,
   type PodState,
+  restAfterLook,
   restAfterRepair,
 } from "./pod-state.ts";
 import { releasePod } from "./release-pod.ts";
@@ -199,6 +200,8 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     const pod = deps.pods.get(uid);
     if (pod === undefined) return drop(uid);
     const state = stateOf(pod);
+    // Asked for during the look after which it rests.
+    if (deps.clock.nowMs() < state.quietUntilMs) return ask(uid, 0, true);
     const lent = deps.netns.get(pod);
     if (lent !== undefined) deps.decisions.prove(uid, lent);
     const desired = desiredOf(pod, state);
@@ -228,6 +231,8 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       state.isOutKept = true;
       letGo(state);
     } catch (error) {
+      // It may have been deleted, or have another sandbox, meanwhile.
+      if (states.get(uid) !== state) return;
       monitors.close(state);
       report.unverifiable(pod, state, messageOf(error));
       retry(pod, state);
@@ -312,9 +317,11 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
       mayRepair: wanted.whyNot === undefined,
       waitsForLoopback: nowMs < (state.loopbackOffUntilMs ?? Number.POSITIVE_INFINITY),
       knownGeneration: state.record.generation,
+      yieldToLoop: deps.yieldToLoop,
     });
     // It may have been deleted meanwhile.
     if (states.get(pod.uid) !== state) return;
+    restAfterLook(state, nowMs, deps.clock.nowMs());
     if (result.kind === "loopback-off") {
       state.loopbackOffUntilMs ??= nowMs + LOOPBACK_OFF_MS;
       return ask(pod.uid, state.loopbackOffUntilMs - nowMs, false);
