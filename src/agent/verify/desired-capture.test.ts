@@ -48,6 +48,16 @@ test("a pod that was there before the agent keeps what its annotations said when
   await node.end();
 });
 
+test("a pod that takes its own address away is repaired by what was decided on it", async () => {
+  const { node, verifier, pod } = await verifiedNode();
+  node.netnsOf(pod).addresses = ["127.0.0.1"];
+  node.write(pod, undefined);
+  await node.settle();
+  assert.equal(stateOf(verifier), "repaired");
+  assert.deepEqual(node.netnsOf(pod).capture, CAPTURE);
+  await node.end();
+});
+
 test("a pod that was passed at its ADD stays out, whatever its annotations say later", async () => {
   const node = new FakeNode();
   const pod = node.addPod("web");

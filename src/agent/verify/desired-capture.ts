@@ -83,7 +83,7 @@ export function decideDesired(pod: Pod, started: StartedWith | undefined, settin
 }
 
 /** The whole capture, and the families that pass by it. A family that was captured stays so; with `strict` one that came
- * later joins. Undefined: the namespace has no address yet. */
+ * later joins. Undefined: the namespace has no address yet, and nobody has decided on its families before. */
 export function completeCapture(
   desired: DesiredSidecar,
   addresses: readonly IpAddress[],
@@ -91,7 +91,10 @@ export function completeCapture(
 ): { readonly capture: SidecarCapture; readonly bypassed: readonly string[] } | undefined {
   const present = decideFamilies(addresses, { dialect: "iptables", dualStack: true, strict: true });
   const chosen = decideFamilies(addresses, { ...families, dualStack: desired.kind === "new" && desired.dualStack });
-  if (present.kind === "no-address" || chosen.kind === "no-address") return undefined;
+  if (present.kind === "no-address" || chosen.kind === "no-address") {
+    // Some networks keep the address elsewhere, and a pod may take its own away.
+    return desired.kind === "fixed" ? { capture: desired.capture, bypassed: [] } : undefined;
+  }
   const capture = desired.kind === "new" ? { ...desired.capture, families: pick(chosen) } : desired.capture;
   const isLate = families.strict && present.v6 && !capture.families.v6;
   return {
