@@ -64,10 +64,13 @@ export function gatherFacts(sources: EnrolmentSources, pod: Pod, isGone: boolean
   return { facts, reason: decision?.reason ?? "finished", addresses };
 }
 
-/** As the API tells, else as seen in the namespace: the kubelet reports them late. */
-function addressesOf({ rules }: EnrolmentSources, pod: Pod): readonly IpAddress[] {
+/** As the API tells, else as they were listed at the ADD, else as seen in the namespace: the kubelet reports them late, and by then a
+ * pod may have given itself another one, the API server's for instance, to which nobody on the node would come through any more. */
+function addressesOf({ rules, probes }: EnrolmentSources, pod: Pod): readonly IpAddress[] {
   const told = pod.podIps.flatMap((text) => parseIpAddress(text) ?? []);
-  return told.length > 0 ? told : rules.addresses(pod.uid);
+  if (told.length > 0) return told;
+  const listed = probes.listed(pod.uid);
+  return listed.length > 0 ? listed : rules.addresses(pod.uid);
 }
 
 /** Its word on another namespace, or without one where we have one, is not its word on this pod. */
