@@ -146,6 +146,16 @@ test("find() finds many pods in one pass, and keeps no descriptor of what is nob
   assert.equal(lists, 1, "what is held and still right is not looked for");
 });
 
+test("find() finds a pod although another one has made more namespaces than are looked at", async () => {
+  const node = new FakeNode();
+  using registry = node.createRegistry();
+  for (let index = 0; index < 8192; index++) node.processes.set(10 + index, { ino: BigInt(100_000 + index) });
+  const pod = fakePod(1);
+  const ino = node.addPod(pod, 20_000);
+  node.named.set("/run/netns/cni-1", ino);
+  assert.deepEqual(await look(registry, pod), ["found by uid"]);
+});
+
 test("find() reads cgroups only where an address that is looked for was found", async () => {
   const node = new FakeNode();
   using registry = node.createRegistry();

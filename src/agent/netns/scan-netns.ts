@@ -57,7 +57,7 @@ const MAX_NAMESPACES = 8192;
 interface Place {
   readonly ino: bigint;
   readonly pids: number[];
-  path: string | undefined;
+  readonly path: string | undefined;
 }
 
 /** Looks once. Namespaces for which `isTaken` holds are passed over.
@@ -130,6 +130,10 @@ export async function scanNetns(
 
   async function listPlaces(): Promise<readonly Place[]> {
     const byIno = new Map<bigint, Place>();
+    // First, because pods can make as many as the bound allows, and none of these.
+    for (const { path, ino } of await proc.namedNetns(options.namedFolders, node.dev)) {
+      if (!skips(ino) && byIno.size < MAX_NAMESPACES) byIno.set(ino, { ino, pids: [], path });
+    }
     for (const pid of pids) {
       if (!(await goOn())) break;
       const ino = proc.netnsIno(pid);
@@ -138,11 +142,6 @@ export async function scanNetns(
       if (place !== undefined) {
         if (place.pids.length < MAX_PIDS_PER_NETNS) place.pids.push(pid);
       } else if (!skips(ino) && byIno.size < MAX_NAMESPACES) byIno.set(ino, { ino, pids: [pid], path: undefined });
-    }
-    for (const { path, ino } of await proc.namedNetns(options.namedFolders, node.dev)) {
-      const place = byIno.get(ino);
-      if (place !== undefined) place.path = path;
-      else if (!skips(ino) && byIno.size < MAX_NAMESPACES) byIno.set(ino, { ino, pids: [], path });
     }
     return [...byIno.values()];
   }
