@@ -6,7 +6,7 @@ import type { Logger } from "../../core/log.ts";
 import type { NetnsId } from "../../core/netns/netns-id.ts";
 import type { PodCapture } from "../../core/rules/pod-capture.ts";
 import type { ChangeMonitor } from "./change-monitor.ts";
-import type { StartedWith } from "./desired-capture.ts";
+import type { Desired, StartedWith } from "./desired-capture.ts";
 import type { Look } from "./look-at-pod.ts";
 import type { VerificationRecord } from "./verification-record.ts";
 
@@ -135,6 +135,20 @@ export function createPodState({ uid, namespace, name }: Pod): PodState {
     failures: 0,
     told: new Set(),
   };
+}
+
+/** A generation says nothing of rules that are wanted only now. */
+export function noteWish(state: PodState, desired: Desired): void {
+  if (desired.kind !== "ambient") return;
+  const wish = JSON.stringify([desired.plan, desired.whyNotYet]);
+  if (wish !== state.wish) state.record.generation = undefined;
+  state.wish = wish;
+}
+
+/** Nothing can have changed: the same generation, and no word of a change to routing, which forgets the generation. */
+export function isUnchanged({ record, monitor, wholeLookDueMs }: PodState, nowMs: number): boolean {
+  if (monitor?.routing === undefined || record.generation === undefined) return false;
+  return nowMs < wholeLookDueMs && monitor.rules.generation() === record.generation;
 }
 
 /** After a look from `beganMs` on. */

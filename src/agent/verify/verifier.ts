@@ -19,6 +19,8 @@ import { createPodMonitors, type PodMonitorsDeps } from "./pod-monitors.ts";
 import {
   createPodReporter,
   createPodState,
+  isUnchanged,
+  noteWish,
   type PodReporterDeps,
   type PodState,
   restAfterLook,
@@ -295,7 +297,7 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     state.record.netns = { ino: String(lent.ino), source: lent.source };
     monitors.watchRules(pod.uid, state, netns);
     noteWish(state, desired);
-    if (isUnchanged(state)) {
+    if (isUnchanged(state, deps.clock.nowMs())) {
       state.record.lastVerifiedMs = deps.wallMs();
       return;
     }
@@ -333,20 +335,6 @@ export function createVerifier(deps: VerifierDeps, options: VerifierOptions): Ve
     state.wholeLookDueMs = deps.clock.nowMs() + wholeLookMs;
     // Somebody who undoes repairs is one thing, labels and annotations that change another.
     if (result.kind === "repaired" && !wanted.isNew) restAfterRepair(state, deps.clock.nowMs());
-  }
-
-  /** A generation says nothing of rules that are wanted only now. */
-  function noteWish(state: PodState, desired: Desired): void {
-    if (desired.kind !== "ambient") return;
-    const wish = JSON.stringify([desired.plan, desired.whyNotYet]);
-    if (wish !== state.wish) state.record.generation = undefined;
-    state.wish = wish;
-  }
-
-  /** Nothing can have changed: the same generation, and no word of a change to routing, which forgets the generation. */
-  function isUnchanged({ record, monitor, wholeLookDueMs }: PodState): boolean {
-    if (monitor?.routing === undefined || record.generation === undefined) return false;
-    return deps.clock.nowMs() < wholeLookDueMs && monitor.rules.generation() === record.generation;
   }
 
   function retry(pod: Pod, state: PodState, atLeastMs = 0): void {

@@ -1,5 +1,4 @@
 // For tests: our object in a conflist as an agent in sidecar mode has it, and a host of names and texts.
-import assert from "node:assert/strict";
 import { type ConfFile, chooseConflist } from "./choose-conflist.ts";
 import { isConfFileName, parseConf } from "./conflist.ts";
 import { type DesiredInstall, decideInstall, type InstallDecision } from "./decide-install.ts";
@@ -64,7 +63,8 @@ export class TextHost {
     const decoder = new TextDecoder();
     if ("dir" in step) this.hasPlugin = step.kind === "copy-plugin";
     else {
-      assert.equal(this.files.get(step.name), step.expected === undefined ? undefined : decoder.decode(step.expected));
+      const expected = step.expected === undefined ? undefined : decoder.decode(step.expected);
+      if (this.files.get(step.name) !== expected) throw new Error(`${step.name} is not what the step expects`);
       if (step.kind === "write-conf") this.files.set(step.name, decoder.decode(step.bytes));
       else this.files.delete(step.name);
     }
@@ -91,7 +91,7 @@ export class TextHost {
   /** What a runtime that skips invalid files (CRI-O) runs; undefined when there is none. */
   inUse(): { readonly name: string; readonly hasUs: boolean } | undefined {
     const netDir = this.view().netDir;
-    assert.ok("files" in netDir);
+    if ("unavailable" in netDir) throw new Error(netDir.unavailable);
     const { chosen } = chooseConflist(netDir.files, {});
     return chosen && { name: chosen.name, hasUs: hasOurEntry(chosen.conf) };
   }
