@@ -108,18 +108,22 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
    * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. A pod that is on its
    * way out, or whose namespace nobody has shown yet, is declared like one that stays: it is withdrawn when it is known to be out
    * and has finished. One whose ADD is under way, because a predecessor ended in it, brings its namespace itself, and waits for
-   * this snapshot. */
+   * this snapshot. One that is being deleted may have no namespace any more, and on a busy node there is always such a one. */
   async function declareRunning(signal: AbortSignal): Promise<void> {
     const listRunning = (): readonly Pod[] =>
       deps.pods.list().filter((pod) => {
         const { wanted, wasIn, annotation } = look(stateOf(pod), false).facts;
         return wanted !== "over" && (wasIn || annotation !== "none");
       });
-    const running = listRunning();
-    for (const { uid } of running) deps.rules.request(uid);
+    const running = listRunning().map(({ uid }) => uid);
+    for (const uid of running) deps.rules.request(uid);
     const untilMs = deps.clock.nowMs() + firstSnapshotMs;
-    const isMissing = (pod: Pod) => !starting.has(pod.uid) && deps.netns.get(pod) === undefined;
-    while (running.some(isMissing) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
+    const isAwaited = (uid: string): boolean => {
+      const pod = deps.pods.get(uid);
+      if (pod === undefined || starting.has(uid)) return false;
+      return pod.deletionTimestamp === undefined && deps.netns.get(pod) === undefined;
+    };
+    while (running.some(isAwaited) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
     // The watch may have shown more of them meanwhile.
     for (const pod of listRunning()) {
       try {

@@ -65,6 +65,20 @@ describe("createEnrolment(), before the first snapshot", () => {
     await mesh.end();
   });
 
+  it("keeps no first snapshot for a pod that is being deleted, or was meanwhile: its namespace may be gone", async () => {
+    const mesh = new FakeMesh();
+    mesh.isVerifierStuck = true;
+    mesh.show("update", { ...mesh.addPod("going", ENABLED), deletionTimestamp: "2026-11-23T00:00:00Z" });
+    const gone = mesh.addPod("gone", ENABLED);
+    mesh.start({ firstSnapshotMs: 60_000 });
+    await mesh.advance(100);
+    assert.equal(mesh.hasAdmitted, false);
+    mesh.show("delete", gone);
+    await mesh.advance(100);
+    assert.deepEqual(mesh.done, ["declare going by name", "admit"]);
+    await mesh.end();
+  });
+
   it("serves the others when one that was in cannot be told", async () => {
     const mesh = new FakeMesh();
     const bad = mesh.addPod("bad", ENABLED);
