@@ -60,6 +60,8 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
   const again = new Set<string>();
   /** ADDs under way. */
   const starting = new Map<string, number>();
+  /** Before the first snapshot: at whom the verifier has not finished its first look. */
+  const sought = new Set<string>();
   const teller = createEnrolmentTeller({ recordEvent: deps.recordEvent, nowMs: deps.clock.nowMs, log: deps.log });
   let wake = new AbortController();
   let isForbiddenSaid = false;
@@ -108,22 +110,24 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
    * namespace where that was found in time, else by name only, which lets ztunnel go on with what it has. A pod that is on its
    * way out, or whose namespace nobody has shown yet, is declared like one that stays: it is withdrawn when it is known to be out
    * and has finished. One whose ADD is under way, because a predecessor ended in it, brings its namespace itself, and waits for
-   * this snapshot. One that is being deleted may have no namespace any more, and on a busy node there is always such a one. */
+   * this snapshot. Some have no namespace any more, and on a busy node there is always such a one: nobody waits for those that
+   * are being deleted, nor for those that were looked for in vain. */
   async function declareRunning(signal: AbortSignal): Promise<void> {
     const listRunning = (): readonly Pod[] =>
       deps.pods.list().filter((pod) => {
         const { wanted, wasIn, annotation } = look(stateOf(pod), false).facts;
         return wanted !== "over" && (wasIn || annotation !== "none");
       });
-    const running = listRunning().map(({ uid }) => uid);
-    for (const uid of running) deps.rules.request(uid);
+    for (const { uid } of listRunning()) sought.add(uid);
+    for (const uid of sought) deps.rules.request(uid);
     const untilMs = deps.clock.nowMs() + firstSnapshotMs;
     const isAwaited = (uid: string): boolean => {
       const pod = deps.pods.get(uid);
       if (pod === undefined || starting.has(uid)) return false;
       return pod.deletionTimestamp === undefined && deps.netns.get(pod) === undefined;
     };
-    while (running.some(isAwaited) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
+    while ([...sought].some(isAwaited) && deps.clock.nowMs() < untilMs) await deps.clock.sleep(20, signal);
+    sought.clear();
     // The watch may have shown more of them meanwhile.
     for (const pod of listRunning()) {
       try {
@@ -340,7 +344,10 @@ export function createEnrolment(deps: EnrolmentDeps, options: EnrolmentOptions =
     wishFor(pod) {
       return decideRulesWish(deps.decide(pod), look(stateOf(pod), false).facts);
     },
-    settled: (podUid) => ask(podUid),
+    settled(podUid) {
+      sought.delete(podUid);
+      ask(podUid);
+    },
     starting(podUid) {
       starting.set(podUid, (starting.get(podUid) ?? 0) + 1);
       queue.remove(podUid);

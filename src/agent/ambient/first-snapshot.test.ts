@@ -79,6 +79,18 @@ describe("createEnrolment(), before the first snapshot", () => {
     await mesh.end();
   });
 
+  it("keeps no first snapshot for a pod whose namespace was looked for in vain", async () => {
+    const mesh = new FakeMesh();
+    mesh.lost.add("lost");
+    mesh.addPod("lost", ENABLED);
+    mesh.addPod("found", ENABLED);
+    mesh.start({ firstSnapshotMs: 60_000 });
+    await mesh.advance(100);
+    const told = mesh.done.filter((line) => /declare|admit/.test(line));
+    assert.deepEqual(told, ["declare lost by name", "declare found", "admit"]);
+    await mesh.end();
+  });
+
   it("serves the others when one that was in cannot be told", async () => {
     const mesh = new FakeMesh();
     const bad = mesh.addPod("bad", ENABLED);
