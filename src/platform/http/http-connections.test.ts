@@ -88,12 +88,18 @@ describe("createHttpConnections() and askOverUnix()", () => {
   });
 
   it("answer one request per connection", async () => {
-    await using scene = serve();
+    const acted: string[] = [];
+    const answer = async (method: string, target: string) => {
+      acted.push(target);
+      return { status: 200, body: `${method} ${target}` };
+    };
+    await using scene = serve({ answer });
     const socket = connect(scene.path);
     socket.write("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
     const text = await readAll(socket);
     assert.match(text, /connection: close/i);
     assert.deepEqual(text.match(/GET \/./g), ["GET /1"]);
+    assert.deepEqual(acted, ["/1"]);
   });
 
   it("end a connection that says nothing, too much, or nonsense", async () => {

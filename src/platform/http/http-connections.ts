@@ -48,6 +48,8 @@ export function createHttpConnections(options: HttpConnectionsOptions): HttpConn
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
     void respond(request, response, options);
   });
+  // Those behind the first are not answered, and must not be acted on either.
+  server.maxRequestsPerSocket = 1;
 
   return {
     take(fd) {

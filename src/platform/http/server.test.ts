@@ -103,6 +103,24 @@ describe("listenHttp()", () => {
     });
   });
 
+  it("makes no second answer before the first one is sent, however many are asked for at once", async () => {
+    let answers = 0;
+    const route = () => ({ status: 200, body: `${"x".repeat(100_000)}${++answers}` });
+    const listener = await listenHttp({ port: 0, host: "127.0.0.1", routes: { "/big": route }, onError: assert.fail });
+    const ask = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
+    await talk(listener.port, ask.repeat(90));
+    assert.equal(answers, 1);
+    const socket = await connect(listener.port);
+    let text = "";
+    socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+    for (let asked = 1; asked <= 3; asked++) {
+      socket.write(ask);
+      await until("the whole answer", () => text.endsWith(`x${asked + 1}`));
+    }
+    socket.destroy();
+    await listener.close(0);
+  });
+
   it("holds a limited number of connections, and answers who comes new and who is alone on its address", async () => {
     await withListener(async ({ port }) => {
       const other = createConnection({ port, host: "127.0.0.1", localAddress: "127.0.0.2" });

@@ -60,9 +60,21 @@ export function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     },
-    (request, response) => answer(request, response, options),
+    (request, response) => {
+      const { socket } = request;
+      if (answering.has(socket)) {
+        socket.destroy();
+        return;
+      }
+      answering.add(socket);
+      response.once("close", () => answering.delete(socket));
+      answer(request, response, options);
+    },
   );
   const sockets = new Set<Socket>();
+  // Whoever asks again before it has its answer (HTTP pipelining; neither kubelet nor Prometheus does) would have as many made
+  // and held at once as fit into what was read.
+  const answering = new WeakSet<Socket>();
   server.on("connection", (socket: Socket) => {
     const crowding = sockets.size < CONNECTIONS_MAX ? undefined : findCrowding(sockets);
     if (crowding !== undefined) {
