@@ -326,6 +326,19 @@ test("a lost connection is a failure of transport", async () => {
   await rejectsWith(half.client.get(pod, never), "KUBE_API_TRANSPORT", /aborted|hang up|ECONNRESET/);
 });
 
+test("a server that switches protocols instead of answering is a failure of transport, at once", async () => {
+  const switching: Handler = ({ socket }) =>
+    void socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+  await using pair = await createPair(switching, { protocol: "http:" });
+  await rejectsWith(pair.client.get(pod, never), "KUBE_API_TRANSPORT", /ended before an answer$/);
+  await rejectsWith(drain(pair.client.watch(pods, watching, never)), "KUBE_API_TRANSPORT", /ended before an answer$/);
+});
+
+test("an identity that nobody can connect with is a failure of transport", async () => {
+  await using pair = await createPair(() => undefined, { identity: { cert: "no PEM", key: "no PEM" } });
+  await rejectsWith(pair.client.get(pod, never), "KUBE_API_TRANSPORT", /^Cannot get pods\/shop\/web-0: .*PEM/);
+});
+
 test("a server that is not there is a failure of transport", async () => {
   const pair = await createPair(() => undefined);
   await pair[Symbol.asyncDispose]();

@@ -116,6 +116,8 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
         request.once("response", resolve);
         // Stays for the whole life: an error after the answer began reaches the body's reader and this one.
         request.on("error", reject);
+        // Node gives up a connection whose server switches protocols (101) without a word, and then no deadline can end it.
+        request.once("close", () => reject(new Error("the connection ended before an answer")));
         request.setSocketKeepAlive(true, TCP_KEEPALIVE_MS);
         request.end(send.body);
       });
@@ -133,9 +135,10 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
 
   async function exchange(send: Send, signal: AbortSignal): Promise<Uint8Array> {
     using limit = createLimit(signal, closing.signal, deadlineMs);
-    const response = await answerTo(send, limit);
-    const isSuccess = isSuccessful(response);
+    let response: IncomingMessage | undefined;
     try {
+      response = await answerTo(send, limit);
+      const isSuccess = isSuccessful(response);
       const body = await readBody(response, isSuccess ? maxAnswerBytes : MAX_ERROR_BYTES, send.action, !isSuccess);
       if (isSuccess) return body;
       throw statusError(
@@ -145,7 +148,7 @@ export function createKubeClient(credentials: KubeCredentials, options: KubeClie
         retryAfterSeconds(response),
       );
     } catch (error) {
-      response.destroy();
+      response?.destroy();
       throw limit.reasonFor(error, send.action);
     }
   }
