@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { createDirectoryWatch, type DirectoryWatch } from "./directory-watch.ts";
 
 const LONG_MS = 60_000;
@@ -83,6 +84,21 @@ describe("createDirectoryWatch()", { timeout: 120_000 }, () => {
     assert.equal(watch.unwatched().size, 0);
     writeFileSync(join(deep, "a"), "");
     assert.equal(await watch.wait(LONG_MS, never), "changed");
+  });
+
+  it("goes over to a folder made anew, also where it has the number of the one that was removed", async () => {
+    using scene = new Scene();
+    // Twice: ext4 gives the number that was freed last.
+    for (let times = 0; times < 2; times++) {
+      scene.watch.arm();
+      rmSync(scene.folder, { recursive: true });
+      mkdirSync(scene.folder);
+      assert.equal(await scene.watch.wait(LONG_MS, never), "changed");
+      await setTimeout(50);
+      scene.watch.arm();
+      writeFileSync(join(scene.folder, "a"), "");
+      assert.equal(await scene.watch.wait(5000, never), "changed");
+    }
   });
 
   it("goes over to the folder that took another's place", async () => {

@@ -4,7 +4,7 @@
  * Folders that are missing, and systems without free inotify watches, are why the caller always gives a time limit.
  */
 
-import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
+import { type BigIntStats, type FSWatcher, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../../core/error-message.ts";
 
@@ -40,7 +40,7 @@ export function createDirectoryWatch(folders: readonly string[]): DirectoryWatch
     watched.delete(folder);
   };
   const follow = (folder: string, at: string): void => {
-    const identity = identityOf(statSync(at));
+    const identity = identityOf(statSync(at, { bigint: true }));
     if (watched.get(folder)?.identity === identity) return;
     forget(folder);
     const watcher = watch(at, { persistent: false }, changed);
@@ -100,6 +100,7 @@ function nearestAbove(folder: string): string {
   return above;
 }
 
-function identityOf(stats: Stats): string {
-  return `${stats.dev}:${stats.ino}`;
+/** A folder made anew gets the number of the one that has just been removed on ext4, but not its birth. */
+function identityOf({ dev, ino, birthtimeNs }: BigIntStats): string {
+  return [dev, ino, birthtimeNs].join(":");
 }
