@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,6 +53,24 @@ describe("openLogSink()", () => {
     assert.equal(problems.length, 1);
     assert.match(problems[0] ?? "", /^Cannot log to .*none\/x\.log: ENOENT/);
     assert.equal(readFileSync(path, "utf8"), "still\n");
+  });
+
+  it("does not wait for the reader of a pipe that is named by its path, nor for one that has stopped", () => {
+    const path = join(folder, "pipe");
+    execFileSync("mkfifo", [path]);
+    const script = `
+      import { constants, openSync } from "node:fs";
+      import { openLogSink } from ${JSON.stringify(MODULE)};
+      const path = ${JSON.stringify(path)};
+      console.log(openLogSink([path, "stderr"]).problems[0]);
+      openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const { sink } = openLogSink([path]);
+      for (let n = 0; n < 4000; n++) sink.write("x".repeat(1000));
+      console.log(sink.dropped() > 2000);
+      sink.close();`;
+    const args = ["--input-type=module-typescript", "-e", script];
+    const stdout = execFileSync(process.execPath, args, { timeout: 60_000, encoding: "utf8" });
+    assert.match(stdout, /^Cannot log to .*\/pipe: ENXIO: .*\ntrue\n$/);
   });
 
   it("counts lines that a full disk refuses", () => {

@@ -24,6 +24,8 @@ export interface OpenedLogSink {
 /** What one target may hold back while its reader is slow. */
 const PENDING_BYTES_MAX = 1024 * 1024;
 const RETRY_MS = 50;
+/** The path may be a pipe's, as /dev/stdout mostly is: neither opening it nor writing to it may wait for its reader. */
+const FILE_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
 /** @param targets "stdout", "stderr" or absolute paths (appended to, created with mode 0600) */
 export function openLogSink(targets: readonly string[]): OpenedLogSink {
@@ -61,7 +63,7 @@ interface Target {
 function openTarget(name: string): Target {
   if (name === "stdout") return createTarget(openStandard(1), 1);
   if (name === "stderr") return createTarget(openStandard(2), 2);
-  return createTarget(openSync(name, "a", 0o600), undefined);
+  return createTarget(openSync(name, FILE_FLAGS, 0o600), undefined);
 }
 
 /**
