@@ -54,6 +54,12 @@ function createScene(options: Partial<EventRecorderOptions> = {}) {
   };
 }
 
+const forbidden = (said: string) =>
+  new KubeApiError("KUBE_API_STATUS", `Cannot create events: the API answered 403, ${said}`, {
+    status: 403,
+    reason: "Forbidden",
+  });
+
 const apiError = (status: number, fields: KubeApiErrorFields = {}, code: KubeApiErrorCode = "KUBE_API_STATUS") =>
   new KubeApiError(code, `Cannot create events: the API answered ${status}`, { status, ...fields });
 
@@ -133,7 +139,11 @@ test("an Event that the cluster has forgotten is made anew", async () => {
 
 test("a missing right is said once, and nothing is asked again", async () => {
   const scene = createScene();
-  scene.failures.push(apiError(403, { reason: "Forbidden" }));
+  scene.failures.push(
+    forbidden(
+      'events is forbidden: User "system:serviceaccount:istio-system:istio-cni" cannot create resource "events" in API group "" in the namespace "shop"',
+    ),
+  );
   scene.recorder.record(repaired);
   scene.recorder.record({ ...repaired, reason: "RedirectionMissing" });
   await scene.settle();
@@ -172,8 +182,17 @@ for (const [what, failure] of [
   ["an Event that the API refuses", apiError(422, { reason: "Invalid" })],
   [
     "an Event in a namespace that is being deleted",
-    new KubeApiError("KUBE_API_STATUS", "namespace shop because it is being terminated", { status: 403 }),
+    forbidden(
+      'events "web-0.1" is forbidden: unable to create new content in namespace shop because it is being terminated',
+    ),
   ],
+  [
+    "an Event that the namespace's quota does not let in",
+    forbidden(
+      'events "web-0.1" is forbidden: exceeded quota: none, requested: count/events=1, used: count/events=0, limited: count/events=0',
+    ),
+  ],
+  ["an Event that an admission webhook denies", forbidden('admission webhook "no.example.com" denied the request')],
 ] as const) {
   test(`${what} is dropped, and the next one is sent`, async () => {
     const scene = createScene();

@@ -173,7 +173,7 @@ export function createEventRecorder(deps: EventRecorderDeps, options: EventRecor
       series.delete(told.key);
       deps.dropped(why, untold);
     };
-    if (isForbidden(error) && !isNamespaceEnding(error)) {
+    if (isRightMissing(error)) {
       isOff = true;
       deps.log.warn("Cannot write Events: the right is missing, none will be written until the agent restarts", {
         hint: "grant create and patch of events to the agent's service account, as our chart does, and upstream's with repair.enabled",
@@ -192,7 +192,7 @@ export function createEventRecorder(deps: EventRecorderDeps, options: EventRecor
       return;
     }
     const nowMs = deps.clock.nowMs();
-    if (isForbidden(error) || isNotFound(error) || isLasting(error)) forget("refused");
+    if (isNotFound(error) || isLasting(error)) forget("refused");
     else if (nowMs - told.waitsSinceMs > maxAgeMs) forget("expired");
     else {
       const retryMs = doublingDelayMs(FIRST_RETRY_MS, MAX_RETRY_MS, ++told.failures);
@@ -231,9 +231,11 @@ export function createEventRecorder(deps: EventRecorderDeps, options: EventRecor
   return { record, run };
 }
 
-/** The API refuses new objects in a namespace that is being deleted with the same status as a missing right. */
-function isNamespaceEnding(error: KubeApiError): boolean {
-  return error.message.includes("because it is being terminated");
+/** The API has the same status for what it does not let into one namespace: a quota, an admission webhook, a namespace that is
+ * being deleted. No tenant may silence the node by that: only the authorizer's sentence (apiserver pkg/endpoints/handlers/
+ * responsewriters/errors.go, forbiddenMessage) speaks of our rights. */
+function isRightMissing(error: unknown): boolean {
+  return isForbidden(error) && /\bUser "[^"]*" cannot [a-z]+ resource "events"/.test(error.message);
 }
 
 /** Nothing that asking again would change: 4xx except time-outs, throttling, a lost token and a race. */
