@@ -3,10 +3,13 @@ import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { until } from "../../../testbed/until.ts";
-import { type HttpListener, listenHttp } from "./server.ts";
+import { type HttpListener, type HttpListenOptions, listenHttp } from "./server.ts";
 
 /** Serves a few routes for the time of `use`. */
-async function withListener(use: (listener: HttpListener, errors: unknown[]) => Promise<void>): Promise<void> {
+async function withListener(
+  use: (listener: HttpListener, errors: unknown[]) => Promise<void>,
+  more: HttpListenOptions["routes"] = {},
+): Promise<void> {
   const errors: unknown[] = [];
   const listener = await listenHttp({
     port: 0,
@@ -17,6 +20,7 @@ async function withListener(use: (listener: HttpListener, errors: unknown[]) => 
       "/bad": () => {
         throw new Error("no answer");
       },
+      ...more,
     },
     onError: (error) => errors.push(error),
   });
@@ -106,19 +110,48 @@ describe("listenHttp()", () => {
   it("makes no second answer before the first one is sent, however many are asked for at once", async () => {
     let answers = 0;
     const route = () => ({ status: 200, body: `${"x".repeat(100_000)}${++answers}` });
-    const listener = await listenHttp({ port: 0, host: "127.0.0.1", routes: { "/big": route }, onError: assert.fail });
     const ask = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
-    await talk(listener.port, ask.repeat(90));
-    assert.equal(answers, 1);
-    const socket = await connect(listener.port);
-    let text = "";
-    socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
-    for (let asked = 1; asked <= 3; asked++) {
-      socket.write(ask);
-      await until("the whole answer", () => text.endsWith(`x${asked + 1}`));
-    }
-    socket.destroy();
-    await listener.close(0);
+    const use = async ({ port }: HttpListener): Promise<void> => {
+      await talk(port, ask.repeat(90));
+      const first = answers;
+      assert.ok(first <= 1);
+      const socket = await connect(port);
+      let text = "";
+      socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+      for (let asked = 1; asked <= 3; asked++) {
+        socket.write(ask);
+        await until("the whole answer", () => text.endsWith(`x${asked + first}`));
+      }
+      socket.destroy();
+    };
+    await withListener(use, { "/big": route });
+  });
+
+  it("makes one answer in each turn of the event loop, however many ask at the same time", async () => {
+    let answers = 0;
+    const route = () => ({ status: 200, body: String(++answers) });
+    const use = async ({ port }: HttpListener): Promise<void> => {
+      const sockets = await Promise.all(Array.from({ length: 20 }, () => connect(port)));
+      const askAll = async (): Promise<void> => {
+        const answered = sockets.map((socket) => once(socket, "data"));
+        for (const socket of sockets) socket.write("GET /count HTTP/1.1\r\nHost: x\r\n\r\n");
+        await Promise.all(answered);
+      };
+      // The first time connections are accepted one by one.
+      await askAll();
+      let [before, mostInTurn] = [answers, 0];
+      let turn = setImmediate(function next() {
+        mostInTurn = Math.max(mostInTurn, answers - before);
+        before = answers;
+        turn = setImmediate(next);
+      });
+      await askAll();
+      clearImmediate(turn);
+      for (const socket of sockets) socket.destroy();
+      assert.equal(answers, 40);
+      assert.equal(mostInTurn, 1);
+    };
+    await withListener(use, { "/count": route });
   });
 
   it("holds a limited number of connections, and answers who comes new and who is alone on its address", async () => {

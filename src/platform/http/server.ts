@@ -68,9 +68,11 @@ export function listenHttp(options: HttpListenOptions): Promise<HttpListener> {
       }
       answering.add(socket);
       response.once("close", () => answering.delete(socket));
-      answer(request, response, options);
+      boundBody(request, response);
+      inTurn(() => answer(request, response, options));
     },
   );
+  const inTurn = createTurns();
   const sockets = new Set<Socket>();
   // Whoever asks again before it has its answer (HTTP pipelining; neither kubelet nor Prometheus does) would have as many made
   // and held at once as fit into what was read.
@@ -122,13 +124,35 @@ function findCrowding(sockets: ReadonlySet<Socket>): Socket | undefined {
   return [...byAddress.values()].toSorted((left, right) => right.length - left.length)[0]?.[0];
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, options: HttpListenOptions): void {
+/**
+ * One piece of work in each turn of the event loop, in order: an answer of metrics takes a millisecond, and who asks for one on
+ * every connection at once must not keep whatever else the loop serves waiting for all of them, in each of its turns.
+ */
+function createTurns(): (work: () => void) => void {
+  const queue: (() => void)[] = [];
+  const takeNext = (): void => {
+    const work = queue.shift();
+    if (queue.length > 0) setImmediate(takeNext);
+    work?.();
+  };
+  return (work) => {
+    queue.push(work);
+    if (queue.length === 1) setImmediate(takeNext);
+  };
+}
+
+function boundBody(request: IncomingMessage, response: ServerResponse): void {
   let bodyBytes = 0;
   request.on("data", (chunk: Buffer) => {
     bodyBytes += chunk.length;
     if (bodyBytes > BODY_BYTES_MAX) request.destroy();
   });
   request.on("error", () => response.destroy());
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, options: HttpListenOptions): void {
+  // Gone before its turn.
+  if (response.destroyed) return;
   const { status, contentType, headers, body } = findAnswer(request, options);
   response.writeHead(status, {
     ...headers,
