@@ -35,7 +35,8 @@ function describeChain({ family, table }: Change, chain: string, steps: readonly
   if (isOurTable(table) || isOurChain(chain)) return `chain ${where} was altered`;
   const deleted = steps.flatMap((step) => (step.kind === "delete-rule" ? [ruleKey(step.rule)] : []));
   const appended = steps.flatMap((step) => (step.kind === "append-rule" ? [ruleKey(step.rule)] : []));
-  const missing = appended.filter((key) => !deleted.includes(key)).length;
+  const stood = new Set(deleted);
+  const missing = appended.filter((key) => !stood.has(key)).length;
   const surplus = deleted.length - (appended.length - missing);
   const parts = [
     ...(missing > 0 ? [`lacks ${count(missing)} of ours`] : []),
@@ -53,11 +54,14 @@ function chainOf(step: Change): string {
   return typeof step.chain === "string" ? step.chain : step.chain.name;
 }
 
+/** Whoever may write rules in a pod may leave a hundred thousand of them to be told of. */
 function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {
     const key = keyOf(item);
-    groups.set(key, [...(groups.get(key) ?? []), item]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
   }
   return groups;
 }
