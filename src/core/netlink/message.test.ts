@@ -103,3 +103,20 @@ test("numbers are read as a DataView reads them, in every width, whatever lies a
     assert.throws(() => readU32be(new Uint8Array(width)), NetlinkFormatError);
   }
 });
+
+test("a name is read byte by byte and written as it was read, whatever its bytes", () => {
+  const names = fc.uint8Array({ maxLength: 40 }).map((bytes) => bytes.filter((byte) => byte !== 0));
+  fc.assert(
+    fc.property(names, names, (left, right) => {
+      const written = (name: Uint8Array): Uint8Array => {
+        const writer = new NetlinkWriter();
+        writer.attributeString(1, readString(name));
+        return attributeMap(writer.finish()).get(1) ?? new Uint8Array();
+      };
+      assert.deepEqual(written(left), Uint8Array.of(...left, 0));
+      assert.equal(readString(left) === readString(right), Buffer.compare(left, right) === 0);
+    }),
+  );
+  assert.notEqual(readString(Uint8Array.of(0xef, 0xbb, 0xbf, 0x6c, 0x6f)), "lo");
+  assert.throws(() => new NetlinkWriter().attributeString(1, "\u0141"), RangeError);
+});

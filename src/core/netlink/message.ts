@@ -25,8 +25,6 @@ const MESSAGE_HEADER_BYTES = 16;
 const ATTRIBUTE_HEADER_BYTES = 4;
 const ATTRIBUTE_TYPE_MASK = 0x3fff;
 
-const UTF8 = new TextDecoder();
-
 /** The messages of one datagram, or of several joined. Throws NetlinkFormatError. */
 export function parseMessages(datagram: Uint8Array): NetlinkMessage[] {
   const view = viewOf(datagram);
@@ -94,10 +92,16 @@ export function readU32be(bytes: Uint8Array): number {
   return (((bytes[0] ?? 0) << 24) | ((bytes[1] ?? 0) << 16) | ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)) >>> 0;
 }
 
-/** A text up to its terminating zero. */
+/**
+ * A text up to its terminating zero, each byte a character. The kernel takes any bytes for a name, and a decoder of UTF-8 would
+ * make one text of several: it drops a byte order mark and has one character for all that is malformed.
+ */
 export function readString(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
-  return UTF8.decode(end < 0 ? bytes : bytes.subarray(0, end));
+  const length = end < 0 ? bytes.length : end;
+  let text = "";
+  for (let index = 0; index < length; index++) text += String.fromCharCode(bytes[index] ?? 0);
+  return text;
 }
 
 /** A DataView over exactly these bytes. */

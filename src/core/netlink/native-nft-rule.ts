@@ -20,6 +20,7 @@ import {
   loadPort,
   u32,
 } from "./nft-match.ts";
+import { nameBytes } from "./writer.ts";
 
 /** What a rule consists of: its expressions, and the sets they look up by index (`setId` counts from `firstSetId`). */
 export type NativeRule = { readonly expressions: readonly Expression[]; readonly sets: readonly (readonly number[])[] };
@@ -114,7 +115,7 @@ function encodeMatch(match: Match): Expression[] {
     case "iifname":
     case "oifname": {
       const name = new Uint8Array(IFNAMSIZ);
-      name.set(new TextEncoder().encode(match.name).subarray(0, IFNAMSIZ - 1));
+      name.set(nameBytes(match.name).subarray(0, IFNAMSIZ - 1));
       return [{ kind: "meta", key: META[match.kind] }, compare(match.negated, name)];
     }
     case "uid-owner":

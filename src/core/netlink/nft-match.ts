@@ -3,9 +3,10 @@
 
 import { ADDRESS_BYTES, type Cidr, prefixMask } from "../address.ts";
 import type { Match, Protocol } from "../rules/model.ts";
-import { viewOf } from "./message.ts";
+import { readString, viewOf } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
 import { META, PAYLOAD_BASE } from "./nft-expression.ts";
+import { nameBytes } from "./writer.ts";
 
 /** IPPROTO_* of the protocols rules name. */
 export const PROTOCOL_NUMBER: Record<Protocol, number> = { tcp: 6, udp: 17 };
@@ -22,7 +23,7 @@ export function encodePlainMatch(match: Match): Expression[] | undefined {
     case "oifname":
       return [
         { kind: "meta", key: META[match.kind] },
-        compare(match.negated, Uint8Array.of(...new TextEncoder().encode(match.name), 0)),
+        compare(match.negated, Uint8Array.of(...nameBytes(match.name), 0)),
       ];
     case "protocol":
       return [
@@ -118,7 +119,7 @@ function decodeMeta(
   const end = value.indexOf(0);
   // Without its terminating zero the name is a prefix ("eth+"); with anything else behind it, it is no name.
   if (kind === undefined || end < 1 || value.subarray(end).some((byte) => byte !== 0)) return undefined;
-  return [{ kind, name: new TextDecoder().decode(value.subarray(0, end)), negated }];
+  return [{ kind, name: readString(value), negated }];
 }
 
 function decodeProtocol(value: Uint8Array, negated: boolean): Match[] | undefined {

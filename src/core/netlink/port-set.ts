@@ -17,8 +17,9 @@ import type { DumpedTable } from "./nft-dump.ts";
 import { encodeGetElements } from "./nft-set.ts";
 import { NLM_F } from "./rtnetlink.ts";
 
-/** Data, flags (the end of an interval) and a second key: what an element has that is more than one port. */
-const NFTA_SET_ELEM_MORE = [2, 3, 10] as const;
+/** Key, user data and padding. Whatever else an element has, it is more than one port: data, the end of an interval, a time
+ * after which it goes, an expression that has its say on each packet. */
+const NFTA_SET_ELEM_PLAIN: readonly number[] = [NFTA_SET_ELEM.KEY, NFTA_SET_ELEM.USERDATA, 8];
 const NFTA_SET_DESC_SIZE = 1;
 const NFT_SET_ANONYMOUS_CONSTANT = 3;
 const PORT_BYTES = 2;
@@ -101,7 +102,7 @@ export function parsePortSets(messages: readonly NetlinkMessage[]): Map<string, 
 }
 
 function parsePort(element: ReadonlyMap<number, Uint8Array>): number | undefined {
-  if (NFTA_SET_ELEM_MORE.some((attribute) => element.has(attribute))) return undefined;
+  if (![...element.keys()].every((attribute) => NFTA_SET_ELEM_PLAIN.includes(attribute))) return undefined;
   const value = attributeMap(element.get(NFTA_SET_ELEM.KEY) ?? new Uint8Array()).get(NFTA_DATA.VALUE);
   return value?.length === PORT_BYTES ? viewOf(value).getUint16(0) : undefined;
 }

@@ -9,8 +9,18 @@ export const NLA_F_NESTED = 0x8000;
 /** Room for the batch of an ordinary sidecar pod, both families. */
 const FIRST_CAPACITY = 16 * 1024;
 
-const ASCII = /^[\x20-\x7e]*$/;
-const UTF8 = new TextEncoder();
+/** The bytes of a name as `readString` reads it. @throws {RangeError} for a character that is no byte */
+export function nameBytes(name: string): Uint8Array {
+  const bytes = new Uint8Array(name.length);
+  for (let index = 0; index < name.length; index++) bytes[index] = byteAt(name, index);
+  return bytes;
+}
+
+function byteAt(text: string, index: number): number {
+  const code = text.charCodeAt(index);
+  if (code > 0xff) throw new RangeError(`Cannot encode a name: character ${index + 1} of it is no byte`);
+  return code;
+}
 
 /** One buffer being filled; `finish()` hands it out. Not to be used after that. */
 export class NetlinkWriter {
@@ -69,19 +79,11 @@ export class NetlinkWriter {
     this.u32be(value);
   }
 
-  /** An attribute of a text with its terminating zero. Names are ASCII, which TextEncoder is slow for. */
+  /** An attribute of a text with its terminating zero, each character a byte (`readString`). */
   attributeString(type: number, text: string): void {
-    if (!ASCII.test(text)) {
-      const bytes = UTF8.encode(text);
-      this.attribute(type, () => {
-        this.raw(bytes);
-        this.u8(0);
-      });
-      return;
-    }
     this.#attributeHeader(type, text.length + 1);
     this.#reserve(text.length + 1);
-    for (let index = 0; index < text.length; index++) this.#bytes[this.#length + index] = text.charCodeAt(index);
+    for (let index = 0; index < text.length; index++) this.#bytes[this.#length + index] = byteAt(text, index);
     this.#bytes[this.#length + text.length] = 0;
     this.#length += text.length + 1;
     this.#pad();

@@ -16,13 +16,14 @@ export function isOurTable(name: string): boolean {
 
 /**
  * A text that two rules share exactly when they match the same packets by the same conditions, in whatever order, and do the
- * same; undefined for a rule that is the same as none. Every field of every match and verdict is in it.
+ * same; undefined for a rule that is the same as none. Every field of every match and verdict is in it. Words stand apart by
+ * zeros: a chain may be called "RETURN" and an interface "eth0 -p tcp", but no name has a zero in it.
  */
 export function ruleKey(rule: Rule): string | undefined {
   if (isOpaque(rule)) return undefined;
   const protocol = rule.matches.find((match) => match.kind === "protocol")?.protocol;
-  const conditions = rule.matches.map((match) => renderIptablesMatch(match, protocol).join(" "));
-  return [...conditions.toSorted(), ...renderIptablesVerdict(rule.verdict, 4)].join(" ");
+  const conditions = rule.matches.map((match) => renderIptablesMatch(match, protocol).join("\0"));
+  return [...conditions.toSorted(), rule.verdict.kind, ...renderIptablesVerdict(rule.verdict, 4)].join("\0");
 }
 
 /** Whether the rule holds something we do not model. */

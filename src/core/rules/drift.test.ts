@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { diffRulesets } from "./diff.ts";
 import { describeDrift } from "./drift.ts";
-import { jump, RETURN, rule } from "./rule-words.ts";
+import type { Rule } from "./model.ts";
+import { iifname, jump, RETURN, redirect, rule, TCP } from "./rule-words.ts";
 import { sidecarRules } from "./sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "./sidecar-capture.ts";
 
@@ -28,4 +29,22 @@ test("a hundred thousand rules that somebody left are told of at once", () => {
   assert.ok(
     sentences.includes("chain nat/OUTPUT of IPv4 lacks 1 rule of ours and holds 100000 rules of ours too many"),
   );
+});
+
+test("a rule whose names read like another rule is not that rule", () => {
+  const alike: readonly (readonly [Rule, Rule])[] = [
+    [rule("", [], RETURN), rule("", [], jump("RETURN"))],
+    [rule("", [TCP], redirect(15006)), rule("", [TCP], jump("REDIRECT --to-ports 15006"))],
+    [rule("", [iifname("eth0"), TCP], RETURN), rule("", [iifname("eth0 -p tcp")], RETURN)],
+  ];
+  for (const [ours, theirs] of alike) {
+    const setOf = (only: Rule) => ({
+      family: 4 as const,
+      tables: [{ name: "nat", chains: [{ kind: "own" as const, name: "ISTIO_OUTPUT", rules: [only] }] }],
+    });
+    assert.deepEqual(describeDrift(diffRulesets([setOf(ours)], [setOf(ours)])), []);
+    assert.deepEqual(describeDrift(diffRulesets([setOf(theirs)], [setOf(ours)])), [
+      "chain nat/ISTIO_OUTPUT of IPv4 was altered",
+    ]);
+  }
 });
