@@ -2,6 +2,7 @@
 // Synchronous; the thread is in the pod's namespace only while the socket is made.
 import { FAMILIES } from "../../core/address.ts";
 import {
+  type ChangeOptions,
   decodeIptablesNft,
   encodeIptablesNft,
   encodeIptablesNftChange,
@@ -57,7 +58,7 @@ interface Codec<H extends Ruleset<HeldRule>> {
   change(
     held: readonly H[],
     desired: readonly Ruleset[],
-    options: BatchOptions & { readonly formerly: readonly Ruleset[] },
+    options: ChangeOptions & { readonly formerly: readonly Ruleset[] },
   ): Uint8Array | undefined;
   read(socket: NetlinkSocket): readonly H[];
 }
@@ -108,20 +109,26 @@ function createStore<H extends Ruleset<HeldRule>>(
     return made;
   }
 
-  /** Reads and writes until nobody else wrote in between; false: there was nothing to write. */
+  /** Reads and writes until nobody else wrote in between; false: there was nothing to write. What the kernel refuses is tried once
+   * more, insisting on what is needed: nothing that somebody leaves in a pod may keep its rules from standing. */
   function change(
     netnsFd: number,
-    encode: (held: readonly H[], generation: number) => Uint8Array | undefined,
+    encode: (held: readonly H[], options: ChangeOptions) => Uint8Array | undefined,
   ): boolean {
     using socket = open(netnsFd);
+    let refused: Error | undefined;
     for (let round = 1; round <= MAX_ROUNDS; round++) {
       const generation = readGeneration(socket, "the rules");
-      const batch = encode(codec.read(socket), generation);
-      if (batch === undefined) return false;
+      const batch = encode(codec.read(socket), { generation, insists: refused !== undefined });
+      if (batch === undefined && refused === undefined) return false;
+      if (batch === undefined) break;
       const outcome = commit(socket, "program the pod", batch);
       if (outcome.kind === "committed") return true;
-      if (!isOvertaken(outcome)) throw refusal(dialect, batch, outcome);
+      if (isOvertaken(outcome)) continue;
+      if (refused !== undefined) break;
+      refused = refusal(dialect, batch, outcome);
     }
+    if (refused !== undefined) throw refused;
     const state = `somebody else changed its rules during each of ${MAX_ROUNDS} attempts`;
     throw new NetfilterError("contended", `Cannot program the pod: ${state}`);
   }
@@ -151,11 +158,11 @@ function createStore<H extends Ruleset<HeldRule>>(
       return codec.read(socket);
     },
     converge: (netnsFd, desired, formerly) =>
-      change(netnsFd, (held, generation) => codec.change(held, desired, { generation, formerly })),
+      change(netnsFd, (held, options) => codec.change(held, desired, { ...options, formerly })),
     detach: (netnsFd) =>
-      change(netnsFd, (held, generation) => {
+      change(netnsFd, (held, options) => {
         const steps = drainSteps(held);
-        return steps.length === 0 ? undefined : encodeBatch(steps.map(encodePlainChange), { generation });
+        return steps.length === 0 ? undefined : encodeBatch(steps.map(encodePlainChange), options);
       }),
   };
 }

@@ -1,7 +1,7 @@
 // Whole rulesets in the dialect of iptables-nft: one batch that creates them, one that removes them, and the dump read
 // back. `iptables-nft-save` shows what these batches write exactly as if iptables-nft had written it.
 
-import { type Change, diffRulesets, type HeldTable } from "../rules/diff.ts";
+import { type Change, diffRulesets, type HeldTable, insistOn } from "../rules/diff.ts";
 import { IPTABLES_TABLES } from "../rules/iptables-tables.ts";
 import type { Rule, Ruleset } from "../rules/model.ts";
 import { decodeRule, encodeRule } from "./iptables-nft-rule.ts";
@@ -13,6 +13,9 @@ import { assembleNftDump, type DumpedTable, toChain } from "./nft-dump.ts";
 import { PROTOCOL_NUMBER } from "./nft-match.ts";
 import type { RuleCompat } from "./nft-message.ts";
 import { appendRule } from "./nft-message.ts";
+
+/** How a namespace that holds something is changed. */
+export type ChangeOptions = BatchOptions & { readonly insists?: boolean };
 
 /** A rule read back: `handle` is the kernel's number for it within its table. */
 export type HeldRule = Rule & { readonly handle: bigint };
@@ -33,14 +36,15 @@ export function encodeIptablesNft(rulesets: readonly Ruleset[], options: BatchOp
 /**
  * One batch that turns what a netns holds into `desired` (see diffRulesets), without a moment in between. Undefined: it
  * stands already. `generation` of the options has to be the one `held` was read in where others may write too: a table
- * that was empty but for ours is deleted with all it holds then.
+ * that was empty but for ours is deleted with all it holds then. `insists`: the kernel has refused it without (see insistOn).
  */
 export function encodeIptablesNftChange(
   held: readonly HeldRuleset[],
   desired: readonly Ruleset[],
-  options: BatchOptions & { readonly formerly?: readonly Ruleset[] } = {},
+  options: ChangeOptions & { readonly formerly?: readonly Ruleset[] } = {},
 ): Uint8Array | undefined {
-  const changes = diffRulesets(held, desired, options.formerly);
+  const steps = diffRulesets(held, desired, options.formerly);
+  const changes = options.insists === true ? insistOn(steps, held, desired) : steps;
   return changes.length === 0 ? undefined : encodeBatch(changes.map(messageOf), options);
 }
 

@@ -2,10 +2,10 @@
 // and the dump read back. `nft list ruleset` shows what these batches write as if nft had written it.
 
 import { isOurTable } from "../rules/compare.ts";
-import { type Change, diffRulesets, type HeldTable } from "../rules/diff.ts";
+import { type Change, diffRulesets, type HeldTable, insistOn } from "../rules/diff.ts";
 import { INET_TABLES } from "../rules/inet-tables.ts";
 import type { Chain, Ruleset } from "../rules/model.ts";
-import type { HeldRule } from "./iptables-nft.ts";
+import type { ChangeOptions, HeldRule } from "./iptables-nft.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { decodeNativeRule, encodeNativeRule } from "./native-nft-rule.ts";
 import type { BatchMessage, BatchOptions } from "./nfnetlink.ts";
@@ -28,14 +28,16 @@ export function encodeNativeNft(ruleset: Ruleset, options: BatchOptions = {}): U
 
 /**
  * One batch that turns what a netns holds into `desired`, or removes all of ours where that is undefined, without a moment
- * in between. Undefined: it stands already.
+ * in between. Undefined: it stands already. `insists`: the kernel has refused it without (see insistOn).
  */
 export function encodeNativeNftChange(
   held: HeldNativeRuleset,
   desired: Ruleset | undefined,
-  options: BatchOptions = {},
+  options: ChangeOptions = {},
 ): Uint8Array | undefined {
-  const changes = diffRulesets([held], desired === undefined ? [] : [desired]);
+  const wanted = desired === undefined ? [] : [desired];
+  const steps = diffRulesets([held], wanted);
+  const changes = options.insists === true ? insistOn(steps, [held], wanted) : steps;
   return changes.length === 0 ? undefined : encodeChanges(changes, options);
 }
 

@@ -73,6 +73,36 @@ export function diffRulesets<H extends Rule>(
   return ORDER.flatMap((kind) => steps.filter((step) => step.kind === kind));
 }
 
+/**
+ * The steps for a kernel that refused `steps` as they are: rules, maps or hooks of others hold on to what should go. Tables that
+ * are wholly ours are made anew, whatever is in them; in others the chains stay that nobody needs, so that what is needed stands.
+ */
+export function insistOn<H extends Rule>(
+  steps: readonly Change<H>[],
+  held: readonly HeldTables<H>[],
+  desired: readonly Ruleset[],
+): Change<H>[] {
+  const insistent = held.flatMap(({ family, tables }) =>
+    tables.flatMap(({ name: table }): Change<H>[] => {
+      const here = steps.filter((step) => step.family === family && step.table === table);
+      if (here.length === 0 || !isOurTable(table)) return here.filter((step) => !isClearing(step, here));
+      const wanted = tablesOf(desired, family).find(({ name }) => name === table);
+      const made = wanted === undefined ? [] : diffTable<H>({ family, table }, undefined, wanted, undefined);
+      return [{ family, table, kind: "delete-table" }, ...made];
+    }),
+  );
+  const isHeld = ({ family, table }: Change<H>): boolean =>
+    held.some((one) => one.family === family && one.tables.some(({ name }) => name === table));
+  const all = [...insistent, ...steps.filter((step) => !isHeld(step))];
+  return ORDER.flatMap((kind) => all.filter((step) => step.kind === kind));
+}
+
+/** Takes away what is not made again. */
+function isClearing(step: Change, steps: readonly Change[]): boolean {
+  if (step.kind !== "delete-chain") return step.kind === "delete-table";
+  return !steps.some((other) => other.kind === "add-chain" && other.chain.name === step.chain.name);
+}
+
 type Place = { readonly family: Ruleset["family"]; readonly table: string };
 
 function diffTable<H extends Rule>(

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diffRulesets } from "./diff.ts";
+import { diffRulesets, insistOn } from "./diff.ts";
 import { describeDrift } from "./drift.ts";
 import type { Rule } from "./model.ts";
 import { iifname, jump, RETURN, redirect, rule, TCP } from "./rule-words.ts";
-import { sidecarRules } from "./sidecar.ts";
+import { sidecarInetRules, sidecarRules } from "./sidecar.ts";
 import { DEFAULT_SIDECAR_CAPTURE } from "./sidecar-capture.ts";
 
 test("a hundred thousand rules that somebody left are told of at once", () => {
@@ -48,3 +48,24 @@ test("a rule whose names read like another rule is not that rule", () => {
     ]);
   }
 });
+
+test("insisting makes tables that are ours anew, and in others leaves what need not go", () => {
+  const evil = { kind: "own", name: "ISTIO_EVIL", rules: [] } as const;
+  const [iptables] = sidecarRules(DEFAULT_SIDECAR_CAPTURE);
+  const native = sidecarInetRules(DEFAULT_SIDECAR_CAPTURE);
+  assert.ok(iptables);
+  const spoiled = [iptables, native].map(({ family, tables }) => ({
+    family,
+    tables: tables.map(({ name, chains }) => ({ name, chains: [...chains.map(emptied), evil] })),
+  }));
+  const steps = diffRulesets(spoiled, [iptables, native]);
+  const insistent = insistOn(steps, spoiled, [iptables, native]);
+  const of = (family: 4 | "inet") => insistent.filter((step) => step.family === family).map(({ kind }) => kind);
+  assert.deepEqual([...new Set(of(4))], ["append-rule"]);
+  assert.deepEqual([...new Set(of("inet"))], ["delete-table", "add-table", "add-chain", "append-rule"]);
+  assert.deepEqual(insistOn([], spoiled, [iptables, native]), []);
+});
+
+function emptied<C extends { readonly name: string }>(chain: C): C {
+  return chain.name.toUpperCase().includes("INBOUND") ? { ...chain, rules: [] } : chain;
+}
