@@ -90,7 +90,18 @@ test("nftables: ports of a set that forgets them are not the ports", async () =>
   await assertRepaired(netns, "nftables");
 });
 
-type Dialect = (typeof PLACES)[number]["dialect"];
+test("iptables-legacy: a comment with line ends neither hides what is missing nor keeps it from coming back", async () => {
+  for (const chain of ["OUTPUT", "ISTIO_REDIRECT"]) {
+    using netns = await capturedPod("iptables-legacy");
+    const comment = "a\n-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001\n# ";
+    const tool = ["iptables-legacy", "-t", "nat"];
+    netns.mustExec([...tool, "-F", "ISTIO_REDIRECT"]);
+    netns.mustExec([...tool, "-A", chain, "-m", "comment", "--comment", comment, "-j", "RETURN"]);
+    await assertRepaired(netns, "iptables-legacy");
+  }
+});
+
+type Dialect = "iptables-legacy" | (typeof PLACES)[number]["dialect"];
 
 async function capturedPod(dialect: Dialect): Promise<TestNetns> {
   const netns = createNetns();

@@ -69,6 +69,33 @@ test("parseLegacySave() takes a rule it does not know wholly as opaque, and keep
   }
 });
 
+test("parseLegacySave() takes no part of a quoted text for a line", () => {
+  const odd = [
+    '-A X -m comment --comment "a',
+    "-A X -p tcp -j REDIRECT --to-ports 15001",
+    "COMMIT",
+    '# \\" b" -j RETURN',
+  ];
+  const named = ['-A X -o a"b -j RETURN', "-A OUTPUT -j X", '-A X -o a"b -j RETURN'];
+  const [table] = parseLegacySave(nat(...odd, ...named), 4).tables;
+  const rules = table?.chains.flatMap((chain) =>
+    chain.rules.map(({ line, verdict }) => [chain.name, verdict.kind, line]),
+  );
+  assert.deepEqual(rules, [
+    ["OUTPUT", "jump", "-j X"],
+    ["X", "opaque", odd.join("\n").slice("-A X ".length)],
+    ["X", "return", '-o a"b -j RETURN'],
+    ["X", "return", '-o a"b -j RETURN'],
+  ]);
+  const ours = parseLegacySave(
+    nat(...odd)
+      .replaceAll(" X ", " ISTIO_X ")
+      .replace(":X", ":ISTIO_X"),
+    4,
+  );
+  assert.equal(renderLegacyRestore(diffRulesets([ours], []), 4), "*nat\n-F ISTIO_X\n-X ISTIO_X\nCOMMIT\n");
+});
+
 test("parseLegacySave() refuses what iptables-save does not print, and names the line", () => {
   for (const [text, message] of [
     ["-A X -j RETURN\n", /line 1 .*it belongs to no table/],

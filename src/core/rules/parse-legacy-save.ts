@@ -33,12 +33,18 @@ const OPTION_WORDS: ReadonlyMap<string, number> = new Map([
   ["--match-set", 3],
 ]);
 
+/** A comment has 256 bytes at most (XT_MAX_COMMENT_LEN), other texts less; printed, each may have a backslash before it. */
+const MAX_QUOTED = 512;
+/** Names of interfaces and chains may have quotes in them and are printed as they are: only these are followed by a quoted text. */
+const OPENING = / --(?:comment|log-prefix|nflog-prefix|string) "/g;
+const CLOSING = /(?:[^"\\]|\\.)*"/sy;
+
 /** All tables of one family. Throws LegacySaveError. */
 export function parseLegacySave(text: string, family: 4 | 6): Ruleset<LegacyRule> & { readonly family: 4 | 6 } {
   const tables: OpenTable[] = [];
   let open: OpenTable | undefined;
-  for (const [index, line] of text.split("\n").entries()) {
-    const fail = (why: string): LegacySaveError => new LegacySaveError(index + 1, line, why);
+  for (const { number, line } of linesOf(text)) {
+    const fail = (why: string): LegacySaveError => new LegacySaveError(number, line, why);
     if (line === "" || line.startsWith("#")) continue;
     if (line.startsWith("*")) {
       open = { name: line.slice(1), chains: new Map() };
@@ -47,7 +53,7 @@ export function parseLegacySave(text: string, family: 4 | 6): Ruleset<LegacyRule
     }
     if (open === undefined) throw fail("it belongs to no table");
     const chain = /^:(\S+) (\S+)/.exec(line);
-    const rule = /^-A (\S+) ?(.*)$/.exec(line);
+    const rule = /^-A (\S+) ?(.*)$/s.exec(line);
     if (chain?.[1] !== undefined && chain[2] !== undefined) {
       open.chains.set(chain[1], { policy: chain[2], rules: [] });
     } else if (rule?.[1] !== undefined) {
@@ -59,6 +65,46 @@ export function parseLegacySave(text: string, family: 4 | 6): Ruleset<LegacyRule
   }
   if (open !== undefined) throw new LegacySaveError(0, `*${open.name}`, "the table has no COMMIT");
   return { family, tables: tables.map(closeTable) };
+}
+
+/** A rule's quoted text, a comment for instance, is printed with the line ends that are in it: what follows one is no line of its
+ * own, whatever it looks like. */
+function linesOf(text: string): { readonly number: number; readonly line: string }[] {
+  const printed = text.split("\n");
+  const lines: { number: number; line: string }[] = [];
+  for (let at = 0; at < printed.length; at++) {
+    const number = at + 1;
+    const line = printed[at] ?? "";
+    const more = line.startsWith("-A ") ? countContinued(printed, at) : 0;
+    lines.push({ number, line: more === 0 ? line : printed.slice(at, at + more + 1).join("\n") });
+    at += more;
+  }
+  return lines;
+}
+
+/** How many lines belong to the rule that begins at `at`; none where no quote closes it in time. */
+function countContinued(printed: readonly string[], at: number): number {
+  let isOpen = endsQuoted(printed[at] ?? "", false);
+  let length = 0;
+  for (let more = 0; isOpen && length <= MAX_QUOTED; ) {
+    more += 1;
+    const line = printed[at + more];
+    if (line === undefined) return 0;
+    length += line.length + 1;
+    isOpen = endsQuoted(line.slice(0, MAX_QUOTED), isOpen);
+    if (!isOpen) return more;
+  }
+  return 0;
+}
+
+function endsQuoted(line: string, isOpenBefore: boolean): boolean {
+  let isOpen = isOpenBefore;
+  for (let at = 0; ; isOpen = !isOpen) {
+    const next = isOpen ? CLOSING : OPENING;
+    next.lastIndex = at;
+    if (next.exec(line) === null) return isOpen;
+    at = next.lastIndex;
+  }
 }
 
 function closeTable({ name, chains }: OpenTable): Table<LegacyRule> {

@@ -16,9 +16,19 @@ export function renderLegacyRestore(changes: readonly Change<LegacyRule>[], fami
   return [...IPTABLES_TABLES.keys()]
     .map((table) => ({ table, steps: ours.filter((change) => change.table === table) }))
     .filter(({ steps }) => steps.length > 0)
-    .map(({ table, steps }) => [`*${table}`, ...steps.flatMap((step) => renderStep(step, family)), "COMMIT", ""])
+    .map(({ table, steps }) => [`*${table}`, ...renderSteps(steps, family), "COMMIT", ""])
     .map((lines) => lines.join("\n"))
     .join("");
+}
+
+/** A rule with a line end in its text cannot be named in a line: its chain, in which all is ours, is emptied as a whole, and the next
+ * look finds what else was in it missing. */
+function renderSteps(steps: readonly Change<LegacyRule>[], family: 4 | 6): string[] {
+  const emptied = new Set(
+    steps.flatMap((step) => (step.kind === "delete-rule" && step.rule.line.includes("\n") ? [step.chain] : [])),
+  );
+  const others = steps.filter((step) => !(step.kind === "delete-rule" && emptied.has(step.chain)));
+  return [...[...emptied].map((chain) => `-F ${chain}`), ...others.flatMap((step) => renderStep(step, family))];
 }
 
 function renderStep(change: Change<LegacyRule>, family: 4 | 6): string[] {
