@@ -90,6 +90,30 @@ test("nftables: ports of a set that forgets them are not the ports", async () =>
   await assertRepaired(netns, "nftables");
 });
 
+test("nftables: of sets without number not each is read", async () => {
+  using netns = await capturedPod("nftables");
+  const place = "inet istio-proxy-nat";
+  const sets = Array.from({ length: 200 }, (_, set) => `s${set}`);
+  const made = sets.map((set) => `add set ${place} ${set} { type inet_service; elements = { 1 }; }`);
+  const looks = sets.map((set) => `add rule ${place} evil tcp dport @${set} accept`);
+  const input = [`add chain ${place} evil`, ...made, ...looks, ""].join("\n");
+  netns.mustExec(["nft", "-f", "-"], { input });
+  let asked = 0;
+  const counting: typeof openNetlink = (protocol, fd) => {
+    const socket = openNetlink(protocol, fd);
+    return new Proxy(socket, {
+      get: (target, key) => {
+        if (key === "send") asked += 1;
+        const value = Reflect.get(target, key);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  };
+  const drift = await backendOf("nftables", { openNetlink: counting }).drift(netns.fd, CAPTURE);
+  assert.deepEqual(drift, ["chain istio-proxy-nat/evil is left over"]);
+  assert.ok(asked < 100, `${asked} requests`);
+});
+
 test("iptables-legacy: a comment with line ends neither hides what is missing nor keeps it from coming back", async () => {
   for (const chain of ["OUTPUT", "ISTIO_REDIRECT"]) {
     using netns = await capturedPod("iptables-legacy");

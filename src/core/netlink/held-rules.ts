@@ -29,8 +29,6 @@ const NFPROTO_INET = 1;
 const NFPROTO_NETDEV = 5;
 const NF_INET_INGRESS = 5;
 const NF_NETDEV_INGRESS = 0;
-/** Sets of others may be many; what was not asked for is not understood. */
-const MAX_SETS = 64;
 
 /** What may be asked about a packet without deciding on it. */
 const MATCHING: readonly Expression["kind"][] = [
@@ -48,7 +46,7 @@ const HARMLESS_UNKNOWN = ["log", "limit"];
 
 /** The further requests a dump of all families needs: the elements of the sets that rules of inet tables name. */
 export function encodeHeldSetRequests(messages: readonly NetlinkMessage[]): Uint8Array[] {
-  return encodeGetPortSets(assembleNftDump(messages).filter(({ family }) => family === "inet")).slice(0, MAX_SETS);
+  return encodeGetPortSets(assembleNftDump(messages).filter(({ family }) => family === "inet"));
 }
 
 /** Of the answers to `encodeNftDumpRequests()` and `encodeHeldSetRequests`. Throws NetlinkFormatError. */

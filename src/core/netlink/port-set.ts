@@ -26,6 +26,9 @@ const PORT_BYTES = 2;
 /** How nft numbers its type inet_service; only nft itself looks at it. */
 const TYPE_INET_SERVICE = 13;
 const ANONYMOUS_NAME = "__set%d";
+const MAX_SETS = 64;
+/** Of one set; more are no list of ports that somebody wrote into a rule. */
+const MAX_PORTS = 1024;
 
 /** The messages that make one set; they stand in the batch before the rule that names `id`. */
 export function addPortSet(table: string, id: number, ports: readonly number[]): BatchMessage[] {
@@ -66,17 +69,19 @@ export function addPortSet(table: string, id: number, ports: readonly number[]):
   ];
 }
 
-/** The requests for the elements of every set that rules of these tables look up; each is answered by a dump. */
+/** The requests for the elements of the sets that rules of these tables look up, each answered by a dump. Our rules look into a
+ * few, whoever writes rules in a pod may look into any number: what was not asked for is not understood. */
 export function encodeGetPortSets(tables: readonly DumpedTable[]): Uint8Array[] {
-  return tables.flatMap(({ family, name, chains }) => {
+  const requests = tables.flatMap(({ family, name, chains }) => {
     const lookups = chains
       .flatMap(({ rules }) => rules.flatMap(({ expressions }) => expressions))
       .filter((expression) => expression.kind === "lookup");
     return [...new Set(lookups.map(({ set }) => set))].map((set) => encodeGetElements({ family, table: name, set }));
   });
+  return requests.slice(0, MAX_SETS);
 }
 
-/** "table set" → its ports in rising order. A set of other things, of ranges or with data is left out. */
+/** "table set" → its ports in rising order. A set of other things, of ranges, with data or with too many is left out. */
 export function parsePortSets(messages: readonly NetlinkMessage[]): Map<string, number[]> {
   const sets = new Map<string, number[]>();
   const others = new Set<string>();
@@ -85,20 +90,21 @@ export function parsePortSets(messages: readonly NetlinkMessage[]): Map<string, 
     const attributes = attributeMap(payload.subarray(NFGENMSG_BYTES));
     const text = (attribute: number): string => readString(attributes.get(attribute) ?? new Uint8Array());
     const key = `${text(NFTA_SET_ELEM_LIST.TABLE)} ${text(NFTA_SET_ELEM_LIST.SET)}`;
-    const elements = parseAttributes(attributes.get(NFTA_SET_ELEM_LIST.ELEMENTS) ?? new Uint8Array());
-    const ports = elements.map(({ payload: element }) => parsePort(attributeMap(element)));
     // One dump may come in several messages, and what is left out stays so.
-    if (others.has(key) || !ports.every((port) => port !== undefined)) {
+    if (others.has(key)) continue;
+    const elements = parseAttributes(attributes.get(NFTA_SET_ELEM_LIST.ELEMENTS) ?? new Uint8Array());
+    const before = sets.get(key) ?? [];
+    const ports =
+      before.length + elements.length > MAX_PORTS
+        ? [undefined]
+        : elements.map(({ payload: element }) => parsePort(attributeMap(element)));
+    if (ports.every((port) => port !== undefined)) sets.set(key, [...before, ...ports]);
+    else {
       others.add(key);
       sets.delete(key);
-      continue;
     }
-    sets.set(
-      key,
-      [...(sets.get(key) ?? []), ...ports].toSorted((left, right) => left - right),
-    );
   }
-  return sets;
+  return new Map([...sets].map(([key, ports]) => [key, ports.toSorted((left, right) => left - right)]));
 }
 
 function parsePort(element: ReadonlyMap<number, Uint8Array>): number | undefined {
